@@ -1,0 +1,39 @@
+# make demo | make test | make check: each creates .venv when it is missing and asks nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: demo test check format clean
+
+$(VENV)/.demo: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m dataset_tools.extract --source demo --out $(DEMO) --count 48 --seed 7
+	@echo "The labelling page is on http://127.0.0.1:7860 (Ctrl-C ends it; votes are kept in $(DEMO)/)."
+	$(BIN)/python -m labeling_app --manifest $(DEMO)/data_manifest.parquet --open --port 7860
+
+test: $(VENV)/.dev
+	$(BIN)/python -m tests.browser
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) $(DEMO) runs build *.egg-info

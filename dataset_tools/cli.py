@@ -1,0 +1,66 @@
+"""What every command line of the house shares: exit codes, one-line errors, plain help."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+from typer.main import get_command
+
+from dataset_tools.errors import UsageError, VfiError
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def new_app(**options: Any) -> typer.Typer:
+    """Return a Typer application without shell completion, boxes or decorated tracebacks."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **options)
+
+
+def run(command: Callable[..., int | None] | typer.Typer, argv: Sequence[str] | None = None, *, prog: str) -> int:
+    """Run a typed function, or a Typer application with subcommands, and return its exit code.
+
+    Args:
+        command: A function whose annotations are its options (its docstring is the help text), or an application.
+        argv: Arguments without the program's name; ``None`` takes those of the process.
+        prog: Name for help and errors, e.g. ``"python -m dataset_tools.extract"``.
+
+    Returns:
+        0 when done, 1 after a ``VfiError`` (or the function's own return value), 2 after wrong usage,
+        130 after Ctrl-C. An error is one line on stderr.
+    """
+    if not isinstance(command, typer.Typer):
+        app = new_app()
+        app.command()(command)
+    else:
+        app = command
+    try:
+        result = get_command(app).main(
+            args=list(sys.argv[1:] if argv is None else argv), prog_name=prog, standalone_mode=False
+        )
+    except KeyboardInterrupt:
+        return _fail(prog, "interrupted; run the same command again to go on", INTERRUPTED)
+    except UsageError as error:
+        return _fail(prog, str(error), USAGE)
+    except VfiError as error:
+        return _fail(prog, str(error), FAILED)
+    except OSError as error:
+        return _fail(prog, _describe_os_error(error), FAILED)
+    except Exception as error:
+        # Typer ships its own copy of Click in some versions, so Click's errors are known by what they can do.
+        if type(error).__name__ == "Abort":
+            return _fail(prog, "interrupted; run the same command again to go on", INTERRUPTED)
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            return _fail(prog, error.format_message(), USAGE)
+        raise
+    return int(result) if isinstance(result, int) else OK
+
+
+def _fail(prog: str, message: str, code: int) -> int:
+    print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _describe_os_error(error: OSError) -> str:
+    reason = error.strerror or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else reason

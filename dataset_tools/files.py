@@ -1,0 +1,91 @@
+"""Files that are whole or absent: atomic writing, hashing, and paths that stay in their folder."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from dataset_tools.errors import ManifestError
+
+_CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """Yield a binary file that appears as ``path`` only when the block ends without an error.
+
+    The data goes to a temporary file in the same folder, is synced to disk, then renamed; the folder is synced too,
+    so that the new name survives a power cut. On an error nothing is left behind.
+
+    Raises:
+        OSError: The folder cannot be written to, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600: a data set is for others to read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` atomically."""
+    with atomic_writer(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` to ``path`` atomically, as sorted, indented JSON with a final newline."""
+    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def inside(root: Path, relative: str) -> Path:
+    """Return ``root / relative`` after checking that it cannot leave ``root``, not even through a link.
+
+    Args:
+        relative: POSIX path from an untrusted source (a manifest, a list file, a checkpoint).
+
+    Raises:
+        ManifestError: The path is empty, absolute, holds ``..`` or a backslash, or resolves outside ``root``.
+    """
+    pure = PurePosixPath(relative)
+    bad = not relative or "\x00" in relative or "\\" in relative or pure.is_absolute() or ".." in pure.parts
+    if bad or not (root / pure).resolve().is_relative_to(root.resolve()):
+        raise ManifestError(f"path {relative!r} must stay inside {root}")
+    return root / pure
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

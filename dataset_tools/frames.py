@@ -1,0 +1,94 @@
+"""Lossless image files, the hash of their pixels, and the one way frames are made smaller."""
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from dataset_tools.errors import FrameError
+from dataset_tools.files import write_bytes
+
+Rgb = npt.NDArray[np.uint8]  # (height, width, 3), red first
+
+RESOLUTION_HEIGHTS = {"256p": 256, "720p": 720, "1080p": 1080}
+MAX_PIXELS = 8192 * 8192  # a PNG of a few kB can ask for gigabytes; larger frames than 8K are not video
+
+
+def pixels_sha256(rgb: Rgb) -> str:
+    """Return the SHA-256 of 8-bit RGB pixels, row by row: the identity of a frame, whatever file holds it."""
+    return hashlib.sha256(np.ascontiguousarray(rgb, dtype=np.uint8).tobytes()).hexdigest()
+
+
+def encode_png(rgb: Rgb) -> bytes:
+    """Return ``rgb`` as PNG. No compression flag: OpenCV's default is the fastest lossless choice measured."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise FrameError(f"cannot encode a frame of shape {rgb.shape} as PNG")
+    return data.tobytes()
+
+
+def write_image(path: Path, rgb: Rgb) -> None:
+    """Write ``rgb`` losslessly and atomically to ``path`` (PNG)."""
+    write_bytes(path, encode_png(rgb))
+
+
+def read_image(path: Path) -> Rgb:
+    """Return the pixels of an image file as 8-bit RGB, shape (height, width, 3).
+
+    Raises:
+        FrameError: The file is missing, damaged, truncated, larger than 8K, or not an 8-bit image.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise FrameError(f"cannot read {path}: {image.width}x{image.height} exceeds {MAX_PIXELS} pixels")
+            if image.mode not in ("RGB", "RGBA", "L", "P"):
+                raise FrameError(f"cannot read {path}: mode {image.mode!r} must be 8-bit RGB or grey")
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise FrameError(f"cannot read {path}: no such file") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FrameError(f"cannot read {path}: {error}") from error
+
+
+def fit_height(width: int, height: int, *, target_height: int) -> tuple[int, int]:
+    """Return the (width, height) of a frame brought down to ``target_height``: same aspect ratio, both even.
+
+    A frame whose height is ``target_height`` keeps its size, an odd width included: its pixels are not touched.
+
+    Raises:
+        ValueError: ``target_height`` exceeds ``height``: frames are never enlarged.
+    """
+    if target_height > height:
+        raise ValueError(f"target_height ({target_height}) must be at most height ({height}): never enlarged")
+    if target_height == height:
+        return width, height
+    return max(2, round(width * target_height / height / 2) * 2), target_height
+
+
+def resize_area(rgb: Rgb, *, width: int, height: int) -> Rgb:
+    """Return ``rgb`` made smaller by averaging the area under each new pixel.
+
+    Pillow's BOX filter works in fixed point, so the bits are the same on every CPU; OpenCV's INTER_AREA may
+    differ by one level between instruction sets.
+    """
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
+
+
+def to_tensor(rgb: Rgb) -> torch.Tensor:
+    """Return 8-bit RGB pixels as float32 in [0, 1], shape (1, 3, height, width)."""
+    return torch.from_numpy(np.array(rgb.transpose(2, 0, 1))).float().div_(255).unsqueeze_(0)
+
+
+def to_rgb(frame: torch.Tensor) -> Rgb:
+    """Return one frame, (3, H, W) or (1, 3, H, W) in [0, 1], clamped and rounded to 8-bit RGB pixels."""
+    if frame.dim() == 4:
+        frame = frame.squeeze(0)
+    levels = frame.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return levels.permute(1, 2, 0).contiguous().cpu().numpy()

@@ -1,0 +1,40 @@
+"""Fixtures that several packages share: real clips, a browser, calm threads. No test may skip in CI."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser import ARGUMENTS, find_browser
+
+torch.set_num_threads(1)  # xdist runs one process per core
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a CI run in which anything was skipped: a missing tool must not look like a pass."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped") and exitstatus == 0:
+        reporter.write_line("skipped tests are failures in CI")
+        session.exitstatus = 1
+
+
+@pytest.fixture(scope="session")
+def demo_clips() -> Path:
+    """The folder of the three demo clips: bigbuckbunny.mp4 (720p), bikes.mp4 (640x272), carphone_pristine.mp4."""
+    from dataset_tools.assets import fetch_demo_clips
+
+    return fetch_demo_clips()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for the whole session; take a new context per test."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
