@@ -10,6 +10,7 @@ from typer.main import get_command
 from dataset_tools.errors import UsageError, VfiError
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_INTERRUPTED_MESSAGE = "interrupted; run the same command again to go on"
 
 
 def new_app(**options: Any) -> typer.Typer:
@@ -39,7 +40,7 @@ def run(command: Callable[..., int | None] | typer.Typer, argv: Sequence[str] | 
             args=list(sys.argv[1:] if argv is None else argv), prog_name=prog, standalone_mode=False
         )
     except KeyboardInterrupt:
-        return _fail(prog, "interrupted; run the same command again to go on", INTERRUPTED)
+        return _fail(prog, _INTERRUPTED_MESSAGE, INTERRUPTED)
     except UsageError as error:
         return _fail(prog, str(error), USAGE)
     except VfiError as error:
@@ -49,10 +50,12 @@ def run(command: Callable[..., int | None] | typer.Typer, argv: Sequence[str] | 
     except Exception as error:
         # Typer ships its own copy of Click in some versions, so Click's errors are known by what they can do.
         if type(error).__name__ == "Abort":
-            return _fail(prog, "interrupted; run the same command again to go on", INTERRUPTED)
+            return _fail(prog, _INTERRUPTED_MESSAGE, INTERRUPTED)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(prog, error.format_message(), USAGE)
         raise
+    if result == INTERRUPTED:  # newer Typer turns Ctrl-C into this return value
+        return _fail(prog, _INTERRUPTED_MESSAGE, INTERRUPTED)
     return int(result) if isinstance(result, int) else OK
 
 

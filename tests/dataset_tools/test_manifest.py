@@ -1,0 +1,105 @@
+"""The manifest: schema, round trip, old and new versions, hostile paths."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_tools.errors import ManifestError
+from dataset_tools.manifest import SCHEMA, extraction_options, from_rows, read_manifest
+
+VOTE = {"annotator": "ada", "level": 3, "created_at": datetime(2026, 1, 2, tzinfo=UTC), "seconds": 2.5, "flagged": True}
+ROW = {
+    "triplet_id": "videos/a.mp4/0-2-4@256p",
+    "source": "videos",
+    "clip": "a.mp4",
+    "resolution": "256p",
+    "img0": "frames/a/0.png",
+    "interval": 2,
+    "level": 3.0,
+    "votes": [VOTE],
+}
+
+
+def test_columns_are_those_of_the_design():
+    assert SCHEMA.names[:5] == ["triplet_id", "source", "clip", "clip_sha256", "resolution"]
+    assert SCHEMA.field("img0_index").type == pa.int64()
+    assert SCHEMA.field("votes").type.value_type.field("created_at").type == pa.timestamp("us", tz="UTC")
+
+
+def test_round_trip_keeps_rows_order_metadata_and_unknown_columns(tmp_path):
+    path = tmp_path / "m.parquet"
+    rows = [{**ROW, "triplet_id": name} for name in ("b", "a")]
+    from_rows(path, rows, metadata={"seed": "7", "extraction": '{"count": 2}'}).with_columns(
+        {"score": [1.5, 2.5]}
+    ).write()
+    manifest = read_manifest(path)
+    assert [row["triplet_id"] for row in manifest.rows()] == ["a", "b"]
+    assert [row["score"] for row in manifest.rows()] == [1.5, 2.5]
+    assert manifest.rows()[0]["votes"] == [VOTE]
+    assert manifest.metadata["seed"] == "7"
+    assert manifest.metadata["schema_version"] == "1.0"
+    assert extraction_options(manifest) == {"count": 2}
+    first = path.read_bytes()
+    manifest.write()
+    assert path.read_bytes() == first
+
+
+def test_older_file_gets_null_columns(tmp_path):
+    path = tmp_path / "old.parquet"
+    pq.write_table(pa.table({"triplet_id": ["a"], "interval": pa.array([3], pa.int64())}), path)
+    (row,) = read_manifest(path).rows()
+    assert row["interval"] == 3
+    assert row["motion"] is None
+
+
+def _with_version(version):
+    return pa.table({"triplet_id": ["a"]}).replace_schema_metadata({"schema_version": version})
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (_with_version("2.0"), "newer than 1.0"),
+        (_with_version("soon"), "must be like 1.0"),
+        (pa.table({"x": [1]}), "no column triplet_id"),
+        (pa.table({"triplet_id": ["a", "a"]}), "unique, found twice"),
+        (pa.table({"triplet_id": ["a", None]}), "without triplet_id"),
+        (pa.table({"triplet_id": ["a"], "interval": ["far"]}), "wrong type"),
+        (pa.table({"triplet_id": ["a"], "img0": ["../../etc/passwd"]}), "must stay inside"),
+        (pa.table({"triplet_id": ["a"], "gt": ["/etc/passwd"]}), "must stay inside"),
+        (pa.table({"triplet_id": ["a"], "pred": ["a\\b.png"]}), "must stay inside"),
+    ],
+)
+def test_refuses(tmp_path, table, message):
+    path = tmp_path / "m.parquet"
+    pq.write_table(table, path)
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(path)
+
+
+def test_missing_and_damaged_files(tmp_path):
+    with pytest.raises(ManifestError, match="does not exist"):
+        read_manifest(tmp_path / "none.parquet")
+    (tmp_path / "text.parquet").write_text("hello")
+    with pytest.raises(ManifestError, match="not a readable Parquet file"):
+        read_manifest(tmp_path / "text.parquet")
+
+
+def test_from_rows_refuses_doubles_and_wrong_values(tmp_path):
+    with pytest.raises(ManifestError, match="found twice"):
+        from_rows(tmp_path / "m.parquet", [ROW, ROW])
+    with pytest.raises(ManifestError, match="does not fit"):
+        from_rows(tmp_path / "m.parquet", [{**ROW, "interval": "far"}])
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "secret.png").write_text("secret")
+    (tmp_path / "set" / "link.png").symlink_to(tmp_path / "secret.png")
+    manifest = from_rows(tmp_path / "set" / "m.parquet", [{**ROW, "img0": "link.png"}])
+    with pytest.raises(ManifestError, match="must stay inside"):
+        manifest.file(manifest.rows()[0], "img0")
+    with pytest.raises(ManifestError, match="has no pred"):
+        manifest.file(manifest.rows()[0], "pred")
