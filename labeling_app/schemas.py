@@ -1,0 +1,253 @@
+"""What goes over the wire: request and answer bodies of the JSON API, checked and described for OpenAPI.
+
+Texts that people write (comments, reasons) travel as they are: they are data, and a page shows them as text only.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_TEXT = 2000
+MAX_ITEMS = 5
+
+ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, strip_whitespace=True)]
+Level = Annotated[int, Field(ge=1, le=4)]
+Stage = Literal["training", "qualification", "work"]
+Role = Literal["annotator", "reviewer", "admin"]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so that a misspelt one is not lost silently."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ItemsRequest(Body):
+    """How many items the page wants to hold: those already leased come first."""
+
+    count: int = Field(1, ge=1, le=MAX_ITEMS)
+
+
+class View(Body):
+    """How the annotator looked at the item."""
+
+    mode: Annotated[str, StringConstraints(max_length=32)] = ""
+    zoom: float = Field(1.0, ge=0, le=1000)
+    dwell_seconds: dict[Annotated[str, StringConstraints(max_length=32)], float] = Field(
+        default_factory=dict, max_length=16, description="Seconds spent in each mode."
+    )
+    device_pixel_ratio: float = Field(1.0, ge=0, le=100)
+    window_width: int = Field(0, ge=0, le=100_000)
+    window_height: int = Field(0, ge=0, le=100_000)
+
+
+class VoteRequest(Body):
+    """One level given to one assignment; ``vote_id`` is made by the client, so that a retry is never a second vote."""
+
+    vote_id: ClientId
+    assignment_id: int
+    level: Level
+    seconds: float = Field(0.0, ge=0, le=1e6, description="From the item's first paint to the key.")
+    flagged: bool = False
+    comment: Text | None = None
+    view: View | None = None
+    blind_choice: Literal["a", "b"] | None = Field(None, description="Blind mode: the image taken for the real one.")
+
+
+class UndoRequest(Body):
+    """Take back the annotator's latest vote."""
+
+    undo_id: ClientId
+
+
+class SkipRequest(Body):
+    """Leave an item to others."""
+
+    skip_id: ClientId
+    assignment_id: int
+    reason: Text = ""
+
+
+class CommentRequest(Body):
+    """A remark on an item."""
+
+    comment_id: ClientId
+    assignment_id: int
+    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, strip_whitespace=True)]
+
+
+class HeartbeatRequest(Body):
+    """The page still shows or holds these assignments."""
+
+    assignment_ids: list[int] = Field(max_length=50)
+
+
+class ReviewRequest(Body):
+    """A reviewer's verdict on an item whose votes disagree."""
+
+    verdict_id: ClientId
+    item_id: int
+    level: Level
+    comment: Text | None = None
+
+
+class GoldRequest(Body):
+    """Make an item a gold item (``level``), or an ordinary one again (null)."""
+
+    gold_id: ClientId
+    item_id: int
+    level: Level | None
+    purpose: Literal["training", "qualification", "gold"] = "gold"
+    note: Text = ""
+
+
+class UserRequest(Body):
+    """Add an account, or change one; fields left out stay as they are."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    password: Annotated[str, StringConstraints(min_length=8, max_length=256)] | None = None
+    role: Role | None = None
+    disabled: bool | None = None
+    stage: Stage | None = Field(None, description="'work' admits an annotator whom the qualification held back.")
+
+
+class Images(BaseModel):
+    """Addresses of an item's images; they say nothing about the clip. Blind mode has ``a`` and ``b``."""
+
+    img0: str
+    img1: str
+    pred: str | None = None
+    gt: str | None = None
+    a: str | None = None
+    b: str | None = None
+
+
+class Item(BaseModel):
+    """What an annotator gets to see of one triplet; sizes in pixels."""
+
+    assignment_id: int
+    stage: Stage
+    resolution: str
+    width: int
+    height: int
+    interval: int
+    frame_seconds: float | None = Field(description="Real time between neighbours (img0 to gt); null when unknown.")
+    lease_expires_at: str = Field(description="ISO 8601, UTC.")
+    blind: bool
+    images: Images
+
+
+class Progress(BaseModel):
+    """How far one annotator is; ``seconds_left`` and the rate leave breaks out, null before the second vote."""
+
+    done: int
+    target: int
+    remaining: int
+    votes_per_hour: float | None
+    seconds_left: float | None
+
+
+class ItemsResponse(BaseModel):
+    """Items to label, in order; ``reason`` says why there are none: "done", "qualification" or "leased"."""
+
+    items: list[Item]
+    nothing_left: bool
+    reason: str | None = None
+
+
+class Feedback(BaseModel):
+    """Training only: what was expected."""
+
+    expected_level: int
+    given_level: int
+    within_one: bool
+    sentence: str
+
+
+class VoteResponse(BaseModel):
+    """The vote is in the database. ``counted`` is false for a late vote that the quota no longer wanted: it is kept."""
+
+    accepted: bool = True
+    duplicate: bool
+    counted: bool
+    progress: Progress
+    feedback: Feedback | None
+    stage: Stage
+
+
+class UndoResponse(BaseModel):
+    """The reopened item, first in line again; null when there is nothing to take back."""
+
+    undone: Item | None
+    level: int | None
+    progress: Progress
+
+
+class DoneResponse(BaseModel):
+    """The event is in the database."""
+
+    accepted: bool = True
+    duplicate: bool
+
+
+class HeartbeatResponse(BaseModel):
+    """Assignments whose lease still lives, and until when (ISO 8601, UTC); others went to somebody else."""
+
+    assignment_ids: list[int]
+    lease_expires_at: str
+
+
+class SessionResponse(BaseModel):
+    """Who is signed in, and what the page needs to start."""
+
+    user: str
+    role: Role
+    csrf: str
+    settings: dict[str, Any]
+    progress: Progress
+    options: dict[str, Any]
+    stage: Stage
+
+
+class User(BaseModel):
+    """An account as an admin sees it."""
+
+    name: str
+    role: Role
+    stage: Stage
+    disabled: bool
+    has_token: bool
+    created_at: str
+
+
+class ReviewVote(BaseModel):
+    """One vote in the reviewer's queue."""
+
+    annotator: str
+    level: int
+    created_at: str
+    seconds: float | None
+    flagged: bool
+    comment: str | None
+
+
+class ReviewItem(BaseModel):
+    """A triplet whose votes spread by two levels or more."""
+
+    item_id: int
+    triplet_id: str
+    resolution: str
+    width: int
+    height: int
+    interval: int
+    frame_seconds: float | None
+    images: Images
+    votes: list[ReviewVote]
+
+
+class ReviewResponse(BaseModel):
+    """The reviewer's queue, oldest item first."""
+
+    items: list[ReviewItem]
+    total: int
