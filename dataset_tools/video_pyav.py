@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import av
 import av.error
 import numpy as np
+import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -25,6 +26,7 @@ _DECODER_THREADS = 2  # frame threading: 1.3 times one thread on two cores; more
 _FALLBACK_FPS = Fraction(25)  # what FFmpeg assumes for a stream without time stamps and without a rate
 _LUMA_FIRST = ("yuv4", "yuvj4", "nv12", "nv21", "gray")
 
+Sample = TypeVar("Sample", np.uint8, np.uint16)
 Matrix = tuple[int, int, int, int]  # (a, b, c, d): x' = a x + c y, y' = b x + d y, each -1, 0 or 1
 _IDENTITY: Matrix = (1, 0, 0, 1)
 
@@ -166,11 +168,11 @@ def display_matrix(frame: av.VideoFrame, path: Path) -> Matrix:
     Raises:
         VideoError: The picture is to be turned by something else than quarter turns, or sheared.
     """
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    data: Any = cast(Any, frame.side_data).get(SideDataType.DISPLAYMATRIX)
     if data is None:
         return _IDENTITY
     # Nine int32: a b u, c d v, x y w; a to d are 16.16 fixed point, so "1" is 65536.
-    a, b, _, c, d, *_ = (round(value / 65536) for value in np.frombuffer(memoryview(data), np.int32).tolist())
+    a, b, _, c, d, *_ = (round(value / 65536) for value in np.frombuffer(data, np.int32).tolist())
     if (abs(a), abs(b), abs(c), abs(d)) not in ((1, 0, 0, 1), (0, 1, 1, 0)):
         raise VideoError(f"clip {path}: display matrix {a, b, c, d} must be quarter turns or mirrorings")
     return a, b, c, d
@@ -202,10 +204,13 @@ def _luma_plane(frame: av.VideoFrame, reformatter: VideoReformatter) -> Luma:
         frame = reformatter.reformat(frame, format="gray", threads=1)
     plane = frame.planes[0]
     bits = frame.format.components[0].bits
-    sample = np.uint8 if bits == 8 else np.uint16
-    rows = np.frombuffer(memoryview(plane), sample).reshape(-1, plane.line_size // np.dtype(sample).itemsize)
-    luma = rows[: frame.height, : frame.width]
-    return luma if bits == 8 else (luma >> (bits - 8)).astype(np.uint8)
+    if bits == 8:
+        return _rows(plane, np.uint8)[: frame.height, : frame.width]
+    return (_rows(plane, np.uint16)[: frame.height, : frame.width] >> (bits - 8)).astype(np.uint8)
+
+
+def _rows(plane: av.video.plane.VideoPlane, sample: type[Sample]) -> npt.NDArray[Sample]:
+    return np.frombuffer(memoryview(plane), sample).reshape(-1, plane.line_size // np.dtype(sample).itemsize)
 
 
 def _first_video_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
