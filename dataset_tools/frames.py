@@ -2,15 +2,18 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from dataset_tools.errors import FrameError
 from dataset_tools.files import write_bytes
+
+if TYPE_CHECKING:  # decoding workers start in a fraction of the time without torch
+    import torch
 
 Rgb = npt.NDArray[np.uint8]  # (height, width, 3), red first
 
@@ -81,14 +84,16 @@ def resize_area(rgb: Rgb, *, width: int, height: int) -> Rgb:
     return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
 
 
-def to_tensor(rgb: Rgb) -> torch.Tensor:
+def to_tensor(rgb: Rgb) -> "torch.Tensor":
     """Return 8-bit RGB pixels as float32 in [0, 1], shape (1, 3, height, width)."""
+    import torch
+
     return torch.from_numpy(np.array(rgb.transpose(2, 0, 1))).float().div_(255).unsqueeze_(0)
 
 
-def to_rgb(frame: torch.Tensor) -> Rgb:
+def to_rgb(frame: "torch.Tensor") -> Rgb:
     """Return one frame, (3, H, W) or (1, 3, H, W) in [0, 1], clamped and rounded to 8-bit RGB pixels."""
     if frame.dim() == 4:
         frame = frame.squeeze(0)
-    levels = frame.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    levels = frame.detach().float().clamp(0, 1).mul(255).round().byte()
     return levels.permute(1, 2, 0).contiguous().cpu().numpy()
