@@ -1,0 +1,96 @@
+"""The refinement that RIFE's models share: context of both images, and a U-shaped network that gives a residual.
+
+Described in "Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (ECCV 2022), section 3.2.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dataset_tools.interpolators.warp import backward_warp
+
+
+def conv_unit(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+    """Return a 3x3 convolution followed by a PReLU with one slope per channel."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.PReLU(outputs))
+
+
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Return ``x`` resized bilinearly by ``factor``, as the official models do it (no antialiasing)."""
+    if factor == 1:
+        return x
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+class Conv2(nn.Module):
+    """Two conv units, the first with a stride."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 2) -> None:
+        super().__init__()
+        self.conv1 = conv_unit(inputs, outputs, stride=stride)
+        self.conv2 = conv_unit(outputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.conv2(self.conv1(x))
+        return result
+
+
+class Contextnet(nn.Module):
+    """Features of one image at four sizes, each warped to the middle.
+
+    Args:
+        double_resolution: Start at full instead of half size (the 2R variant).
+    """
+
+    def __init__(self, *, double_resolution: bool = False) -> None:
+        super().__init__()
+        self.double_resolution = double_resolution
+        self.conv1 = Conv2(3, 16, stride=1 if double_resolution else 2)
+        self.conv2 = Conv2(16, 32)
+        self.conv3 = Conv2(32, 64)
+        self.conv4 = Conv2(64, 128)
+
+    def forward(self, image: Tensor, flow: Tensor) -> list[Tensor]:
+        """Return the four warped features; ``flow`` (B, 2, H, W) is in full-size pixels."""
+        features = []
+        x = image
+        for index, layer in enumerate((self.conv1, self.conv2, self.conv3, self.conv4)):
+            x = layer(x)
+            if index > 0 or not self.double_resolution:
+                flow = resize(flow, 0.5) * 0.5
+            features.append(backward_warp(x, flow))
+        return features
+
+
+class Unet(nn.Module):
+    """The residual of the merged frame, in -1..1."""
+
+    def __init__(self, *, double_resolution: bool = False) -> None:
+        super().__init__()
+        self.down0 = Conv2(17, 32, stride=1 if double_resolution else 2)
+        self.down1 = Conv2(64, 64)
+        self.down2 = Conv2(128, 128)
+        self.down3 = Conv2(256, 256)
+        self.up0 = nn.Sequential(nn.ConvTranspose2d(512, 128, 4, 2, 1), nn.PReLU(128))
+        self.up1 = nn.Sequential(nn.ConvTranspose2d(256, 64, 4, 2, 1), nn.PReLU(64))
+        self.up2 = nn.Sequential(nn.ConvTranspose2d(128, 32, 4, 2, 1), nn.PReLU(32))
+        self.up3 = nn.Sequential(nn.ConvTranspose2d(64, 16, 4, 2, 1), nn.PReLU(16))
+        self.conv = nn.Conv2d(16, 3, 3, 2 if double_resolution else 1, 1)
+
+    def forward(self, images: Tensor, flow: Tensor, context0: list[Tensor], context1: list[Tensor]) -> Tensor:
+        """Return the residual (B, 3, H, W).
+
+        Args:
+            images: img0, img1, warped img0, warped img1 and the mask LOGIT, (B, 13, H, W).
+            flow: (B, 4, H, W), full-size pixels.
+            context0, context1: What ``Contextnet`` gives for each image.
+        """
+        s0 = self.down0(torch.cat((images, flow), 1))
+        s1 = self.down1(torch.cat((s0, context0[0], context1[0]), 1))
+        s2 = self.down2(torch.cat((s1, context0[1], context1[1]), 1))
+        s3 = self.down3(torch.cat((s2, context0[2], context1[2]), 1))
+        x = self.up0(torch.cat((s3, context0[3], context1[3]), 1))
+        x = self.up1(torch.cat((x, s2), 1))
+        x = self.up2(torch.cat((x, s1), 1))
+        x = self.up3(torch.cat((x, s0), 1))
+        return torch.sigmoid(self.conv(x)) * 2 - 1
