@@ -4,22 +4,14 @@ Described in "Real-Time Intermediate Flow Estimation for Video Frame Interpolati
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dataset_tools.interpolators.warp import backward_warp
+from dataset_tools.interpolators.warp import backward_warp, resize
 
 
 def conv_unit(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
     """Return a 3x3 convolution followed by a PReLU with one slope per channel."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.PReLU(outputs))
-
-
-def resize(x: Tensor, factor: float) -> Tensor:
-    """Return ``x`` resized bilinearly by ``factor``, as the official models do it (no antialiasing)."""
-    if factor == 1:
-        return x
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class Conv2(nn.Module):

@@ -114,6 +114,13 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.stack(lines, 3).flatten(3).permute(0, 3, 1, 2)
 
 
+def resize(x: torch.Tensor, factor: float) -> torch.Tensor:
+    """Return ``x`` resized bilinearly by ``factor``, as the official models do it (no antialiasing)."""
+    if factor == 1:
+        return x
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
 @lru_cache(maxsize=8)
 def _grid(height: int, width: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Return (1, H, W, 2): x and y of every pixel, from -1 at the first to 1 at the last."""

@@ -1,0 +1,204 @@
+"""RIFE as published at ECCV 2022: the paper's model, its arbitrary-time variant, and the large one.
+
+"Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (Huang et al.), section 3. Three blocks
+estimate the flows from the middle frame to both images, coarse to fine; both images are warped and merged, and a
+refinement network adds a residual. The teacher, which sees the true frame, is kept: it is part of every checkpoint.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from dataset_tools.interpolators.padding import Padding, check_pair
+from dataset_tools.interpolators.rife_refinement import Contextnet, Unet, conv_unit
+from dataset_tools.interpolators.warp import backward_warp, resize
+from dataset_tools.weights import load_into, load_weights
+
+_SCALES = (4.0, 2.0, 1.0)  # of the three blocks
+_MULTIPLE = 32  # image sizes must divide by it, at scale 1
+_WORSE_BY = 0.01  # a pixel is distilled where the student's error exceeds the teacher's by this much
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the three blocks found.
+
+    Attributes:
+        flows: After each block, (B, 4, H, W) in full-size pixels: x, y from the middle to img0, then to img1.
+        merged: The frame after each block, before refinement, (B, 3, H, W).
+        mask_logit: Weight of img0 against img1 before the sigmoid, (B, 1, H, W).
+        warped0, warped1: Both images, warped with the last flow.
+    """
+
+    flows: list[Tensor]
+    merged: list[Tensor]
+    mask_logit: Tensor
+    warped0: Tensor
+    warped1: Tensor
+
+
+class IFBlock(nn.Module):
+    """Estimates a change of flow and mask at a reduced size."""
+
+    def __init__(self, inputs: int, width: int, *, double_resolution: bool) -> None:
+        super().__init__()
+        first_stride = 1 if double_resolution else 2
+        self.reduction = first_stride
+        self.conv0 = nn.Sequential(
+            conv_unit(inputs, width // 2, stride=first_stride), conv_unit(width // 2, width, stride=2)
+        )
+        self.convblock = nn.Sequential(*(conv_unit(width, width) for _ in range(8)))
+        self.lastconv = nn.ConvTranspose2d(width, 5, 4, 2, 1)
+
+    def forward(self, x: Tensor, flow: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+        """Return the changes of flow (B, 4, H, W) and mask logit (B, 1, H, W), estimated at 1/``scale`` of the size."""
+        x = resize(x, 1 / scale)
+        if flow is not None:
+            x = torch.cat((x, resize(flow, 1 / scale) / scale), 1)
+        x = self.conv0(x)
+        x = self.lastconv(self.convblock(x) + x)
+        # The deconvolution brings the result to 1/reduction of the input's size; a flow grows with its size.
+        x = resize(x, scale * self.reduction)
+        return x[:, :4] * (scale * self.reduction), x[:, 4:]
+
+
+class IFNet(nn.Module):
+    """RIFE, the paper's model: the frame in the middle.
+
+    Args:
+        scale: 0.5 for 4K, where motion is large in pixels; 1 otherwise.
+        flip_average: Average with the result on inputs turned by 180 degrees (twice the time).
+    """
+
+    name = "rife-eccv"
+    _times = False  # does it take the time as a channel?
+    _double_resolution = False
+
+    def __init__(self, *, scale: float = 1.0, flip_average: bool = False) -> None:
+        super().__init__()
+        if not 0 < scale <= 4:
+            raise ValueError(f"scale ({scale}) must be in (0, 4]")
+        self.scale, self.flip_average = scale, flip_average
+        self.weights_sha256 = ""
+        images = 7 if self._times else 6
+        large = self._double_resolution
+        self.block0 = IFBlock(images, 240, double_resolution=large)
+        self.block1 = IFBlock(images + 7 + 4, 150, double_resolution=large)
+        self.block2 = IFBlock(images + 7 + 4, 90, double_resolution=large)
+        self.block_tea = IFBlock(images + 7 + 3 + 4, 90, double_resolution=large)
+        self.contextnet = Contextnet(double_resolution=large)
+        self.unet = Unet(double_resolution=large)
+
+    @classmethod
+    def from_weights(
+        cls, path: Path, *, device: torch.device | str = "cpu", scale: float = 1.0, flip_average: bool | None = None
+    ) -> Self:
+        """Return the model with the weights of ``path``, in eval mode.
+
+        Raises:
+            WeightsError: The file is missing, unsafe, or belongs to another variant.
+        """
+        options = {} if flip_average is None else {"flip_average": flip_average}
+        model = cls(scale=scale, **options)
+        state, model.weights_sha256 = load_weights(path)
+        load_into(model, state, path=path)
+        return model.to(device).eval()
+
+    def estimate(
+        self, img0: Tensor, img1: Tensor, timestep: float = 0.5, *, scales: Sequence[float] = _SCALES
+    ) -> Estimate:
+        """Return flows, mask and merged frames of images whose sizes divide by 8 times the largest scale."""
+        images = self._images(img0, img1, timestep)
+        warped0, warped1 = img0, img1
+        flow: Tensor | None = None
+        mask: Tensor | None = None
+        flows, merged = [], []
+        for block, scale in zip((self.block0, self.block1, self.block2), scales, strict=True):
+            if flow is None or mask is None:
+                flow, mask = block(images, None, scale)
+            else:
+                x = torch.cat((images, warped0, warped1, mask), 1)
+                flow_change, mask_change = block(x, flow, scale)
+                flow, mask = flow + flow_change, mask + mask_change
+            warped0, warped1 = backward_warp(img0, flow[:, :2]), backward_warp(img1, flow[:, 2:])
+            flows.append(flow)
+            merged.append(_merge(warped0, warped1, mask))
+        assert mask is not None
+        return Estimate(flows, merged, mask, warped0, warped1)
+
+    def forward(
+        self, img0: Tensor, img1: Tensor, timestep: float = 0.5, *, scales: Sequence[float] = _SCALES
+    ) -> Tensor:
+        """Return the refined frame (B, 3, H, W), clamped to [0, 1]."""
+        found = self.estimate(img0, img1, timestep, scales=scales)
+        flow = found.flows[-1]
+        context0 = self.contextnet(img0, flow[:, :2])
+        context1 = self.contextnet(img1, flow[:, 2:])
+        images = torch.cat((img0, img1, found.warped0, found.warped1, found.mask_logit), 1)
+        residual = self.unet(images, flow, context0, context1)
+        return (found.merged[-1] + residual).clamp(0, 1)
+
+    def teach(self, img0: Tensor, img1: Tensor, gt: Tensor, timestep: float = 0.5) -> tuple[Tensor, Tensor]:
+        """Return the teacher's merged frame and the distillation loss (section 3.3), for training.
+
+        The student learns the teacher's flow where its own merged frame is clearly worse than the teacher's.
+        """
+        found = self.estimate(img0, img1, timestep)
+        images = self._images(img0, img1, timestep)
+        x = torch.cat((images, found.warped0, found.warped1, found.mask_logit, gt), 1)
+        flow_change, mask_change = self.block_tea(x, found.flows[-1], 1.0)
+        flow, mask = found.flows[-1] + flow_change, found.mask_logit + mask_change
+        taught = _merge(backward_warp(img0, flow[:, :2]), backward_warp(img1, flow[:, 2:]), mask)
+        allowed = (taught - gt).abs().mean(1, keepdim=True) + _WORSE_BY
+        loss = flow.new_zeros(())
+        for student_flow, frame in zip(found.flows, found.merged, strict=True):
+            worse = ((frame - gt).abs().mean(1, keepdim=True) > allowed).float().detach()
+            distance = (flow.detach() - student_flow).square().mean(1, keepdim=True).sqrt()
+            loss = loss + (distance * worse).mean()
+        return taught, loss
+
+    @torch.inference_mode()
+    def interpolate(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Tensor:
+        """Return the frame at ``timestep``; see ``Interpolator.interpolate``. Padded with zeros, right and bottom."""
+        check_pair(img0, img1, timestep)
+        if timestep != 0.5 and not self._times:
+            raise ValueError(f"{self.name} interpolates at timestep 0.5 only, not {timestep}; rife-m takes any")
+        scales = [scale / self.scale for scale in _SCALES]
+        height, width = img0.shape[-2:]
+        padding = Padding.to_multiple(height, width, max(_MULTIPLE, round(_MULTIPLE / self.scale)))
+        img0, img1 = padding.pad(img0), padding.pad(img1)
+        frame = self(img0, img1, timestep, scales=scales)
+        if self.flip_average:
+            turned = self(img0.flip(2, 3), img1.flip(2, 3), timestep, scales=scales)
+            frame = (frame + turned.flip(2, 3)) / 2
+        return padding.crop(frame)
+
+    def _images(self, img0: Tensor, img1: Tensor, timestep: float) -> Tensor:
+        times = [torch.full_like(img0[:, :1], timestep)] if self._times else []
+        return torch.cat((img0, img1, *times), 1)
+
+
+class IFNetM(IFNet):
+    """RIFE for any time between the images (``IFNet_m``)."""
+
+    name = "rife-m"
+    _times = True
+
+
+class IFNet2R(IFNet):
+    """RIFE-Large: double resolution inside (``IFNet_2R``), averaged with the turned result by default."""
+
+    name = "rife-large"
+    _double_resolution = True
+
+    def __init__(self, *, scale: float = 1.0, flip_average: bool = True) -> None:
+        super().__init__(scale=scale, flip_average=flip_average)
+
+
+def _merge(warped0: Tensor, warped1: Tensor, mask_logit: Tensor) -> Tensor:
+    mask = torch.sigmoid(mask_logit)
+    return warped0 * mask + warped1 * (1 - mask)
