@@ -1,1 +1,19 @@
 """VFI-DPA: judges how hard a frame pair is to interpolate, without interpolating; and the pipeline that uses it."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vfidpa_model.ahiq import AHIQ
+    from vfidpa_model.checkpoint import load_checkpoint
+    from vfidpa_model.model import VFIDPA
+
+_HOMES = {"VFIDPA": "model", "AHIQ": "ahiq", "load_checkpoint": "checkpoint"}
+__all__ = ["AHIQ", "VFIDPA", "load_checkpoint"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: ``--help`` of a command need not wait for PyTorch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,241 @@
+"""Checkpoints: ``model.safetensors`` beside a readable ``checkpoint.json``; and the Assessor that uses one.
+
+``load_checkpoint("runs/a").predict(img0, img1)`` gives the difficulty of a frame pair.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from dataset_tools.errors import UsageError, VfiError
+from dataset_tools.files import write_bytes, write_json
+from dataset_tools.manifest import created_by
+from vfidpa_model.config import ModelConfig
+from vfidpa_model.model import VFIDPA, Assessment
+from vfidpa_model.resize import shrink_to_height
+
+FORMAT_VERSION = 1
+WEIGHTS_NAME, RECORD_NAME = "model.safetensors", "checkpoint.json"
+BACKENDS = ("torch", "auto", "onnx", "openvino")
+
+Images = npt.NDArray[np.uint8] | Image.Image | Tensor | Sequence[Any]
+
+
+class CheckpointError(VfiError):
+    """A checkpoint is missing, damaged, changed by hand, or written by a newer version."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What ``checkpoint.json`` says.
+
+    Attributes:
+        meta: What the training recorded: options, data, metrics, git state.
+    """
+
+    folder: Path
+    config: ModelConfig
+    meta: dict[str, Any]
+    weights_sha256: str
+
+
+def save_checkpoint(folder: Path, model: VFIDPA, *, meta: Mapping[str, Any]) -> None:
+    """Write a model to ``folder``, replacing the checkpoint that may be there.
+
+    A crash at any moment leaves the old checkpoint or the new one: while the weights are replaced, the record holds
+    both descriptions, and the hash of the weights says which one is true.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    data = save(state, metadata={"format": "pt"})
+    record = {
+        "format_version": FORMAT_VERSION,
+        "created_by": created_by(),
+        "config": model.config.to_dict(),
+        "meta": dict(meta),
+        "num_parameters": sum(value.numel() for value in model.parameters()),
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+    }
+    path = folder / RECORD_NAME
+    if path.exists():
+        previous = json.loads(path.read_bytes())
+        previous.pop("previous", None)
+        write_json(path, {**record, "previous": previous})
+    write_bytes(folder / WEIGHTS_NAME, data)
+    write_json(path, record)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint folder meant by ``path``: itself, or ``best`` inside a training run.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    for folder in (path, path / "best"):
+        if (folder / RECORD_NAME).is_file():
+            return folder
+    raise CheckpointError(f"no checkpoint in {path}: it must hold {RECORD_NAME} or best/{RECORD_NAME}")
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the description of the checkpoint at ``path``; its weights are hashed, not loaded.
+
+    Raises:
+        CheckpointError: Missing, damaged or newer, or the weights are not those that the record describes.
+    """
+    return _read(path)[0]
+
+
+def load_model(path: Path, *, device: torch.device | str = "cpu") -> tuple[VFIDPA, Checkpoint]:
+    """Return the model stored at ``path``, in eval mode, and its description.
+
+    Raises:
+        CheckpointError: As ``read_checkpoint``, or the weights do not fit the config.
+    """
+    checkpoint, data = _read(path)
+    try:
+        model = VFIDPA(checkpoint.config)
+        model.load_state_dict(load(data))
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(f"weights in {checkpoint.folder} do not fit their config: {reason}") from error
+    return model.to(device).eval(), checkpoint
+
+
+def _read(path: Path) -> tuple[Checkpoint, bytes]:
+    folder = find_checkpoint(path)
+    try:
+        record = json.loads((folder / RECORD_NAME).read_bytes())
+        data = (folder / WEIGHTS_NAME).read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"checkpoint {folder} has no {WEIGHTS_NAME}") from None
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder}: {RECORD_NAME} is not JSON: {error}") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    if not isinstance(record, dict):
+        raise CheckpointError(f"checkpoint {folder}: {RECORD_NAME} must be a JSON object")
+    if record.get("weights_sha256") != sha256 and isinstance(record.get("previous"), dict):
+        record = record["previous"]
+    version = record.get("format_version")
+    if not isinstance(version, int):
+        raise CheckpointError(f"checkpoint {folder}: {RECORD_NAME} has no format_version: it is not a checkpoint")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"checkpoint {folder} has format_version {version}, newer than {FORMAT_VERSION}; update vfi-difficulty"
+        )
+    if record.get("weights_sha256") != sha256:
+        raise CheckpointError(f"checkpoint {folder}: {WEIGHTS_NAME} is damaged or not the one {RECORD_NAME} describes")
+    config, meta = record.get("config"), record.get("meta", {})
+    if not isinstance(config, dict) or not isinstance(meta, dict):
+        raise CheckpointError(f"checkpoint {folder}: config and meta in {RECORD_NAME} must be JSON objects")
+    try:
+        return Checkpoint(folder, ModelConfig.from_dict(config), meta, sha256), data
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder}: {error}") from error
+
+
+class Assessor:
+    """A loaded model that takes frames of any size and kind.
+
+    Attributes:
+        config: The model's architecture and tier.
+        meta: What the training recorded.
+        backend: What computes: ``torch``, ``onnx`` or ``openvino``.
+    """
+
+    def __init__(
+        self, model: VFIDPA, *, meta: Mapping[str, Any] | None = None, device: torch.device | str = "cpu"
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.config = model.config
+        self.meta = dict(meta or {})
+        self.device = torch.device(device)
+        self.backend = "torch"
+        self._run: Any = self.model
+
+    @property
+    def tier_height(self) -> int | None:
+        """Rows the model sees; higher frames are brought down to it. None: frames keep their size."""
+        return self.config.rows
+
+    def assess(self, img0: Tensor, img1: Tensor) -> Assessment:
+        """Return score and maps of a batch.
+
+        Args:
+            img0, img1: RGB, float in [0, 1] or uint8, (B, 3, H, W), any size from 64 a side once brought down to
+                ``tier_height`` (area averaging, never up).
+
+        Raises:
+            ValueError: The shapes do not fit.
+        """
+        if img0.shape != img1.shape or img0.dim() != 4:
+            raise ValueError(f"img0 {tuple(img0.shape)} and img1 {tuple(img1.shape)} must be (B, 3, H, W) and equal")
+        with torch.inference_mode():
+            small0 = shrink_to_height(img0.to(self.device), self.tier_height)
+            small1 = shrink_to_height(img1.to(self.device), self.tier_height)
+            result: Assessment = self._run(small0, small1)
+        return result
+
+    def predict(self, img0: Images, img1: Images) -> npt.NDArray[np.float32]:
+        """Return the score of each pair, (B,); (1,) for a single pair.
+
+        Args:
+            img0, img1: Arrays (H, W, 3) or (B, H, W, 3), uint8 RGB; PIL images; tensors (3, H, W) or (B, 3, H, W),
+                uint8 or float in [0, 1]; or a sequence of such, of one size.
+
+        Raises:
+            ValueError: Something is none of these, or the sizes differ.
+        """
+        scores = self.assess(as_batch(img0), as_batch(img1)).score
+        return scores.float().cpu().numpy()
+
+
+def as_batch(images: Images) -> Tensor:
+    """Return images of any kind ``Assessor.predict`` takes as one tensor (B, 3, H, W), uint8 or float in [0, 1]."""
+    if isinstance(images, Tensor):
+        batch = images.unsqueeze(0) if images.dim() == 3 else images
+        if batch.dim() != 4 or batch.shape[1] != 3 or not (batch.is_floating_point() or batch.dtype == torch.uint8):
+            raise ValueError(f"tensor {tuple(images.shape)} {images.dtype} must be (3, H, W) or (B, 3, H, W) RGB")
+        return batch
+    if isinstance(images, Image.Image):
+        return as_batch(np.asarray(images.convert("RGB")))
+    if isinstance(images, np.ndarray):
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
+            raise ValueError(f"array {images.shape} {images.dtype} must be uint8 RGB, (H, W, 3) or (B, H, W, 3)")
+        tensor = torch.from_numpy(np.array(images))  # a copy: PyTorch warns about read-only memory
+        return as_batch(tensor.movedim(-1, -3))
+    if not isinstance(images, Sequence) or not images:
+        raise ValueError(f"images ({type(images).__name__}) must be arrays, PIL images, tensors or a sequence of them")
+    batches = [as_batch(image) for image in images]
+    shapes = {(tuple(batch.shape[1:]), batch.dtype) for batch in batches}
+    if len(shapes) > 1:
+        raise ValueError(f"images of one call must have one size and kind, found {sorted(map(str, shapes))}")
+    return torch.cat(batches)
+
+
+def load_checkpoint(path: Path | str, *, device: torch.device | str = "cpu", backend: str = "torch") -> Assessor:
+    """Return an Assessor for the checkpoint at ``path``.
+
+    Args:
+        path: A training run (its best checkpoint is taken) or a checkpoint folder.
+        backend: ``torch``; ``onnx`` or ``openvino`` for a file written by ``vfidpa_model.export``; ``auto`` takes on
+            a CPU the fastest one that has been exported, by the times the export measured, and PyTorch elsewhere.
+
+    Raises:
+        CheckpointError: As ``load_model``, or the exported file is missing or of other weights.
+        UsageError: The backend is unknown, not installed, or cannot run on the device.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"backend ({backend!r}) must be one of {', '.join(BACKENDS)}")
+    model, checkpoint = load_model(Path(path), device=device)
+    return Assessor(model, meta=checkpoint.meta, device=device)

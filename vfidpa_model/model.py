@@ -1,0 +1,136 @@
+"""VFI-DPA on one page: two frames in, a difficulty score with its maps out.
+
+After "Dynamic Video Frame Interpolator with Integrated Difficulty Pre-Assessment" (ICASSP 2024). What the source
+leaves open is a field of ``ModelConfig``; ``docs/model.md`` has the figure.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vfidpa_model.ahiq import AHIQ
+from vfidpa_model.backbones import DEEP_STRIDE, SHALLOW_STRIDE, create_backbone
+from vfidpa_model.config import ModelConfig
+from vfidpa_model.deform_net import DeformNet
+from vfidpa_model.head import OrdinalScale, PatchHead, create_scale, weighted_mean
+
+SMALLEST_SIDE = 64  # pixels; Swin's deep feature has 2 x 2 locations there
+
+
+class Assessment(NamedTuple):
+    """What a model says about a batch of frame pairs.
+
+    Attributes:
+        score: (B,), on the level scale: 1 easy to 4 failed; higher is harder.
+        score_map: (B, h, w), the score per location, on the same scale; h = ceil(H / 8), w = ceil(W / 8)
+            (16 in place of 8 for AHIQ with patches of 16).
+        weight_map: (B, h, w), in (0, 1): how much a location counts.
+        level_logits: (B, num_levels), log-probabilities of the levels (ordinal head), else None.
+    """
+
+    score: Tensor
+    score_map: Tensor
+    weight_map: Tensor
+    level_logits: Tensor | None
+
+
+class SiameseBody(nn.Module):
+    """Backbone, DeformNet and head: a frame pair, sides multiples of 32, to raw scores and weights per location."""
+
+    stride = SHALLOW_STRIDE
+    multiple = DEEP_STRIDE
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.difference = config.difference if config.temporal_difference else None
+        self.is_absolute = config.difference_form == "absolute"
+        self.backbone = create_backbone(config.backbone)
+        self.deform_net = DeformNet(
+            self.backbone.shallow_channels,
+            self.backbone.deep_channels,
+            shallow=config.shallow_width,
+            deep=config.deep_width,
+            factor=DEEP_STRIDE // SHALLOW_STRIDE,
+            upsample=config.upsample,
+        )
+        width = config.fusion_width
+        self.spatial = nn.Conv2d(config.shallow_width + config.deep_width, width, 1)
+        parts = {"deep": config.deep_width, "shallow": config.shallow_width}
+        if self.difference is not None:
+            self.temporal = nn.Conv2d(parts.get(self.difference, sum(parts.values())), width, 1)
+        self.head = PatchHead(width * (2 if self.difference is None else 3), config.head_widths)
+
+    def forward(self, img0: Tensor, img1: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the raw scores and the weights, (B, H/8, W/8) each."""
+        shallow, deep = self.deform_net(*self.backbone(torch.cat((img0, img1))))  # both frames in one batch
+        both = torch.cat((deep, shallow), dim=1)
+        parts = list(self.spatial(both).chunk(2))
+        if self.difference is not None:
+            first, second = {"deep": deep, "shallow": shallow, "both": both}[self.difference].chunk(2)
+            change = first - second
+            parts.insert(0, self.temporal(change.abs() if self.is_absolute else change))
+        raw, weights = self.head(torch.cat(parts, dim=1))
+        return raw, weights
+
+
+class VFIDPA(nn.Module):
+    """Predicts how hard a frame pair is to interpolate, without interpolating."""
+
+    def __init__(self, config: ModelConfig | None = None) -> None:
+        """Build the model with random weights; ``create_model`` loads ImageNet's into the backbone."""
+        super().__init__()
+        self.config = config or ModelConfig()
+        self.body: AHIQ | SiameseBody
+        if self.config.backbone == "ahiq":
+            self.body = AHIQ(patch=self.config.ahiq_patch, whole_backbones=False)
+        else:
+            self.body = SiameseBody(self.config)
+        self.scale = create_scale(
+            head=self.config.head, score_range=self.config.score_range, num_levels=self.config.num_levels
+        )
+
+    def forward(self, img0: Tensor, img1: Tensor) -> Assessment:
+        """Assess a batch of frame pairs.
+
+        Args:
+            img0, img1: RGB in [0, 1], float32, (B, 3, H, W); any H and W >= 64: padding happens inside, and padded
+                locations are left out of the maps and so of the weighted mean.
+
+        Raises:
+            ValueError: The shapes differ, are not (B, 3, H, W), or a side is below 64.
+        """
+        if img0.shape != img1.shape or img0.dim() != 4 or img0.shape[1] != 3:
+            raise ValueError(f"img0 {tuple(img0.shape)} and img1 {tuple(img1.shape)} must be (B, 3, H, W) and equal")
+        H, W = img0.shape[-2:]
+        if min(H, W) < SMALLEST_SIDE:
+            raise ValueError(f"frame size ({W}x{H}) must be at least {SMALLEST_SIDE} a side")
+        raw, weights = self._maps(img0, img1)
+        latent = weighted_mean(raw, weights)
+        if isinstance(self.scale, OrdinalScale):
+            log_probabilities = self.scale.log_probabilities(latent)
+            return Assessment(self.scale(latent), self.scale(raw), weights, log_probabilities)
+        return Assessment(self.scale(latent), self.scale(raw), weights, None)
+
+    def _maps(self, img0: Tensor, img1: Tensor) -> tuple[Tensor, Tensor]:
+        H, W = img0.shape[-2:]
+        multiple, stride = self.body.multiple, self.body.stride
+        padding = (0, -W % multiple, 0, -H % multiple)
+        if any(padding):
+            # Repeating the edge keeps the content's statistics; zeros would be an edge of their own.
+            img0, img1 = F.pad(img0, padding, mode="replicate"), F.pad(img1, padding, mode="replicate")
+        raw, weights = self.body(img0, img1)
+        rows, columns = -(-H // stride), -(-W // stride)
+        return raw[:, :rows, :columns], weights[:, :rows, :columns]
+
+
+def create_model(config: ModelConfig, *, pretrained: bool = True) -> VFIDPA:
+    """Return a new model for training; its config records what the backbone started from."""
+    from dataclasses import replace
+
+    model = VFIDPA(config)
+    if pretrained:
+        record = model.body.load_pretrained() if isinstance(model.body, AHIQ) else model.body.backbone.load_pretrained()
+        model.config = replace(config, pretrained=record)
+    return model

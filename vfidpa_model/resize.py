@@ -1,0 +1,62 @@
+"""Bringing frames down to the model's height by area averaging, as the data set does, on tensors of any device."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from dataset_tools.frames import fit_height
+
+
+def shrink_to_height(frames: Tensor, height: int | None) -> Tensor:
+    """Return frames brought down to ``height`` rows, same aspect ratio; never enlarged.
+
+    Each new pixel is the mean of the pixels whose centres lie under it, which is what Pillow's BOX filter (and so
+    ``dataset_tools.frames.resize_area``) computes; then rounded to 8 bits, because the data set's frames are: the model
+    sees what it was trained on, to within one level.
+
+    Args:
+        frames: (B, 3, H, W), uint8, or float in [0, 1].
+        height: Rows wanted; None, or at least H, leaves the frames alone.
+
+    Returns:
+        Float32 in [0, 1], (B, 3, height, width).
+    """
+    H, W = frames.shape[-2:]
+    is_bytes = frames.dtype == torch.uint8
+    if height is None or height >= H:
+        return frames.float() / 255 if is_bytes else frames.float()
+    # Rounded first, so that the same frame gives the same pixels as bytes and as floats.
+    levels = frames if is_bytes else (frames.float() * 255).round_()
+    width, height = fit_height(W, H, target_height=height)
+    return _average(_average(levels, height, dim=2), min(width, W), dim=3).round() / 255
+
+
+def _average(frames: Tensor, wanted: int, *, dim: int) -> Tensor:
+    size = frames.shape[dim]
+    if wanted == size:
+        return frames.float()
+    total: Tensor | None = None
+    shape = [1, 1, 1, 1]
+    shape[dim] = wanted
+    for positions, shares in _taps(size, wanted, frames.device):
+        part = frames.index_select(dim, positions).float() * shares.view(shape)
+        total = part if total is None else total.add_(part)
+    assert total is not None
+    return total
+
+
+@lru_cache(maxsize=32)
+def _taps(size: int, wanted: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Return, per tap, the source position and the share of each new pixel."""
+    step = size / wanted
+    bins = []
+    for index in range(wanted):
+        low, high = int(index * step + 0.5), int((index + 1) * step + 0.5)  # pixel p is under it: low <= p < high
+        bins.append(range(low, min(high, size)))
+    taps = []
+    for number in range(max(map(len, bins))):
+        positions = [under[min(number, len(under) - 1)] for under in bins]
+        shares = [1 / len(under) if number < len(under) else 0.0 for under in bins]
+        taps.append((torch.tensor(positions, device=device), torch.tensor(shares, device=device)))
+    return taps
