@@ -1,0 +1,77 @@
+// Requests to the server. Every failure is one of two kinds: not reached, or refused.
+
+const TIMEOUT_MS = 15000;
+
+/** The server did not answer, or answered that it cannot at the moment: try again later. */
+export class Unreachable extends Error {}
+
+/** The server answered no: `status`, `code` (names the reason) and its one-line message. */
+export class Refused extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export class Api {
+  constructor() {
+    this.csrf = "";
+    this.onSignedOut = () => {};
+  }
+
+  /** Fetch the session; its CSRF token goes with every later request. */
+  async session() {
+    const session = await this.get("/api/session");
+    this.csrf = session.csrf;
+    return session;
+  }
+
+  get(path) {
+    return this.#send("GET", path);
+  }
+
+  post(path, body, priority = "auto") {
+    return this.#send("POST", path, body, priority);
+  }
+
+  put(path, body) {
+    return this.#send("PUT", path, body);
+  }
+
+  async #send(method, path, body, priority = "auto", again = true) {
+    const reply = await this.#fetch(method, path, body, priority);
+    if (reply.ok) return reply.status === 204 ? null : reply.json();
+    const problem = await reply.json().catch(() => ({}));
+    const detail = problem.detail ?? problem;
+    // Overload, restart and proxies without a back end pass; so does asking too often.
+    if (reply.status >= 500 || reply.status === 429) throw new Unreachable(`${reply.status} ${path}`);
+    if (reply.status === 401) this.onSignedOut();
+    if (reply.status === 403 && method !== "GET" && again) {
+      // The token of an older session: after signing in again in another tab, say.
+      const stale = this.csrf;
+      if ((await this.session()).csrf !== stale) return this.#send(method, path, body, priority, false);
+    }
+    const message = typeof detail === "string" ? detail : detail.message ?? detail.error ?? reply.statusText;
+    throw new Refused(reply.status, detail.code ?? "", String(message));
+  }
+
+  async #fetch(method, path, body, priority) {
+    const headers = { Accept: "application/json" };
+    if (method !== "GET") headers["X-CSRF-Token"] = this.csrf;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    try {
+      return await fetch(path, {
+        method,
+        headers,
+        priority,
+        cache: "no-store",
+        credentials: "same-origin",
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+    } catch (error) {
+      throw new Unreachable(String(error));
+    }
+  }
+}

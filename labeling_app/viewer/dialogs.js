@@ -1,0 +1,126 @@
+// Dialogs: help, skip, comment, settings. While one is open, no hotkey works.
+
+import { clear, el, find } from "./dom.js";
+import { canBeKey, DEFAULT_KEYS, keyName, printed } from "./keys.js";
+import { t } from "./texts.js";
+
+export const SKIP_REASONS = ["same_frames", "scene_cut", "broken_picture", "unsure", "other"];
+
+export class Dialogs {
+  #root;
+  #dialog;
+
+  constructor(root, examples) {
+    this.#root = root;
+    this.examples = examples;
+    this.#dialog = find(root, "dialog");
+  }
+
+  get isOpen() {
+    return this.#dialog.open;
+  }
+
+  /** Open with a title, nodes and buttons [[value, text key, isMain]]; resolves with the value, "" when dismissed. */
+  #ask(title, nodes, buttons) {
+    find(this.#root, "dialog-title").textContent = title;
+    clear(find(this.#root, "dialog-body")).append(...nodes);
+    const row = clear(find(this.#root, "dialog-buttons"));
+    for (const [value, key, isMain] of buttons) {
+      row.append(el("button", { value, type: "submit", class: isMain ? "main" : null, text: t(key), data: { answer: value } }));
+    }
+    this.#dialog.returnValue = "";
+    this.#dialog.showModal();
+    return new Promise((resolve) => {
+      this.#dialog.addEventListener("close", () => resolve(this.#dialog.returnValue), { once: true });
+    });
+  }
+
+  /** Resolves with the reason's id, or null. */
+  async skip() {
+    const choices = SKIP_REASONS.map((reason, index) => {
+      const button = el("button", { value: reason, type: "submit", class: "choice", data: { answer: reason } });
+      button.append(el("kbd", { text: String(index + 1) }), t(`skip.${reason}`));
+      return button;
+    });
+    const list = el("div", { class: "choices" }, ...choices);
+    const pick = (event) => choices[Number(event.key) - 1]?.click();
+    this.#dialog.addEventListener("keydown", pick);
+    const answer = await this.#ask(t("skip.title"), [list], [["", "dialog.cancel"]]);
+    this.#dialog.removeEventListener("keydown", pick);
+    return answer || null;
+  }
+
+  /** Resolves with the text, or null when dismissed. */
+  async comment(present) {
+    const area = el("textarea", { rows: 4, maxlength: 2000, "aria-label": t("comment.title"), data: { id: "comment-text" } });
+    area.value = present;
+    area.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#dialog.querySelector("[data-answer=save]").click();
+    });
+    const answer = await this.#ask(t("comment.title"), [el("p", { text: t("comment.hint") }), area], [
+      ["", "dialog.cancel"],
+      ["save", "dialog.save", true],
+    ]);
+    return answer === "save" ? area.value.trim() : null;
+  }
+
+  async help(keys) {
+    const rows = Object.keys(DEFAULT_KEYS).map((action) =>
+      el("div", { class: "key-row" }, el("kbd", { text: printed(keys.map[action]) }), el("span", { text: t(`keys.${action}`) })),
+    );
+    const levels = [1, 2, 3, 4].map((level) =>
+      el("figure", { class: "example" },
+        this.examples(level),
+        el("figcaption", {}, el("b", { text: t(`level.${level}.name`) }), " ", t(`level.${level}.text`))),
+    );
+    await this.#ask(t("help.title"), [
+      el("p", { text: t("help.task") }),
+      el("div", { class: "examples" }, ...levels),
+      el("h3", { text: t("help.keys") }),
+      el("div", { class: "key-table" }, ...rows),
+      el("p", { class: "muted", text: t("help.fixed") }),
+    ], [["", "dialog.close", true]]);
+  }
+
+  /** Let the annotator choose keys and language. Resolves with the new settings, or null. */
+  async settings(keys, language) {
+    const languages = el("select", { "aria-label": t("settings.language"), data: { id: "language" } },
+      el("option", { value: "en", text: "English" }), el("option", { value: "de", text: "Deutsch" }));
+    languages.value = language;
+    const table = el("div", { class: "key-table" });
+    const note = el("p", { class: "muted", role: "status", text: t("settings.keys_hint") });
+    const draw = () => clear(table).append(...Object.keys(DEFAULT_KEYS).map((action) => this.#keyRow(action, keys, draw, note)));
+    draw();
+    const reset = el("button", { type: "button", text: t("settings.reset"), onclick: () => {
+      for (const [action, name] of Object.entries(DEFAULT_KEYS)) keys.remap(action, name);
+      draw();
+    } });
+    const answer = await this.#ask(t("settings.title"), [
+      el("label", { class: "field" }, el("span", { text: t("settings.language") }), languages),
+      el("h3", { text: t("help.keys") }), note, table, reset,
+    ], [["", "dialog.cancel"], ["save", "dialog.save", true]]);
+    return answer === "save" ? { language: languages.value, keys: keys.changes() } : null;
+  }
+
+  #keyRow(action, keys, redraw, note) {
+    const button = el("button", { type: "button", class: "key-button", text: printed(keys.map[action]), data: { remap: action } });
+    button.setAttribute("aria-label", `${t(`keys.${action}`)}: ${printed(keys.map[action])}`);
+    button.addEventListener("click", () => {
+      button.textContent = t("settings.press");
+      button.addEventListener("blur", redraw, { once: true });
+    });
+    button.addEventListener("keydown", (event) => {
+      if (button.textContent !== t("settings.press") || event.isComposing) return;
+      const name = keyName(event);
+      if (name === "Tab" || name === "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (["Shift", "Control", "Alt", "Meta", "AltGraph"].includes(name)) return;
+      if (canBeKey(name)) keys.remap(action, name);
+      else note.textContent = t("settings.taken", { key: printed(name) });
+      redraw();
+      button.ownerDocument.querySelector(`[data-remap="${action}"]`)?.focus();
+    });
+    return el("div", { class: "key-row" }, button, el("span", { text: t(`keys.${action}`) }));
+  }
+}

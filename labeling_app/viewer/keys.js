@@ -1,0 +1,103 @@
+// Keyboard shortcuts: one table of actions, remappable, kept with the annotator's settings.
+
+import { t, hasText } from "./texts.js";
+
+export const DEFAULT_KEYS = {
+  rate1: "1",
+  rate2: "2",
+  rate3: "3",
+  rate4: "4",
+  undo: "u",
+  skip: "s",
+  flag: "f",
+  comment: "c",
+  help: "?",
+  hold: " ",
+  flicker: "q",
+  wipe: "w",
+  side: "e",
+  difference: "d",
+  motion: "m",
+  speed: "r",
+  fit: "z",
+  zoomIn: "+",
+  zoomOut: "-",
+  loupe: "l",
+  realA: "j",
+  realB: "k",
+};
+
+// These work beside the chosen keys and cannot be given away.
+const FIXED = { Backspace: "undo", ArrowLeft: "panLeft", ArrowRight: "panRight", ArrowUp: "panUp", ArrowDown: "panDown" };
+const NOT_KEYS = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead", "Process", "Unidentified"]);
+const NEVER = new Set([...NOT_KEYS, ...Object.keys(FIXED), "Tab", "Escape", "Enter"]);
+
+/** Return the name a key event goes by: lower case; digits also where the layout needs Shift for them. */
+export function keyName(event) {
+  if (/^(Digit|Numpad)\d$/.test(event.code) && !/^[a-z]$/i.test(event.key)) {
+    if (!/^\d$/.test(event.key) && !event.shiftKey) return event.code.at(-1);
+  }
+  return event.key.length === 1 ? event.key.toLowerCase() : event.key;
+}
+
+export function canBeKey(name) {
+  return !NEVER.has(name);
+}
+
+/** Return how a key is printed on a button. */
+export function printed(name) {
+  if (hasText(`key.${name}`)) return t(`key.${name}`);
+  return name.length === 1 ? name.toUpperCase() : name;
+}
+
+export class Keys {
+  #actions = new Map();
+
+  /** @param chosen action to key, what this annotator changed; unknown actions and doubled keys are ignored. */
+  constructor(chosen = {}) {
+    this.map = { ...DEFAULT_KEYS };
+    for (const [action, name] of Object.entries(chosen)) {
+      if (action in DEFAULT_KEYS && typeof name === "string" && canBeKey(name)) this.map[action] = name;
+    }
+    if (new Set(Object.values(this.map)).size < Object.keys(this.map).length) this.map = { ...DEFAULT_KEYS };
+    this.#index();
+  }
+
+  #index() {
+    this.#actions = new Map(Object.entries(this.map).map(([action, name]) => [name, action]));
+  }
+
+  actionOf(name) {
+    return FIXED[name] ?? this.#actions.get(name) ?? null;
+  }
+
+  /** Give `name` to `action`; the action that had it gets the old key, so that no key does two things. */
+  remap(action, name) {
+    const other = this.actionOf(name);
+    if (other && other !== action) this.map[other] = this.map[action];
+    this.map[action] = name;
+    this.#index();
+  }
+
+  changes() {
+    return Object.fromEntries(Object.entries(this.map).filter(([action, name]) => DEFAULT_KEYS[action] !== name));
+  }
+
+  print(root) {
+    for (const cap of root.querySelectorAll("[data-key]")) cap.textContent = printed(this.map[cap.dataset.key]);
+    for (const button of root.querySelectorAll("[data-action]")) {
+      const name = this.map[button.dataset.action];
+      if (name) button.setAttribute("aria-keyshortcuts", name === " " ? "Space" : name);
+    }
+  }
+}
+
+/** Whether a key press is text being typed, or belongs to the control that has the focus. */
+export function belongsToControl(event) {
+  const target = event.target;
+  if (!(target instanceof Element)) return false;
+  if (target.closest("input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]")) return true;
+  if (target.matches("input[type=range], input[type=radio]") && event.key.startsWith("Arrow")) return true;
+  // Space presses a button reached by Tab; after a mouse click it stays the flicker key.
+  return event.key === " " && target.matches("button:focus-visible, input:focus-visible, [role=slider]:focus-visible");
+}

@@ -1,0 +1,180 @@
+// Starts the page inside the element that Gradio made for it.
+
+import { Api } from "./api.js";
+import { Bench } from "./bench.js";
+import { Dialogs } from "./dialogs.js";
+import { find } from "./dom.js";
+import { belongsToControl, keyName, Keys } from "./keys.js";
+import { Outbox } from "./outbox.js";
+import { drawLevels, drawUnsent, example } from "./panel.js";
+import { applyTexts, loadTexts, t } from "./texts.js";
+import { showReview } from "./review.js";
+import { showStats } from "./stats.js";
+import { showUsers } from "./users.js";
+import { Work } from "./work.js";
+
+const BREAK_AFTER_MS = 25 * 60_000;
+const BREAK_LOOK_MS = 5_000;
+const ROLES = ["annotator", "reviewer", "admin"]; // each may do what those before it may
+
+let listeners = null; // of the document, removed when Gradio runs the start a second time
+
+/** Start the page. `base` is the folder that this file was loaded from, without a final slash. */
+export async function start(element, base) {
+  listeners?.abort();
+  listeners = new AbortController();
+  const root = find(element, "app");
+  const api = new Api();
+  api.onSignedOut = () => location.assign("/signin?ended=1");
+  const session = await api.session();
+  await loadTexts(session.settings.language ?? session.options.language ?? navigator.language.slice(0, 2));
+  document.documentElement.lang = t("language.code");
+  document.title = t("app.name");
+  new Page(root, api, session, base).start(listeners.signal);
+}
+
+class Page {
+  constructor(root, api, session, base) {
+    this.root = root;
+    this.api = api;
+    this.session = session;
+    this.base = base;
+    this.keys = new Keys(session.settings.keys);
+    this.dialogs = new Dialogs(root, (level) => example(base, level));
+    this.bench = new Bench(root);
+    this.outbox = new Outbox(api, session.user, (state) => drawUnsent(root, state), () => this.#refusedLate());
+    this.work = new Work({ root, api, outbox: this.outbox, bench: this.bench, dialogs: this.dialogs, session });
+    this.workingSince = Date.now();
+  }
+
+  start(signal) {
+    const { root, session } = this;
+    applyTexts(root);
+    drawLevels(root, this.base, (level) => this.work.rate(level));
+    find(root, "who").textContent = session.user;
+    for (const tab of root.querySelectorAll("[data-role]")) {
+      tab.hidden = ROLES.indexOf(session.role) < ROLES.indexOf(tab.dataset.role);
+    }
+    this.keys.print(root);
+    this.#listenButtons(signal);
+    this.#listenKeys(signal);
+    this.#remindOfBreaks(signal);
+    window.addEventListener("beforeunload", (event) => this.outbox.unsent > 0 && event.preventDefault(), { signal });
+    window.addEventListener("hashchange", () => this.#showView(), { signal });
+    this.outbox.flush();
+    this.#showView();
+    this.work.start();
+  }
+
+  get actions() {
+    const { work, bench } = this;
+    const rates = Object.fromEntries([1, 2, 3, 4].map((level) => [`rate${level}`, () => work.rate(level)]));
+    const modes = ["flicker", "wipe", "side", "difference", "motion"].map((mode) => [mode, () => bench.setMode(mode)]);
+    return {
+      ...rates,
+      ...Object.fromEntries(modes),
+      undo: () => work.undo(),
+      skip: () => work.skip(),
+      flag: () => work.flag(),
+      comment: () => work.remark(),
+      help: () => this.dialogs.help(this.keys),
+      hold: () => bench.hold(true),
+      speed: () => bench.nextSpeed(),
+      fit: () => bench.stage.toggleFit(),
+      zoomIn: () => bench.stage.zoom(1),
+      zoomOut: () => bench.stage.zoom(-1),
+      loupe: () => this.#toggleLoupe(),
+      realA: () => work.choose("a"),
+      realB: () => work.choose("b"),
+      panLeft: () => bench.stage.pan(-1, 0),
+      panRight: () => bench.stage.pan(1, 0),
+      panUp: () => bench.stage.pan(0, -1),
+      panDown: () => bench.stage.pan(0, 1),
+    };
+  }
+
+  #toggleLoupe() {
+    this.bench.loupe.toggle();
+    find(this.root, "loupe-button").setAttribute("aria-pressed", String(this.bench.loupe.active));
+  }
+
+  #listenKeys(signal) {
+    const actions = this.actions;
+    const onBench = () => this.view === "bench" && !this.dialogs.isOpen;
+    document.addEventListener("keydown", (event) => {
+      if (event.repeat || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (!onBench() || belongsToControl(event)) return;
+      const action = this.keys.actionOf(keyName(event));
+      if (!action) return;
+      event.preventDefault();
+      actions[action]();
+    }, { signal });
+    document.addEventListener("keyup", (event) => {
+      if (this.keys.actionOf(keyName(event)) === "hold") this.bench.hold(false);
+    }, { signal });
+    window.addEventListener("blur", () => this.bench.hold(false), { signal });
+  }
+
+  #listenButtons(signal) {
+    const { root, bench } = this;
+    const actions = this.actions;
+    const on = (selector, event, act) => {
+      for (const node of root.querySelectorAll(selector)) node.addEventListener(event, (happened) => act(node, happened), { signal });
+    };
+    on(".bench [data-action]:not(.level)", "click", (node) => actions[node.dataset.action]());
+    on("[data-hz]", "click", (node) => bench.setHz(Number(node.dataset.hz)));
+    on("[data-gain]", "click", (node) => bench.setGain(Number(node.dataset.gain)));
+    on("[data-speed]", "click", (node) => bench.setSpeed(Number(node.dataset.speed)));
+    on("[data-hold]", "pointerdown", () => bench.hold(true));
+    for (const end of ["pointerup", "pointerleave", "pointercancel"]) on("[data-hold]", end, () => bench.hold(false));
+    on("[data-hold]", "keydown", (node, event) => [" ", "Enter"].includes(event.key) && bench.hold(true));
+    on("[data-hold]", "keyup", () => bench.hold(false));
+    on("[data-view]", "click", (node) => (location.hash = node.dataset.view));
+    find(root, "open-settings").addEventListener("click", () => this.#openSettings(), { signal });
+    find(root, "sign-out").addEventListener("click", () => this.#signOut(), { signal });
+  }
+
+  /** The address after # names the view, so that a reload and the back button keep it. */
+  #showView() {
+    const tabs = [...this.root.querySelectorAll("[data-view]")].filter((tab) => !tab.hidden);
+    const wanted = location.hash.slice(1);
+    this.view = tabs.some((tab) => tab.dataset.view === wanted) ? wanted : "bench";
+    for (const tab of tabs) {
+      if (tab.dataset.view === this.view) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    for (const panel of this.root.querySelectorAll("[data-panel]")) panel.hidden = panel.dataset.panel !== this.view;
+    const show = { stats: showStats, review: showReview, users: showUsers }[this.view];
+    show?.(find(this.root, this.view), this.api, this.session);
+  }
+
+  #remindOfBreaks(signal) {
+    const note = find(this.root, "break");
+    const timer = setInterval(() => {
+      if (Date.now() - this.workingSince >= BREAK_AFTER_MS) note.hidden = false;
+    }, BREAK_LOOK_MS);
+    signal.addEventListener("abort", () => clearInterval(timer));
+    find(this.root, "break-done").addEventListener("click", () => {
+      this.workingSince = Date.now();
+      note.hidden = true;
+    }, { signal });
+  }
+
+  async #openSettings() {
+    const chosen = await this.dialogs.settings(new Keys(this.keys.changes()), t("language.code"));
+    if (!chosen) return;
+    await this.api.put("/api/settings", { ...this.session.settings, ...chosen });
+    // A new language touches every text of the page; the items are held on the server, so nothing is lost.
+    location.reload();
+  }
+
+  async #signOut() {
+    if (this.outbox.unsent > 0) return this.outbox.flush();
+    await this.api.post("/signout", {});
+    location.assign("/signin");
+  }
+
+  #refusedLate() {
+    find(this.root, "last").textContent = t("error.refused_late");
+  }
+}

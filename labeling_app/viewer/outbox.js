@@ -1,0 +1,119 @@
+// What the server must not miss, kept in the browser's storage until the server has acknowledged it, sent in order.
+
+import { Refused, Unreachable } from "./api.js";
+
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 8000;
+
+export class Outbox {
+  #api;
+  #prefix;
+  #waiting = new Map(); // storage key -> {resolve, reject} of the caller, where this page made the entry
+  #awaitAway = [];
+  #sending = false;
+  #retryMs = FIRST_RETRY_MS;
+  #timer = 0;
+
+  /**
+   * @param onChange called with {unsent, offline} whenever one of them changes.
+   * @param onRefused called with the error when the server refuses what an earlier page had kept.
+   */
+  constructor(api, user, onChange, onRefused) {
+    this.#api = api;
+    this.#prefix = `vfi.outbox.${user}.`;
+    this.onChange = onChange;
+    this.onRefused = onRefused;
+    this.offline = false;
+    window.addEventListener("online", () => this.flush());
+  }
+
+  get unsent() {
+    return this.#keys().length;
+  }
+
+  /**
+   * Keep `body` for `path`, then send.
+   *
+   * Returns two promises. `answer`: the server's word, whenever it comes; rejects with Refused. `soon`: the same word, a
+   * Refused as a value, or "offline" as soon as the server turns out to be away.
+   */
+  add(path, body) {
+    const key = this.#prefix + this.#nextNumber();
+    localStorage.setItem(key, JSON.stringify({ path, body }));
+    const answer = new Promise((resolve, reject) => this.#waiting.set(key, { resolve, reject }));
+    this.#report();
+    const soon = Promise.race([answer.catch((error) => error), this.#away()]);
+    this.flush();
+    return { answer, soon };
+  }
+
+  #away() {
+    if (this.offline) return Promise.resolve("offline");
+    return new Promise((resolve) => this.#awaitAway.push(() => resolve("offline")));
+  }
+
+  /** Send what is kept, oldest first, until all is acknowledged or the server cannot be reached. */
+  async flush() {
+    if (this.#sending) return;
+    this.#sending = true;
+    clearTimeout(this.#timer);
+    try {
+      for (let keys = this.#keys(); keys.length > 0; keys = this.#keys()) await this.#sendOne(keys[0]);
+      this.#awaitAway = [];
+      this.#setOffline(false);
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      this.#setOffline(true);
+      for (const tell of this.#awaitAway.splice(0)) tell();
+      this.#timer = setTimeout(() => this.flush(), this.#retryMs);
+      this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  async #sendOne(key) {
+    const { path, body } = JSON.parse(localStorage.getItem(key));
+    const caller = this.#waiting.get(key);
+    try {
+      const answer = await this.#api.post(path, body, "high");
+      this.#remove(key);
+      caller?.resolve(answer);
+    } catch (error) {
+      // Signed out is not an answer to this entry: it stays, and goes out after the next sign-in.
+      if (!(error instanceof Refused) || error.status === 401) throw new Unreachable(String(error));
+      this.#remove(key);
+      if (caller) caller.reject(error);
+      else this.onRefused(error);
+    }
+    this.#retryMs = FIRST_RETRY_MS;
+  }
+
+  #remove(key) {
+    localStorage.removeItem(key);
+    this.#waiting.delete(key);
+    this.#report();
+  }
+
+  #setOffline(offline) {
+    if (this.offline === offline) return;
+    this.offline = offline;
+    this.#report();
+  }
+
+  #report() {
+    this.onChange({ unsent: this.unsent, offline: this.offline });
+  }
+
+  #keys() {
+    return Object.keys(localStorage)
+      .filter((key) => key.startsWith(this.#prefix))
+      .sort();
+  }
+
+  #nextNumber() {
+    const last = this.#keys().at(-1);
+    const next = last ? Number(last.slice(this.#prefix.length)) + 1 : 1;
+    return String(next).padStart(9, "0");
+  }
+}

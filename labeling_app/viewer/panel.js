@@ -1,0 +1,84 @@
+// The panel beside the pictures, and the header's figures.
+
+import { clear, el, find } from "./dom.js";
+import { duration, number, t } from "./texts.js";
+
+/** Return a picture of an example of `level`: the real frame on the left, the made one on the right. */
+export function example(base, level) {
+  return el("img", { class: "example-image", src: `${base}/examples/level-${level}.png`, alt: t("levels.example", { level }), width: 120, height: 68 });
+}
+
+export function drawLevels(root, base, onRate) {
+  const buttons = [1, 2, 3, 4].map((level) =>
+    el("button", { type: "button", class: "level", data: { action: `rate${level}`, level }, onclick: () => onRate(level) },
+      el("kbd", { data: { key: `rate${level}` } }),
+      el("span", { class: "level-text" },
+        el("b", { text: t(`level.${level}.name`) }),
+        el("span", { text: t(`level.${level}.text`) })),
+      example(base, level)),
+  );
+  clear(find(root, "levels")).append(...buttons);
+}
+
+export function drawProgress(root, progress) {
+  find(root, "done").textContent = number(progress.done);
+  find(root, "target").textContent = t("progress.of", { target: number(progress.target) });
+  const bar = find(root, "progress");
+  bar.max = Math.max(1, progress.target);
+  bar.value = Math.min(progress.done, bar.max);
+  find(root, "rate").textContent = progress.votes_per_hour ? t("progress.rate", { rate: number(progress.votes_per_hour) }) : "";
+  find(root, "left").textContent = progress.seconds_left ? t("progress.left", { time: duration(progress.seconds_left) }) : "";
+}
+
+/** Say what the server and the browser hold: votes not yet sent, and whether the server answers. */
+export function drawUnsent(root, { unsent, offline }) {
+  const note = find(root, "unsent");
+  note.hidden = unsent === 0;
+  note.textContent = t(unsent === 1 ? "unsent.one" : "unsent.many", { count: unsent });
+  const banner = find(root, "offline");
+  banner.hidden = !offline;
+  banner.textContent = offline ? t("offline.text", { count: unsent }) : "";
+}
+
+export function drawItem(root, item) {
+  find(root, "bench").dataset.assignmentId = item ? item.id : "";
+  find(root, "facts").textContent = item
+    ? t("bench.facts", { resolution: item.resolution, width: item.width, height: item.height, interval: item.interval })
+    : "";
+  find(root, "blind").hidden = !item?.blind;
+  find(root, "question").textContent = t(item?.blind ? "levels.question_blind" : "levels.question");
+  for (const button of root.querySelectorAll("[data-level]")) button.disabled = !item;
+  for (const name of ["skip", "flag", "comment"]) root.querySelector(`.actions [data-action=${name}]`).disabled = !item;
+  drawThumbs(root, item);
+}
+
+function drawThumbs(root, item) {
+  const holders = [find(root, "thumb-0"), find(root, "thumb-1")];
+  holders.forEach(clear);
+  item?.inputs().then(([img0, img1]) => {
+    if (find(root, "bench").dataset.assignmentId !== String(item.id)) return;
+    [img0, img1].forEach((canvas, index) => {
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", t(index ? "inputs.after" : "inputs.before"));
+      clear(holders[index]).append(canvas);
+    });
+  }, () => {});
+}
+
+export function drawFeedback(root, feedback) {
+  const section = find(root, "feedback");
+  section.hidden = !feedback;
+  if (!feedback) return;
+  section.dataset.close = String(feedback.within_one);
+  find(root, "feedback-text").textContent = t(feedbackKey(feedback), {
+    given: feedback.given_level,
+    expected: feedback.expected_level,
+    definition: t(`level.${feedback.expected_level}.text`),
+  });
+  find(root, "feedback-next").focus();
+}
+
+function feedbackKey({ given_level: given, expected_level: expected }) {
+  if (given === expected) return "feedback.same";
+  return Math.abs(given - expected) === 1 ? "feedback.near" : "feedback.far";
+}

@@ -1,0 +1,121 @@
+// The items this annotator holds: the one on the bench and the ones fetched ahead.
+
+import { Refused, Unreachable } from "./api.js";
+import { loadCanvas } from "./images.js";
+
+const AHEAD = 5;
+const RETRY_MS = 2000;
+
+/** One item: the server's description, and its pictures as they arrive. */
+export class Item {
+  constructor(description) {
+    Object.assign(this, description);
+    this.canvases = {};
+    this.abort = new AbortController();
+    this.pairNames = this.blind ? ["a", "b"] : ["gt", "pred"];
+    this.loads = {};
+  }
+
+  get id() {
+    return this.assignment_id;
+  }
+
+  /** Resolves when the two compared pictures are there. */
+  pair() {
+    return Promise.all(this.pairNames.map((name) => this.load(name)));
+  }
+
+  /** Resolves when the two outer frames are there. */
+  inputs() {
+    return Promise.all(["img0", "img1"].map((name) => this.load(name)));
+  }
+
+  load(name) {
+    this.loads[name] ??= loadCanvas(this.images[name], this.abort.signal).then(
+      (canvas) => (this.canvases[name] = canvas),
+      (error) => {
+        delete this.loads[name]; // so that it can be tried again
+        throw error;
+      },
+    );
+    return this.loads[name];
+  }
+
+  drop() {
+    this.abort.abort();
+    this.canvases = {};
+  }
+}
+
+export class Queue {
+  #api;
+  #filling = false;
+  #done = new Set(); // rated or skipped here: a reply that was on its way must not bring them back
+
+  /** @param onChange called whenever items came or the server has none left. */
+  constructor(api, onChange) {
+    this.#api = api;
+    this.onChange = onChange;
+    this.items = [];
+    this.nothingLeft = false;
+    this.reason = "";
+  }
+
+  get current() {
+    return this.items[0] ?? null;
+  }
+
+  /** Ask for items until five are held, and load their pictures: the compared pairs first. */
+  async fill() {
+    if (this.#filling) return;
+    this.#filling = true;
+    try {
+      const reply = await this.#api.post("/api/items", { count: AHEAD }, "low");
+      this.#take(reply);
+    } catch (error) {
+      if (error instanceof Unreachable) setTimeout(() => this.fill(), RETRY_MS);
+      else if (!(error instanceof Refused)) throw error;
+    } finally {
+      this.#filling = false;
+    }
+  }
+
+  #take(reply) {
+    const held = new Set(this.items.map((item) => item.id));
+    const fresh = reply.items.filter((item) => !held.has(item.assignment_id) && !this.#done.has(item.assignment_id));
+    this.items.push(...fresh.map((description) => new Item(description)));
+    this.nothingLeft = reply.nothing_left && this.items.length === 0;
+    this.reason = reply.reason ?? "";
+    this.#loadAhead();
+    this.onChange();
+  }
+
+  #loadAhead() {
+    const ignore = () => {}; // the bench asks again and shows the failure when the item is due
+    for (const item of this.items) item.pair().catch(ignore);
+    for (const item of this.items.slice(0, 2)) item.inputs().catch(ignore);
+  }
+
+  /** Take the current item off the bench: rated, skipped, or no longer held. */
+  leave(item) {
+    this.#done.add(item.id);
+    this.items = this.items.filter((other) => other !== item);
+    this.#loadAhead();
+  }
+
+  /** Put an item first: one that was undone. */
+  putFirst(item) {
+    this.#done.delete(item.id);
+    this.items = [item, ...this.items.filter((other) => other.id !== item.id)];
+    this.nothingLeft = false;
+  }
+
+  ids() {
+    return this.items.map((item) => item.id);
+  }
+
+  clear() {
+    for (const item of this.items) item.drop();
+    this.items = [];
+  }
+}

@@ -1,0 +1,59 @@
+// The sign-in page: name and password, or a name alone in open mode.
+
+import { find } from "./dom.js";
+import { applyTexts, hasText, loadTexts, t } from "./texts.js";
+
+const LANGUAGE = "vfi.language"; // of this browser, until an annotator's own setting is known
+const body = document.body;
+const form = find(body, "form");
+
+async function useLanguage(language) {
+  await loadTexts(language);
+  document.documentElement.lang = t("language.code");
+  document.title = `${t("signin.title")} · ${t("app.name")}`;
+  find(body, "language").value = t("language.code");
+  applyTexts(body);
+}
+
+function say(key) {
+  const note = find(body, "error");
+  note.textContent = t(key);
+  note.hidden = false;
+}
+
+function reason(status, code) {
+  if (hasText(`error.${code}`)) return `error.${code}`;
+  return { 401: "signin.failed", 403: "signin.failed", 422: "signin.bad_name", 400: "signin.bad_name", 429: "signin.too_many" }[status] ?? "signin.other";
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  find(body, "error").hidden = true;
+  const fields = Object.fromEntries(new FormData(form));
+  const sent = body.dataset.open === "true" ? { name: fields.name } : fields;
+  try {
+    const reply = await fetch("/signin", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify(sent),
+      credentials: "same-origin",
+    });
+    if (reply.ok) return location.assign("/");
+    const problem = await reply.json().catch(() => ({}));
+    say(reason(reply.status, (problem.detail ?? problem).code));
+  } catch {
+    say("signin.other");
+  }
+});
+
+find(body, "language").addEventListener("change", (event) => {
+  localStorage.setItem(LANGUAGE, event.target.value);
+  useLanguage(event.target.value);
+});
+
+const isOpen = body.dataset.open === "true";
+find(body, "password").hidden = isOpen;
+find(body, "open-hint").hidden = !isOpen;
+find(body, "ended").hidden = !new URLSearchParams(location.search).has("ended");
+form.elements.password.required = !isOpen;
+useLanguage(localStorage.getItem(LANGUAGE) ?? (navigator.language.slice(0, 2) === "de" ? "de" : body.dataset.language));

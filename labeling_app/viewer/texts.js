@@ -1,0 +1,53 @@
+// The page's texts: one JSON file per language, looked up by key.
+
+let table = {};
+let language = "en";
+
+/** Load the texts of `wanted` ("en", "de"); the server falls back to English for a language it has not. */
+export async function loadTexts(wanted) {
+  const reply = await fetch(`/texts/${encodeURIComponent(wanted)}.json`);
+  table = await reply.json();
+  language = table["language.code"];
+}
+
+/** Return the text of `key`, with {name} replaced from `values`; the key itself where there is none. */
+export function t(key, values = {}) {
+  const text = table[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+export function hasText(key) {
+  return key in table;
+}
+
+export function currentLanguage() {
+  return language;
+}
+
+export function number(value, digits = 0) {
+  return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+}
+
+export function percent(value) {
+  return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(value);
+}
+
+export function dateTime(value) {
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
+}
+
+/** Return "1 h 20 min" or "3 min" for a time left. */
+export function duration(seconds) {
+  const minutes = Math.max(1, Math.round(seconds / 60));
+  if (minutes < 60) return t("time.minutes", { minutes });
+  return t("time.hours", { hours: Math.floor(minutes / 60), minutes: minutes % 60 });
+}
+
+/** Write the texts into every element that names one: data-text, data-label (aria-label and title). */
+export function applyTexts(root) {
+  for (const node of root.querySelectorAll("[data-text]")) node.textContent = t(node.dataset.text);
+  for (const node of root.querySelectorAll("[data-label]")) {
+    node.setAttribute("aria-label", t(node.dataset.label));
+    if (node.tagName === "BUTTON") node.title = t(node.dataset.label);
+  }
+}

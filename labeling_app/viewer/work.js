@@ -1,0 +1,267 @@
+// The labelling loop: show an item, take a level, wait for the server's word, show the next.
+
+import { el, find, newId } from "./dom.js";
+import { Refused, Unreachable } from "./api.js";
+import { drawFeedback, drawItem, drawProgress } from "./panel.js";
+import { Item, Queue } from "./queue.js";
+import { hasText, t } from "./texts.js";
+
+const HEARTBEAT_MS = 60_000;
+const PICTURE_RETRY_MS = 2000;
+
+export class Work {
+  #root;
+  #api;
+  #outbox;
+  #bench;
+  #busy = false; // a key pressed while a vote is on its way is not for the next item
+  #rated = []; // items rated in this page, newest last: what undo shows while the server is away
+
+  constructor({ root, api, outbox, bench, dialogs, session }) {
+    this.#root = root;
+    this.#api = api;
+    this.#outbox = outbox;
+    this.#bench = bench;
+    this.dialogs = dialogs;
+    this.stageName = session.stage;
+    this.queue = new Queue(api, () => this.#showCurrent());
+    this.#clearMarks();
+    drawProgress(root, session.progress);
+    this.#noteStage();
+    setInterval(() => this.#heartbeat(), HEARTBEAT_MS);
+    find(root, "feedback-next").addEventListener("click", () => this.#afterFeedback());
+  }
+
+  start() {
+    drawItem(this.#root, null);
+    return this.queue.fill();
+  }
+
+  /** Rate the item on the bench and go on. While the server is away the vote is kept, and the next item shown. */
+  async rate(level) {
+    const item = this.#bench.item;
+    if (!item || this.#busy) return;
+    if (this.#feedbackShown()) return;
+    if (item.blind && level > 1 && !this.choice) return this.#say("blind.choose_first");
+    this.#busy = true;
+    const vote = this.#vote(item, level);
+    const { answer, soon } = this.#outbox.add("/api/votes", vote);
+    const first = await soon;
+    this.#busy = false;
+    if (first instanceof Refused) return this.#refused(item, first);
+    this.#rated.push({ item, level });
+    if (this.#rated.length > 20) this.#rated.shift();
+    if (first === "offline") answer.then((reply) => this.#acknowledged(reply), (error) => this.#sayError(error));
+    else this.#acknowledged(first);
+    this.#say("last.rated", { level });
+    if (first !== "offline" && first.feedback) return this.#showFeedback(item, first.feedback);
+    this.#next(item);
+  }
+
+  #vote(item, level) {
+    return {
+      vote_id: newId(),
+      assignment_id: item.id,
+      level,
+      seconds: (performance.now() - this.#bench.shownAt) / 1000,
+      flagged: this.flagged,
+      comment: this.comment || null,
+      view: this.#bench.view(),
+      blind_choice: item.blind ? this.choice : null,
+    };
+  }
+
+  #acknowledged(reply) {
+    if (reply.progress) drawProgress(this.#root, reply.progress);
+    if (reply.stage && reply.stage !== this.stageName) {
+      this.stageName = reply.stage;
+      this.#noteStage();
+    }
+  }
+
+  #next(item) {
+    this.queue.leave(item);
+    this.#clearMarks();
+    this.#showCurrent();
+    // After the next item is painted: what it needs comes before what comes later.
+    requestAnimationFrame(() => setTimeout(() => this.queue.fill()));
+  }
+
+  #showFeedback(item, feedback) {
+    this.pendingItem = item;
+    drawFeedback(this.#root, feedback);
+    this.#bench.setMode("difference");
+  }
+
+  #feedbackShown() {
+    return !find(this.#root, "feedback").hidden;
+  }
+
+  #afterFeedback() {
+    drawFeedback(this.#root, null);
+    this.#bench.setMode("flicker");
+    this.#next(this.pendingItem);
+    this.#bench.stage.node.focus({ preventScroll: true });
+  }
+
+  /** Take back the latest own vote; its item comes to the bench again. */
+  async undo() {
+    if (this.#busy) return;
+    if (this.#feedbackShown()) drawFeedback(this.#root, null);
+    this.#busy = true;
+    const { answer, soon } = this.#outbox.add("/api/undo", { undo_id: newId() });
+    const first = await soon;
+    this.#busy = false;
+    const last = this.#rated.pop();
+    if (first instanceof Refused) return this.#sayError(first);
+    if (first === "offline") {
+      answer.catch((error) => this.#sayError(error));
+      if (last) this.#bringBack(last.item, last.level);
+    } else {
+      drawProgress(this.#root, first.progress);
+      if (!first.undone) return this.#say("last.nothing_to_undo");
+      const isSame = last && last.item.id === first.undone.assignment_id;
+      this.#bringBack(isSame ? last.item : new Item(first.undone), first.level);
+    }
+  }
+
+  #bringBack(item, level) {
+    this.queue.putFirst(item);
+    this.#clearMarks();
+    this.#showCurrent();
+    this.#say("last.undone", { level });
+  }
+
+  async skip() {
+    const item = this.#bench.item;
+    if (!item || this.#busy || this.#feedbackShown()) return;
+    const reason = await this.dialogs.skip();
+    if (!reason || this.#bench.item !== item) return;
+    this.#busy = true;
+    if (this.comment) this.#outbox.add("/api/comments", { comment_id: newId(), assignment_id: item.id, text: this.comment });
+    const { answer, soon } = this.#outbox.add("/api/skips", { skip_id: newId(), assignment_id: item.id, reason });
+    const first = await soon;
+    this.#busy = false;
+    if (first === "offline") answer.catch((error) => this.#sayError(error));
+    if (first instanceof Refused) this.#sayError(first);
+    else this.#say("last.skipped");
+    this.#next(item);
+  }
+
+  flag() {
+    if (!this.#bench.item) return;
+    this.flagged = !this.flagged;
+    this.#drawMarks();
+    this.#say(this.flagged ? "last.flagged" : "last.unflagged");
+  }
+
+  async remark() {
+    const item = this.#bench.item;
+    if (!item) return;
+    const text = await this.dialogs.comment(this.comment);
+    if (text === null || this.#bench.item !== item) return;
+    this.comment = text;
+    this.#drawMarks();
+    this.#say(text ? "last.commented" : "last.comment_removed");
+  }
+
+  choose(real) {
+    if (!this.#bench.item?.blind) return;
+    this.choice = real;
+    this.#drawMarks();
+  }
+
+  #clearMarks() {
+    this.flagged = false;
+    this.comment = "";
+    this.choice = null;
+    this.#drawMarks();
+  }
+
+  #drawMarks() {
+    find(this.#root, "flag-button").setAttribute("aria-pressed", String(this.flagged));
+    find(this.#root, "comment-button").setAttribute("aria-pressed", String(this.comment !== ""));
+    for (const button of this.#root.querySelectorAll("[data-real]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.real === this.choice));
+    }
+  }
+
+  /** Put the queue's first item on the bench as soon as its two pictures are there. */
+  #showCurrent() {
+    const item = this.queue.current;
+    const empty = find(this.#root, "empty");
+    empty.hidden = !this.queue.nothingLeft;
+    if (this.queue.nothingLeft) empty.textContent = t(`nothing.${this.queue.reason || "done"}`);
+    find(this.#root, "loading").hidden = Boolean(this.#bench.item && this.#bench.item === item) || this.queue.nothingLeft;
+    if (!item) return this.#nothing();
+    if (this.#bench.item === item) return;
+    if (this.#isReady(item)) return this.#put(item);
+    item.pair().then(() => this.queue.current === item && this.#bench.item !== item && this.#put(item), () => {
+      setTimeout(() => this.queue.current === item && this.#showCurrent(), PICTURE_RETRY_MS);
+    });
+  }
+
+  #isReady(item) {
+    return item.pairNames.every((name) => item.canvases[name]);
+  }
+
+  #put(item) {
+    find(this.#root, "loading").hidden = true;
+    this.#bench.show(item);
+    drawItem(this.#root, item);
+  }
+
+  #nothing() {
+    if (this.#bench.item) {
+      this.#bench.empty();
+      drawItem(this.#root, null);
+    }
+  }
+
+  async #heartbeat() {
+    const ids = this.queue.ids();
+    if (ids.length === 0) return this.queue.fill(); // what others held may be free by now
+    try {
+      const { assignment_ids: alive } = await this.#api.post("/api/heartbeat", { assignment_ids: ids });
+      const kept = new Set(alive);
+      for (const item of [...this.queue.items]) if (!kept.has(item.id)) this.#lost(item);
+      if (kept.size < ids.length) await this.queue.fill();
+    } catch (error) {
+      if (!(error instanceof Unreachable || error instanceof Refused)) throw error;
+    }
+  }
+
+  #lost(item) {
+    const wasShown = this.#bench.item === item;
+    this.queue.leave(item);
+    if (!wasShown) return;
+    this.#say("last.lease_lost");
+    this.#clearMarks();
+    this.#showCurrent();
+  }
+
+  /** The vote in hand was refused: say why, and go on with another item. */
+  #refused(item, error) {
+    this.#sayError(error);
+    this.#next(item);
+  }
+
+  #sayError(error) {
+    const key = `error.${error.code}`;
+    this.#write(hasText(key) ? t(key) : t("error.other", { message: error.message }));
+  }
+
+  #say(key, values) {
+    this.#write(t(key, values));
+  }
+
+  #write(text) {
+    find(this.#root, "last").replaceChildren(el("span", { text }));
+  }
+
+  #noteStage() {
+    const note = find(this.#root, "stage-note");
+    note.hidden = this.stageName === "work";
+    note.textContent = this.stageName === "work" ? "" : t(`stage.${this.stageName}`);
+  }
+}
