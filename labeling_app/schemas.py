@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from labeling_app.accounts import Role, Stage
+
 MAX_TEXT = 2000
 MAX_ITEMS = 5
 
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, strip_whitespace=True)]
 Level = Annotated[int, Field(ge=1, le=4)]
-Stage = Literal["training", "qualification", "work"]
-Role = Literal["annotator", "reviewer", "admin"]
 
 
 class Body(BaseModel):

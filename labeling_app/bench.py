@@ -1,0 +1,190 @@
+"""One server's working parts in one place: settings, database, catalogue, secret, clock, and small caches."""
+
+import hashlib
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Connection, insert, select, text
+
+from dataset_tools.errors import ManifestError
+from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, read_manifest
+from labeling_app.assignments import Gold
+from labeling_app.catalogue import Catalogue, load_catalogue
+from labeling_app.events import Clock, load, now_us, of_kind
+from labeling_app.quota import Rule
+from labeling_app.sessions import Limiter
+from labeling_app.settings import Settings
+from labeling_app.store import Store
+from labeling_app.tables import meta
+
+REFRESH_SECONDS = 5.0
+_SECRET_LOCK = 7_860_003
+
+
+@dataclass
+class Queue:
+    """What one annotator would like to see next.
+
+    Attributes:
+        version: ``Bench.version`` when it was made.
+        order: Item ids in the order of the rules, all that this annotator had not seen then.
+        waiting: Those of ``order`` not yet claimed by this annotator or found full.
+        by_worth: Items that stand where they do for what a vote on them says.
+        made_at_us: When it was made.
+    """
+
+    version: int
+    order: list[int]
+    waiting: list[int]
+    by_worth: set[int]
+    made_at_us: int
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """A count of what was left for an annotator, and when it was true."""
+
+    at_us: int
+    version: int
+    remaining: int
+    done: int
+
+
+@dataclass
+class Bench:
+    """Everything a request needs; one per process, shared by its threads."""
+
+    settings: Settings
+    store: Store
+    secret: bytes
+    catalogue: Catalogue
+    gold: dict[int, Gold]
+    clock: Clock = now_us
+    rng: np.random.Generator = field(default_factory=np.random.default_rng)
+    version: int = 0  # counts catalogue and gold changes: queues of an older version are made anew
+    queues: dict[int, Queue] = field(default_factory=dict)
+    remaining: dict[int, Remaining] = field(default_factory=dict)
+    num_open: tuple[float, int] | None = None  # (monotonic seconds, items that want a vote)
+    last_sweep_us: int = 0
+    user_locks: dict[int, threading.Lock] = field(default_factory=dict)
+    refresh_lock: threading.Lock = field(default_factory=threading.Lock)
+    checked_at: float = 0.0
+    stamp: tuple[int, int] = (0, 0)
+    identity: pa.Table = field(default_factory=lambda: pa.table({}))
+
+    def __post_init__(self) -> None:
+        # Five wrong passwords in five minutes per name and address; an address may try a few names.
+        self.name_limiter = Limiter(limit=5, window_seconds=300, clock=self.clock)
+        self.address_limiter = Limiter(limit=30, window_seconds=300, clock=self.clock)
+
+    def user_lock(self, user_id: int) -> threading.Lock:
+        """Return the lock that lets one request at a time choose items for an annotator."""
+        return self.user_locks.setdefault(user_id, threading.Lock())
+
+    def clip_of(self, item_id: int) -> str:
+        """Return the clip that an item was taken from; empty when the manifest no longer holds it."""
+        info = self.catalogue.by_id.get(item_id)
+        return "" if info is None else info.clip
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Take up a changed manifest or changed gold items; looks at most every few seconds, never in two threads."""
+        if not force and time.monotonic() - self.checked_at < REFRESH_SECONDS:
+            return
+        if not self.refresh_lock.acquire(blocking=force):
+            return
+        try:
+            self.checked_at = time.monotonic()
+            with self.store.read() as connection:
+                gold = read_gold(connection)
+            if gold != self.gold:
+                self.gold = gold
+                self.version += 1
+            stamp = _stamp(self.settings)
+            if stamp == self.stamp:
+                return
+            if not _identity(self.settings).equals(self.identity):  # an export changes levels, not items
+                self.catalogue = _load(self.settings, self.store, self.secret)
+                self.identity = _identity(self.settings)
+                self.version += 1
+            self.stamp = stamp
+        except (ManifestError, OSError, pa.ArrowException):
+            return  # a manifest half copied by hand: go on with the one in memory and look again
+        finally:
+            self.refresh_lock.release()
+
+    def close(self) -> None:
+        """Close the database."""
+        self.store.close()
+
+
+def open_bench(settings: Settings, *, clock: Clock = now_us) -> Bench:
+    """Open the database, bring its schema and items up to date, and return the bench.
+
+    Raises:
+        ManifestError: The manifest cannot be read or holds nothing to label.
+        StoreError: The database cannot be opened.
+    """
+    manifest = read_manifest(settings.manifest)  # first: a wrong manifest must not leave a new database behind
+    stamp, identity = _stamp(settings), _identity(settings)
+    store = Store(settings.database_url)
+    secret = store.transact(_secret)
+    catalogue = _load(settings, store, secret, manifest)
+    with store.read() as connection:
+        gold = read_gold(connection)
+    return Bench(settings, store, secret, catalogue, gold, clock, stamp=stamp, identity=identity)
+
+
+def read_gold(connection: Connection) -> dict[int, Gold]:
+    """Return the gold items by item id: the newest event about each item decides, a null level ends it."""
+    found: dict[int, Gold] = {}
+    for row in of_kind(connection, "gold"):
+        if row["level"] is None:
+            found.pop(row["item_id"], None)
+            continue
+        details = load(row)
+        found[row["item_id"]] = Gold(row["item_id"], row["level"], details["purpose"], details.get("note", ""))
+    return found
+
+
+def read_rules(connection: Connection) -> list[Rule]:
+    """Return all changes of the overlap, oldest first."""
+    payloads = [load(row) for row in of_kind(connection, "overlap")]
+    return [Rule(payload["overlap"], payload["where"]) for payload in payloads]
+
+
+def _load(settings: Settings, store: Store, secret: bytes, manifest: Manifest | None = None) -> Catalogue:
+    manifest = manifest or read_manifest(settings.manifest)
+    return store.transact(
+        lambda connection: load_catalogue(
+            connection, manifest, secret=secret, overlap=settings.overlap, rules=read_rules(connection)
+        )
+    )
+
+
+def _secret(connection: Connection) -> bytes:
+    # In the database, so that replicas give the same addresses and CSRF tokens, also after a restart.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SECRET_LOCK})
+    query = select(meta.c.value).where(meta.c.key == "secret")
+    value = connection.execute(query).scalar_one_or_none()
+    if value is None:
+        value = secrets.token_hex(32)
+        connection.execute(insert(meta).values(key="secret", value=value))
+    return hashlib.sha256(value.encode()).digest()
+
+
+def _stamp(settings: Settings) -> tuple[int, int]:
+    status = settings.manifest.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _identity(settings: Settings) -> pa.Table:
+    """Return the columns that decide what the items are; reading them is fast, checking a whole manifest is not."""
+    names = ["triplet_id", *IMAGE_COLUMNS, *(f"{column}_sha256" for column in IMAGE_COLUMNS), "score"]
+    present = pq.read_schema(settings.manifest).names
+    return pq.read_table(settings.manifest, columns=[name for name in names if name in present])

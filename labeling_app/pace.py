@@ -1,0 +1,59 @@
+"""How far an annotator is and how fast: shown on the page, asked for with every vote, so it must be cheap."""
+
+import itertools
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select, text
+
+from labeling_app.accounts import Account
+from labeling_app.bench import Bench, Remaining
+from labeling_app.claims import num_open
+from labeling_app.schemas import Progress
+from labeling_app.tables import events
+
+BREAK_US = 300_000_000  # a longer gap between two votes is a break, not work
+RECENT_VOTES = 50
+SHARED_SECONDS = 5.0  # what others take from the pool is seen this much later
+OWN_US = 15_000_000
+
+_DONE = "SELECT COUNT(*) FROM assignments WHERE user_id = :user_id AND state IN ('voted', 'surplus')"
+_HELD = "SELECT COUNT(*) FROM assignments WHERE user_id = :user_id AND state = 'leased'"
+_SEEN_BUT_OPEN = """
+SELECT COUNT(*) FROM assignments a JOIN items i ON i.id = a.item_id
+WHERE a.user_id = :user_id AND a.repeat_index = 0 AND a.state <> 'released' AND i.active AND i.taken < i.overlap
+"""
+
+
+def votes_per_hour(times_us: Sequence[int]) -> float | None:
+    """Return the rate over ascending vote times, breaks left out; ``None`` below two votes without a break between."""
+    gaps = [gap for a, b in itertools.pairwise(times_us) if (gap := b - a) <= BREAK_US]
+    return len(gaps) / max(sum(gaps), 1) * 3.6e9 if gaps else None
+
+
+def progress_of(bench: Bench, user: Account) -> Progress:
+    """Return an annotator's progress; hidden checks count as done like any item, so the numbers do not betray them."""
+    with bench.store.read() as connection:
+        done = connection.execute(text(_DONE), {"user_id": user.id}).scalar_one()
+        remaining = _remaining(bench, connection, user.id, done)
+        recent = select(events.c.created_at_us).where(events.c.user_id == user.id, events.c.kind == "vote")
+        times = list(connection.execute(recent.order_by(events.c.id.desc()).limit(RECENT_VOTES)).scalars())
+    rate = votes_per_hour(times[::-1])
+    seconds_left = None if not rate else remaining / rate * 3600
+    return Progress(
+        done=done, target=done + remaining, remaining=remaining, votes_per_hour=rate, seconds_left=seconds_left
+    )
+
+
+def _remaining(bench: Bench, connection: Connection, user_id: int, done: int) -> int:
+    """Return how many items the annotator could still label, from counts that are at most seconds old."""
+    now, cached = bench.clock(), bench.remaining.get(user_id)
+    if cached is not None and now - cached.at_us < OWN_US and cached.version == bench.version:
+        return max(0, cached.remaining - (done - cached.done))
+    if bench.num_open is None or time.monotonic() - bench.num_open[0] > SHARED_SECONDS:
+        bench.num_open = (time.monotonic(), num_open(connection))
+    seen = connection.execute(text(_SEEN_BUT_OPEN), {"user_id": user_id}).scalar_one()
+    holding = connection.execute(text(_HELD), {"user_id": user_id}).scalar_one()
+    remaining = max(0, bench.num_open[1] - seen) + holding
+    bench.remaining[user_id] = Remaining(now, bench.version, remaining, done)
+    return remaining

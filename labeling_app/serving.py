@@ -1,0 +1,252 @@
+"""What an annotator gets next: held leases first, then new claims, with training and hidden checks mixed in.
+
+Each annotator has a queue in memory, an order of all items made once by the pure rules; the database only decides
+which of the next few is still free. When none is, one query lists everything that is, so that the end of a set costs
+no more than its beginning.
+"""
+
+from collections.abc import Sequence, Set
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, RowMapping, select, text, update
+
+from labeling_app.accounts import Account, Stage
+from labeling_app.assignments import (
+    Kind,
+    annotator_rng,
+    is_qualified,
+    next_kind,
+    other_clips,
+    other_clips_first,
+    qualification_items,
+    repeat_candidates,
+    stratified_order,
+    training_items,
+    uncertain_order,
+    worth_of_a_vote,
+)
+from labeling_app.bench import Bench, Queue
+from labeling_app.claims import Claim, claim, held, open_items, others_hold_work, release_expired, renew, touched
+from labeling_app.events import Event, append, latest
+from labeling_app.tables import assignments, users
+
+WINDOW = 64  # candidates offered to one claim: more than may be taken by others in between
+SWEEP_US = 1_000_000
+UNCERTAIN_QUEUE_US = 300_000_000  # disagreement changes while people vote: make the order anew every 5 minutes
+
+_SPREADS = """
+SELECT item_id, MAX(level) - MIN(level) AS spread FROM current_votes WHERE stage = 'work' GROUP BY item_id
+"""
+
+
+def next_items(bench: Bench, user: Account, *, count: int) -> tuple[list[RowMapping], str | None]:
+    """Return up to ``count`` leased assignments in the order to show, and the reason when there is none.
+
+    Asking again gives the same assignments first, on whatever machine; their leases are renewed.
+
+    Returns:
+        Rows of ``assignments`` whose items are in the manifest, and ``None`` or "done", "leased" (others hold the
+        last ones), "qualification" (a person has to decide).
+    """
+    bench.refresh()
+    with bench.user_lock(user.id):
+        _sweep(bench)
+        lines = _renew_held(bench, user)
+        stage = current_stage(bench, user)
+        while len(lines) < count:
+            last_item = lines[-1]["item_id"] if lines else _last_item(bench, user)
+            claimed = _claim_next(bench, user, stage, last_item=last_item)
+            if claimed is None:
+                break
+            lines.append(claimed)
+        if lines:
+            return lines[:count], None
+        if stage == "qualification":
+            return [], "qualification"
+        with bench.store.read() as connection:
+            return [], "leased" if others_hold_work(connection, user_id=user.id) else "done"
+
+
+def current_stage(bench: Bench, user: Account) -> Stage:
+    """Return the annotator's stage, after moving it on where its round is finished (each step is an event)."""
+    with bench.store.read() as connection:
+        stage = connection.execute(select(users.c.stage).where(users.c.id == user.id)).scalar_one()
+    while stage != "work" and (following := _following_stage(bench, user, stage)) is not None:
+        _enter_stage(bench, user, stage, following)
+        stage = following
+    return stage
+
+
+def lease_end_us(bench: Bench) -> int:
+    """Return when a lease taken now runs out."""
+    return bench.clock() + int(bench.settings.lease_seconds * 1_000_000)
+
+
+def _sweep(bench: Bench, *, force: bool = False) -> None:
+    now = bench.clock()
+    if force or now - bench.last_sweep_us >= SWEEP_US:
+        bench.last_sweep_us = now
+        overdue = select(assignments.c.id).where(
+            assignments.c.state == "leased", assignments.c.lease_expires_at_us < now
+        )
+        with bench.store.read() as connection:
+            if connection.execute(overdue.limit(1)).first() is None:
+                return
+        bench.store.transact(lambda connection: release_expired(connection, now_us=now))
+
+
+def _renew_held(bench: Bench, user: Account) -> list[RowMapping]:
+    with bench.store.read() as connection:
+        if not held(connection, user_id=user.id):
+            return []
+
+    def work(connection: Connection) -> list[RowMapping]:
+        renew(connection, user_id=user.id, ids=None, expires_us=lease_end_us(bench))
+        return held(connection, user_id=user.id)
+
+    return [row for row in bench.store.transact(work) if row["item_id"] in bench.catalogue.by_id]
+
+
+def _claim_next(bench: Bench, user: Account, stage: Stage, *, last_item: int | None) -> RowMapping | None:
+    """Return one new assignment of the kind that is due, or ``None`` when nothing is free."""
+    if stage in ("training", "qualification"):
+        return _claim(bench, user, "training" if stage == "training" else "qualification", _round(bench, stage))
+    last_clip = None if last_item is None else bench.clip_of(last_item)
+    kind = next_kind(bench.rng, gold_rate=bench.settings.gold_rate, repeat_rate=bench.settings.repeat_rate)
+    if kind != "work":
+        checks = _gold_left(bench, user) if kind == "gold" else _repeats_left(bench, user)
+        claimed = _claim(bench, user, kind, other_clips(checks, bench.clip_of, last_clip=last_clip, limit=WINDOW))
+        if claimed is not None:
+            return claimed
+    return _claim_work(bench, user, last_clip)
+
+
+def _claim_work(bench: Bench, user: Account, last_clip: str | None) -> RowMapping | None:
+    queue = _queue(bench, user)
+    candidates = other_clips(queue.waiting, bench.clip_of, last_clip=last_clip, limit=WINDOW)
+    claimed = _claim(bench, user, "work", candidates, by_worth=queue.by_worth)
+    if claimed is not None:
+        # Those before it in line were full; should a lease on them end, the search below finds them again.
+        passed = set(candidates[: candidates.index(claimed["item_id"]) + 1])
+        queue.waiting[: 4 * WINDOW] = [item for item in queue.waiting[: 4 * WINDOW] if item not in passed]
+        return claimed
+    _sweep(bench, force=True)
+    with bench.store.read() as connection:
+        still_open = set(open_items(connection, user_id=user.id))
+    queue.waiting = [item for item in queue.order if item in still_open]
+    line = other_clips_first(queue.waiting, bench.clip_of, last_clip=last_clip)
+    for start in range(0, len(line), 4 * WINDOW):
+        chunk = line[start : start + 4 * WINDOW]
+        claimed = _claim(bench, user, "work", chunk, by_worth=queue.by_worth, wait=True)
+        if claimed is not None:
+            queue.waiting.remove(claimed["item_id"])
+            return claimed
+    return None
+
+
+def _claim(
+    bench: Bench,
+    user: Account,
+    kind: Kind,
+    candidates: Sequence[int],
+    *,
+    by_worth: Set[int] = frozenset(),
+    wait: bool = False,
+) -> RowMapping | None:
+    """Return the new assignment on the first free candidate, from a transaction of its own."""
+    if not candidates:
+        return None
+    wanted = Claim(user.id, candidates, kind, now_us=bench.clock(), expires_us=lease_end_us(bench))
+
+    def work(connection: Connection) -> RowMapping | None:
+        bench.store.lock_user(connection, user.id)
+        found = claim(connection, wanted, by_worth=by_worth, wait=wait)
+        if found is None:
+            return None
+        return connection.execute(select(assignments).where(assignments.c.id == found[0])).mappings().one()
+
+    return bench.store.transact(work)
+
+
+def _queue(bench: Bench, user: Account) -> Queue:
+    """Return the annotator's queue, made anew when the manifest or the gold items changed."""
+    queue, now = bench.queues.get(user.id), bench.clock()
+    uncertain = bench.settings.order == "uncertain"
+    fresh = queue is not None and not (uncertain and now - queue.made_at_us > UNCERTAIN_QUEUE_US)
+    if queue is not None and fresh and queue.version == bench.version:
+        return queue
+    version, catalogue = bench.version, bench.catalogue
+    order = stratified_order(catalogue.strata, annotator_rng(bench.settings.seed, user.name))
+    by_worth: set[int] = set()
+    if uncertain:
+        worth = worth_of_a_vote(catalogue.scores, _spreads(bench))
+        rng = annotator_rng(bench.settings.seed, user.name, salt="uncertain")
+        order, at_random = uncertain_order(order, worth, random_share=bench.settings.random_share, rng=rng)
+        by_worth = set(catalogue.ids[order[~at_random]].tolist())
+    with bench.store.read() as connection:
+        seen = {item for (item, _), (_, state) in touched(connection, user_id=user.id).items() if state != "released"}
+    ids = [item for item in catalogue.ids[order].tolist() if item not in seen and item not in bench.gold]
+    queue = Queue(version, order=ids, waiting=list(ids), by_worth=by_worth, made_at_us=now)
+    bench.queues[user.id] = queue
+    return queue
+
+
+def _spreads(bench: Bench) -> npt.NDArray[np.float64]:
+    with bench.store.read() as connection:
+        spreads = {row.item_id: row.spread for row in connection.execute(text(_SPREADS))}
+    return np.array([spreads.get(item, 0) for item in bench.catalogue.ids.tolist()], dtype=np.float64)
+
+
+def _round(bench: Bench, stage: Stage) -> list[int]:
+    """Return the item ids of the training round or the qualification, in order."""
+    gold = [item for item in bench.gold.values() if item.item_id in bench.catalogue.by_id]
+    chosen = training_items(gold) if stage == "training" else qualification_items(gold)
+    return [item.item_id for item in chosen]
+
+
+def _gold_left(bench: Bench, user: Account) -> list[int]:
+    hidden = [g.item_id for g in bench.gold.values() if g.purpose == "gold" and g.item_id in bench.catalogue.by_id]
+    with bench.store.read() as connection:
+        seen = {item for (item, _), (_, state) in touched(connection, user_id=user.id).items() if state != "released"}
+    left = [item for item in hidden if item not in seen]
+    return [left[index] for index in bench.rng.permutation(len(left))]
+
+
+def _repeats_left(bench: Bench, user: Account) -> list[int]:
+    votes = text("SELECT item_id FROM current_votes WHERE user_id = :user_id AND stage = 'work' ORDER BY id")
+    with bench.store.read() as connection:
+        voted = list(connection.execute(votes, {"user_id": user.id}).scalars())
+        repeated = {item for item, index in touched(connection, user_id=user.id) if index == 1}
+    return [item for item in repeat_candidates(voted, repeated) if item in bench.catalogue.by_id]
+
+
+def _last_item(bench: Bench, user: Account) -> int | None:
+    with bench.store.read() as connection:
+        row = latest(connection, "vote", user_id=user.id)
+    return None if row is None else row["item_id"]
+
+
+def _following_stage(bench: Bench, user: Account, stage: Stage) -> Stage | None:
+    """Return the stage after ``stage`` when its round is finished (and passed), else ``None``."""
+    with bench.store.read() as connection:
+        states = touched(connection, user_id=user.id)
+        finished = all(states.get((item, 0), ("", ""))[1] in ("voted", "skipped") for item in _round(bench, stage))
+        if not finished:
+            return None
+        if stage == "training":
+            return "qualification"
+        query = text("SELECT item_id, level FROM current_votes WHERE user_id = :user_id AND stage = 'qualification'")
+        votes = connection.execute(query, {"user_id": user.id}).all()
+    pairs = [(row.level, bench.gold[row.item_id].level) for row in votes if row.item_id in bench.gold]
+    return "work" if is_qualified(pairs, share=bench.settings.qualification_share) else None
+
+
+def _enter_stage(bench: Bench, user: Account, stage: str, following: str) -> None:
+    def work(connection: Connection) -> None:
+        change = update(users).where(users.c.id == user.id, users.c.stage == stage)
+        if connection.execute(change.values(stage=following)).rowcount:  # else another tab was first
+            details = {"from": stage, "to": following}
+            append(connection, Event(kind="stage", at_us=bench.clock(), user_id=user.id, payload=details))
+
+    bench.store.transact(work)

@@ -1,0 +1,147 @@
+"""Signing in and out. Passwords are checked slowly and few times; in open mode a name is enough."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, HTTPException
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from labeling_app.accounts import Account, add_account, check_name, find_row, to_account, verify_password
+from labeling_app.bench import Bench
+from labeling_app.events import Event, append
+from labeling_app.guard import check_csrf
+from labeling_app.sessions import (
+    COOKIE,
+    CSRF_HEADER,
+    SESSION_SECONDS,
+    client_address,
+    close_session,
+    csrf_token,
+    is_https,
+    open_session,
+    user_of,
+)
+from labeling_app.voting import leave
+
+_MAX_PASSWORD = 256
+
+
+def signin_router(bench: Bench) -> APIRouter:
+    """Return ``POST /signin`` and ``POST /signout``, for JSON (answers JSON) and forms (answers a redirect)."""
+    router = APIRouter()
+
+    @router.post("/signin", include_in_schema=False)
+    async def signin(request: Request) -> Response:
+        fields = await _fields(request)
+        name, password = str(fields.get("name", "")), str(fields.get("password", ""))
+        account = await run_in_threadpool(_check, bench, request, name, password)
+        token = await run_in_threadpool(_start_session, bench, request, account)
+        response: Response
+        if _is_form(request):
+            response = RedirectResponse("/", 303)
+        else:
+            csrf = csrf_token(bench.secret, token)
+            response = JSONResponse({"user": account.name, "role": account.role, "csrf": csrf})
+        response.set_cookie(
+            COOKIE,
+            token,
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=is_https(bench, request),
+            path="/",
+        )
+        return response
+
+    @router.post("/signout", include_in_schema=False)
+    async def signout(request: Request) -> Response:
+        fields = await _fields(request) if _is_form(request) else {}
+        given = request.headers.get(CSRF_HEADER) or str(fields.get("csrf", ""))
+        await run_in_threadpool(_end_session, bench, request, given)
+        response: Response = RedirectResponse("/signin", 303) if _is_form(request) else JSONResponse({})
+        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+        return response
+
+    return router
+
+
+def _check(bench: Bench, request: Request, name: str, password: str) -> Account:
+    """Return the account that name and password open, or raise 401, 403 or 429."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "sign in on the page of this server")
+    name = check_name(name)
+    address = client_address(bench, request)
+    key = f"{address}\n{name}"
+    wait = max(bench.name_limiter.wait_seconds(key), bench.address_limiter.wait_seconds(address))
+    if wait > 0:
+        seconds = int(wait) + 1
+        raise HTTPException(429, f"too many attempts; try again in {seconds} s", {"Retry-After": str(seconds)})
+    with bench.store.read() as connection:
+        row = find_row(connection, name)
+    if bench.settings.open_mode and (row is None or row["password_hash"] is None):
+        account = bench.store.transact(lambda connection: _open_account(connection, name, bench.clock()))
+        if not account.disabled:
+            return account
+    elif len(password) <= _MAX_PASSWORD and verify_password(row, password) and row is not None and not row["disabled"]:
+        bench.name_limiter.forget(key)
+        return to_account(row)
+    bench.name_limiter.count(key)
+    bench.address_limiter.count(address)
+    user_id = None if row is None else row["id"]
+    failed = Event(
+        kind="sign_in_failed", at_us=bench.clock(), user_id=user_id, payload={"name": name, "address": address}
+    )
+    bench.store.transact(lambda connection: append(connection, failed))
+    raise HTTPException(401, "name or password is wrong")
+
+
+def _open_account(connection: Connection, name: str, now_us: int) -> Account:
+    row = find_row(connection, name)
+    if row is not None:
+        return to_account(row)
+    return add_account(connection, name, now_us=now_us, role="admin")  # the single trusted user sees every page
+
+
+def _start_session(bench: Bench, request: Request, account: Account) -> str:
+    details = {"address": client_address(bench, request), "agent": request.headers.get("user-agent", "")[:200]}
+
+    def work(connection: Connection) -> str:
+        append(connection, Event(kind="sign_in", at_us=bench.clock(), user_id=account.id, payload=details))
+        return open_session(connection, account.id, now_us=bench.clock())
+
+    return bench.store.transact(work)
+
+
+def _end_session(bench: Bench, request: Request, given_csrf: str) -> None:
+    account, cookie = user_of(bench, request), request.cookies.get(COOKIE)
+    if account is None or cookie is None:
+        return
+    check_csrf(bench, request, given_csrf)
+    leave(bench, account)
+
+    def work(connection: Connection) -> None:
+        close_session(connection, cookie)
+        append(connection, Event(kind="sign_out", at_us=bench.clock(), user_id=account.id))
+
+    bench.store.transact(work)
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+
+
+async def _fields(request: Request) -> dict[str, Any]:
+    body = await request.body()
+    try:
+        if _is_form(request):
+            return {key: values[0] for key, values in parse_qs(body.decode(), max_num_fields=10).items()}
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the body must be JSON or a form with name and password") from None
+    if not isinstance(fields, dict):
+        raise HTTPException(400, "the body must be a JSON object with name and password")
+    return fields

@@ -1,0 +1,178 @@
+"""The database behind the bench: SQLite (WAL, synced) or PostgreSQL, one way to read and one way to write.
+
+``Store.write()`` is a transaction that is on disk when the block ends. On SQLite it begins IMMEDIATE, and writers of
+one process queue on a lock: that costs a fraction of a millisecond, while SQLite's busy handler sleeps up to 100.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from dataset_tools.errors import UsageError, VfiError
+
+BUSY_TIMEOUT_SECONDS = 30.0
+ATTEMPTS = 5
+_UPGRADE_LOCK = 7_860_001  # arbitrary, the same in every process: PostgreSQL's advisory lock around migrations
+_RETRY_STATES = {"40001", "40P01"}  # serialization failure, deadlock: the transaction did nothing and may run again
+
+T = TypeVar("T")
+
+
+class StoreError(VfiError):
+    """The database cannot be opened, is of a newer version, or refuses a statement."""
+
+
+class Store:
+    """A database with the bench's schema.
+
+    Attributes:
+        url: SQLAlchemy URL.
+        is_sqlite: SQLite, else PostgreSQL.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Open ``url`` and bring its schema up to date; safe when many processes open a new database at once.
+
+        Raises:
+            UsageError: The URL is neither SQLite nor PostgreSQL.
+            StoreError: The database is missing (with ``create=False``), unreachable, or of a newer version.
+        """
+        self.url = url
+        self.engine = _create_engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._writer = threading.Lock()
+        database = self.engine.url.database
+        if self.is_sqlite and database and not create and not Path(database).exists():
+            raise StoreError(f"database {database} does not exist; label something first, or name another with --db")
+        try:
+            if self.is_sqlite:
+                _use_wal(self.engine)
+            self._upgrade()
+        except (OperationalError, DBAPIError) as error:
+            self.engine.dispose()
+            raise StoreError(f"cannot open database {self.engine.url!r}: {error.orig}") from error
+
+    @contextmanager
+    def read(self, *, snapshot: bool = False) -> Iterator[Connection]:
+        """Yield a connection for reading; with ``snapshot`` all its statements see one committed state."""
+        with self.engine.connect() as connection:
+            if snapshot and not self.is_sqlite:  # a SQLite transaction is a snapshot by itself
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Yield a connection in a write transaction; committed to disk when the block ends, undone on an error."""
+        with ExitStack() as stack:
+            if self.is_sqlite:
+                stack.enter_context(self._writer)
+            connection = stack.enter_context(self.engine.connect())
+            if self.is_sqlite:
+                connection.execution_options(immediate=True)
+            stack.enter_context(connection.begin())
+            yield connection
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Return ``work(connection)`` from one write transaction, run again after a deadlock or a lost race."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if attempt + 1 == ATTEMPTS or not _may_run_again(error):
+                    raise
+                time.sleep(0.01 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def lock_user(self, connection: Connection, user_id: int) -> None:
+        """Let one transaction per annotator run at a time; SQLite has one writer anyway."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:space, :user)"), {"space": 7860, "user": user_id})
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _upgrade(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise StoreError(f"database {self.engine.url!r}: {error}; update vfi-difficulty") from error
+
+
+def _create_engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+        if backend not in ("sqlite", "postgresql"):
+            raise UsageError(f"database {backend!r} must be sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME")
+        if backend == "postgresql" and parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        # Enough connections for every thread of the web server: none may wait for another's.
+        options: dict[str, Any] = {"pool_size": 20, "max_overflow": 40, "pool_pre_ping": backend == "postgresql"}
+        engine = create_engine(parsed, **options)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UsageError(f"database URL {url!r} is not valid: {error}") from error
+    except ModuleNotFoundError as error:
+        raise UsageError('PostgreSQL needs psycopg: pip install "vfi-difficulty[postgresql]"') from error
+    if backend == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transactions begin too late (at the first INSERT); None leaves BEGIN to us.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
+    cursor.execute("PRAGMA synchronous = FULL")  # in WAL mode NORMAL may lose the last commits in a power cut
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _use_wal(engine: Engine) -> None:
+    # Changing the journal mode needs the database alone and ignores busy_timeout, so several first starts retry here.
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        raw = engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.close()
+            return
+        except engine.dialect.loaded_dbapi.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise StoreError(f"cannot open database {engine.url.database}: {error}") from error
+            time.sleep(0.02)
+        finally:
+            raw.close()
+
+
+def _may_run_again(error: DBAPIError) -> bool:
+    if getattr(error.orig, "sqlstate", None) in _RETRY_STATES:
+        return True
+    return isinstance(error, OperationalError) and "database is locked" in str(error.orig)
