@@ -1,0 +1,78 @@
+"""Command line: clips to triplets to predictions to a manifest."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataset_tools import cli
+from dataset_tools.errors import UsageError
+from dataset_tools.extract_options import parse_options
+from dataset_tools.extraction import extract_data_set
+
+
+def extract(
+    source: Annotated[
+        list[str], typer.Option(help="KIND:PATH with KIND vimeo90k, adobe240 or videos; or demo. Repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    count: Annotated[int, typer.Option(help="Rows of the manifest (triplets times resolutions).")],
+    resolutions: Annotated[str, typer.Option(help="Tiers to store; a clip is never enlarged.")] = "256p,720p,1080p",
+    intervals: Annotated[str, typer.Option(help="Range of frame steps from img0 to gt, or one number.")] = "1-16",
+    per_clip: Annotated[int | None, typer.Option(help="Triplets per clip at most.", min=1)] = None,
+    split: Annotated[str, typer.Option(help="Shares of train,val,test, by clip.")] = "0.8,0.1,0.1",
+    seed: Annotated[int, typer.Option(help="Seed of all choices.")] = 0,
+    max_static: Annotated[float, typer.Option(help="Share of rows in which nothing may move.")] = 0.02,
+    predictor: Annotated[str, typer.Option(help="rife, or none for frames only.")] = "rife",
+    decoder: Annotated[str, typer.Option(help="pyav or decord.")] = "pyav",
+    workers: Annotated[int, typer.Option(help="Decoding processes; 0 means one per core.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="Of the predictor: auto, cpu, cuda or cuda:N.")] = "auto",
+    clip_timeout: Annotated[float, typer.Option(help="Give a clip up after so many seconds without a frame.")] = 60.0,
+) -> int:
+    """Extract triplets from clips, predict their middle frames, and write data_manifest.parquet.
+
+    Run the same command again to go on after an interruption, or with a larger --count to add rows. Clips and
+    triplets that cannot be used are listed with reasons in rejected.parquet.
+
+    Example: python -m dataset_tools.extract --source videos:clips --out data --count 600 --seed 7
+    """
+    if clip_timeout <= 0:
+        raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
+    options = parse_options(
+        sources=tuple(source),
+        out=out,
+        count=count,
+        resolutions=resolutions,
+        intervals=intervals,
+        per_clip=per_clip,
+        split=split,
+        seed=seed,
+        max_static=max_static,
+        predictor=predictor,
+        decoder=decoder,
+        workers=workers or _num_cores(),
+        device=device,
+        silence_seconds=clip_timeout,
+    )
+    summary = extract_data_set(options)
+    rows = summary.done + summary.skipped
+    if rows < summary.wanted:
+        print(f"the clips gave {rows} of {summary.wanted} rows; see {out / 'rejected.parquet'}")
+    print(f"{out}: {summary.done} rows done, {summary.skipped} skipped, {summary.rejected} rejected")
+    return cli.OK
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return cli.run(extract, argv, prog="python -m dataset_tools.extract")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

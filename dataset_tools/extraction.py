@@ -1,0 +1,145 @@
+"""From clips to a data set: survey, harvest, splits, manifest, predictions. Each stage can be killed and run again."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from dataset_tools import rejected as rejections
+from dataset_tools.errors import UsageError
+from dataset_tools.extract_options import ExtractOptions
+from dataset_tools.harvest import Harvest, Row, harvest, remove_unused
+from dataset_tools.journal import open_journal
+from dataset_tools.manifest import Manifest, extraction_options, from_rows, read_manifest
+from dataset_tools.rejected import Rejected
+from dataset_tools.sources import Clip, Listing, list_sources
+from dataset_tools.splits import Key, assign_splits
+from dataset_tools.survey import forget_passing_failures, survey
+from dataset_tools.worker_pool import WorkerPool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How an extraction ended.
+
+    Attributes:
+        done: Rows added by this run.
+        skipped: Rows that were there already.
+        rejected: Clips and triplets turned down, in this run and before.
+        wanted: Rows asked for.
+    """
+
+    done: int
+    skipped: int
+    rejected: int
+    wanted: int
+
+
+def extract_data_set(options: ExtractOptions) -> Summary:
+    """Extract, predict and write the manifest; what an earlier run of the same options did is not done again.
+
+    Raises:
+        UsageError: A source is not usable, or the folder holds something else.
+        VfiError: A frame or the manifest cannot be written, or the predictor cannot be loaded; what was done is kept.
+    """
+    listing = list_sources(options.sources)
+    with open_journal(options.out) as journal:
+        before = _read_earlier(options)
+        for earlier in (extraction_options(before) if before else {}, journal.options):
+            if earlier:
+                options.check_continues(earlier)
+        journal.begin(options.recorded())
+        kept = before.rows() if before else []
+        if len(kept) < options.count:
+            forget_passing_failures(journal)
+        with WorkerPool(options.workers, silence_seconds=options.silence_seconds) as pool:
+            usable, unusable = survey(listing, options=options, journal=journal, pool=pool)
+            crop = harvest(usable, options=options, journal=journal, pool=pool)
+        _add_splits(crop.rows, [clip.clip for clip in usable.values()], options=options, kept=kept)
+        rows = _merge(kept, crop.rows, count=options.count)
+        manifest = _predict(_with_rows(before, rows, options), options)
+        _write_if_new(manifest, before)
+        return _finish(options, crop, listing, unusable, rows=rows, num_kept=len(kept))
+
+
+def _read_earlier(options: ExtractOptions) -> Manifest | None:
+    if not options.manifest_path.exists():
+        return None
+    manifest = read_manifest(options.manifest_path)
+    if not extraction_options(manifest):
+        raise UsageError(f"{options.manifest_path} was not made by dataset_tools.extract; use another --out")
+    return manifest
+
+
+def _add_splits(rows: list[Row], clips: Iterable[Clip], *, options: ExtractOptions, kept: Iterable[Row]) -> None:
+    clips = list(clips)
+    splits = assign_splits(
+        [clip.key for clip in clips],
+        shares=options.split,
+        seed=options.seed,
+        official={clip.key: clip.official_split for clip in clips if clip.official_split},
+        fixed={(row["source"], row["clip"]): row["split"] for row in kept if row["split"]},
+    )
+    for row in rows:
+        row["split"] = splits[row["source"], row["clip"]]
+
+
+def _merge(kept: list[Row], found: list[Row], *, count: int) -> list[Row]:
+    """Return the rows that are there, untouched, and as many new ones as the count leaves room for."""
+    known = {row["triplet_id"] for row in kept}
+    new = [row for row in found if row["triplet_id"] not in known]
+    return kept + new[: max(0, count - len(kept))]
+
+
+def _with_rows(before: Manifest | None, rows: list[Row], options: ExtractOptions) -> Manifest:
+    metadata: Mapping[str, str] = before.metadata if before else {}
+    recorded = {"extraction": json.dumps(options.recorded(), sort_keys=True), "seed": str(options.seed)}
+    if before is not None and len(rows) == len(before):
+        return Manifest(before.path, before.table, {**metadata, **recorded})
+    fresh = from_rows(options.manifest_path, rows, metadata={**metadata, **recorded})
+    return fresh if before is None else _with_unknown_columns(fresh, before)
+
+
+def _with_unknown_columns(fresh: Manifest, before: Manifest) -> Manifest:
+    """Return ``fresh`` with the columns only ``before`` has; null in new rows."""
+    extra = [name for name in before.table.column_names if name not in fresh.table.column_names]
+    if not extra:
+        return fresh
+    position = {name: number for number, name in enumerate(before.table.column("triplet_id").to_pylist())}
+    order = pa.array([position.get(name) for name in fresh.table.column("triplet_id").to_pylist()], type=pa.int64())
+    return fresh.with_columns({name: before.table.column(name).take(order) for name in extra})
+
+
+def _predict(manifest: Manifest, options: ExtractOptions) -> Manifest:
+    if options.predictor == "none" or not len(manifest):
+        return manifest
+    if None not in manifest.table.column("pred").to_pylist():
+        return manifest
+    manifest.write()  # the frames are kept even if the predictor cannot be had
+    from dataset_tools.predict import predict_manifest
+
+    return predict_manifest(manifest, predictor=options.predictor, device=options.device)
+
+
+def _write_if_new(manifest: Manifest, before: Manifest | None) -> None:
+    if before is None or manifest.metadata != before.metadata or not manifest.table.equals(before.table):
+        manifest.write()
+
+
+def _finish(
+    options: ExtractOptions,
+    crop: Harvest,
+    listing: Listing,
+    unusable: list[Rejected],
+    *,
+    rows: list[Row],
+    num_kept: int,
+) -> Summary:
+    all_rejected = {
+        (item.message, item.source, item.clip): item for item in listing.rejected + unusable + crop.rejected
+    }
+    rejections.write_rejected(options.out / rejections.DEFAULT_NAME, all_rejected.values())
+    touched: set[Key] = {clip.key for clip in listing.clips}
+    remove_unused(options.out, touched, rows)
+    return Summary(done=len(rows) - num_kept, skipped=num_kept, rejected=len(all_rejected), wanted=options.count)

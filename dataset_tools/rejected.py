@@ -1,0 +1,63 @@
+"""What was turned down and why: ``rejected.parquet`` beside the manifest."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_tools.files import atomic_writer
+
+DEFAULT_NAME = "rejected.parquet"
+SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("clip", pa.string()),
+        ("img0_index", pa.int64()),
+        ("gt_index", pa.int64()),
+        ("img1_index", pa.int64()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+        ("numbers", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A clip (indices are ``None``) or one triplet of it that is not used.
+
+    Attributes:
+        reason: Of a clip ``missing``, ``wrong entry``, ``wrong name``, ``unreadable``, ``time limit``, ``crash``,
+            ``too short``, ``too small`` or ``same file``; of a triplet what ``dataset_tools.cuts`` found.
+        message: One line for people.
+        numbers: The measurements behind it, as a JSON object.
+    """
+
+    source: str
+    clip: str
+    reason: str
+    message: str
+    img0_index: int | None = None
+    gt_index: int | None = None
+    img1_index: int | None = None
+    numbers: str = "{}"
+
+
+def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
+    """Write ``rejected`` atomically as Parquet, sorted by clip and index; an unchanged file is left alone."""
+    listed = sorted(rejected, key=lambda item: (item.source, item.clip, item.img0_index or 0, item.img1_index or 0))
+    table = pa.Table.from_pylist([asdict(item) for item in listed], schema=SCHEMA)
+    if path.exists() and read_rejected(path) == [asdict(item) for item in listed]:
+        return
+    with atomic_writer(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def read_rejected(path: Path) -> list[dict[str, object]]:
+    """Return the rows of a ``rejected.parquet``; empty when the file is damaged, since it can be made again."""
+    try:
+        return pq.ParquetFile(path).read().to_pylist()
+    except (pa.ArrowException, OSError):
+        return []

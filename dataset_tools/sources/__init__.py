@@ -1,0 +1,85 @@
+"""Where clips come from: ``--source KIND:PATH``. Each kind has a module that lists its clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset_tools.errors import UsageError
+from dataset_tools.rejected import Rejected
+
+KINDS = ("vimeo90k", "adobe240", "videos")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video file, or the frames of a sequence as image files.
+
+    Attributes:
+        source: One of ``KINDS``.
+        name: POSIX path inside its source, the same wherever the source's folder lies.
+        path: The video file, or the folder of the image files.
+        frame_files: Names of the image files in order; empty for a video file.
+        official_split: ``"train"``, ``"val"`` or ``"test"`` by the data set's own lists, else ``None``.
+        max_interval: Longest interval that makes sense in this data set, else ``None``.
+    """
+
+    source: str
+    name: str
+    path: Path
+    frame_files: tuple[str, ...] = ()
+    official_split: str | None = None
+    max_interval: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(source, name): what identifies the clip."""
+        return self.source, self.name
+
+
+@dataclass
+class Listing:
+    """The clips of a source, and what of it cannot be used."""
+
+    clips: list[Clip] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def list_sources(specs: Sequence[str]) -> Listing:
+    """Return all clips named by ``KIND:PATH`` texts (or ``demo``: the pinned demo clips), sorted by source and name.
+
+    Raises:
+        UsageError: A text is malformed, a folder is missing or holds nothing of its kind, or two folders hold a clip
+            of the same name.
+        AssetError: The demo clips cannot be fetched.
+    """
+    result = Listing()
+    seen: dict[tuple[str, str], Path] = {}
+    for spec in dict.fromkeys(specs):
+        listing = _list_source(spec)
+        for clip in listing.clips:
+            if clip.key in seen:
+                raise UsageError(
+                    f"clip {clip.name!r} is in {seen[clip.key]} and in {clip.path}: "
+                    f"rename one, or give the folder above both as one source"
+                )
+            seen[clip.key] = clip.path
+        result.clips += listing.clips
+        result.rejected += listing.rejected
+    result.clips.sort(key=lambda clip: clip.key)
+    return result
+
+
+def _list_source(spec: str) -> Listing:
+    from dataset_tools.sources import adobe240, videos, vimeo90k
+
+    if spec == "demo":
+        from dataset_tools.assets import fetch_demo_clips
+
+        return videos.list_clips(fetch_demo_clips())
+    kind, colon, text = spec.partition(":")
+    if kind not in KINDS or not colon or not text:
+        raise UsageError(f"--source {spec!r} must be demo or KIND:PATH with KIND one of {', '.join(KINDS)}")
+    path = Path(text)
+    if not path.is_dir():
+        raise UsageError(f"--source {spec!r}: {path} must be a folder")
+    return {"vimeo90k": vimeo90k, "adobe240": adobe240, "videos": videos}[kind].list_clips(path)
