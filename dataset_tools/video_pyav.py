@@ -66,6 +66,7 @@ class PyavReader(VideoReader):
 
     Attributes:
         container, stream: PyAV's own objects, for those who need tags or other tracks.
+        matrix: The turn and mirroring that the frames get.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,6 +76,9 @@ class PyavReader(VideoReader):
         self.container = open_container(path)
         try:
             self.stream = _first_video_stream(self.container, path)
+            # Otherwise FFmpeg paints over what it cannot decode. Damage that decodes as another valid picture goes
+            # unnoticed by any reader: most streams carry no checksum.
+            self.stream.codec_context.options = {"err_detect": "explode"}
             self.stream.codec_context.thread_type = "FRAME"
             self.stream.codec_context.thread_count = _DECODER_THREADS
             self._decoded = self._decode()
@@ -86,7 +90,7 @@ class PyavReader(VideoReader):
             raise
         self._pending: av.VideoFrame | None = first
         self._shape = (first.width, first.height)
-        self._matrix = display_matrix(first, path)
+        self.matrix = display_matrix(first, path)
         self.info = self._describe()
 
     def frames(self) -> Iterator[PyavFrame]:
@@ -98,7 +102,7 @@ class PyavReader(VideoReader):
             self._check_unchanged(raw)
             index, self._next_index = self._next_index, self._next_index + 1
             yield PyavFrame(
-                index, self._seconds(raw, index), raw=raw, matrix=self._matrix, reformatter=self._reformatter
+                index, self._seconds(raw, index), raw=raw, matrix=self.matrix, reformatter=self._reformatter
             )
 
     def close(self) -> None:
@@ -128,7 +132,7 @@ class PyavReader(VideoReader):
                 f"clip {self._path}: size changes from {self._shape[0]}x{self._shape[1]} to {raw.width}x{raw.height} "
                 f"at frame {self._next_index}; cut it there into two clips"
             )
-        if display_matrix(raw, self._path) != self._matrix:
+        if display_matrix(raw, self._path) != self.matrix:
             raise VideoError(f"clip {self._path}: rotation changes at frame {self._next_index}; cut it into two clips")
 
     def _seconds(self, raw: av.VideoFrame, index: int) -> float:
@@ -138,13 +142,13 @@ class PyavReader(VideoReader):
 
     def _describe(self) -> VideoInfo:
         width, height = self._shape
-        if self._matrix[0] == 0:
+        if self.matrix[0] == 0:
             width, height = height, width
         return VideoInfo(
             width=width,
             height=height,
             average_fps=self.stream.average_rate or None,
-            rotation_degrees=rotation_degrees(self._matrix),
+            rotation_degrees=rotation_degrees(self.matrix),
             num_frames_from_header=self.stream.frames or None,
         )
 
@@ -184,6 +188,12 @@ def rotation_degrees(matrix: Matrix) -> int:
     if a == 0:
         return 90 if b > 0 else 270
     return 180 if a < 0 and d < 0 else 0
+
+
+def is_mirrored(matrix: Matrix) -> bool:
+    """Return whether a display matrix mirrors the picture, turned or not."""
+    a, b, c, d = matrix
+    return a * d - b * c < 0
 
 
 def orient(picture: np.ndarray, matrix: Matrix) -> np.ndarray:
