@@ -132,7 +132,7 @@ class TrainConfig:
     Attributes:
         resolution: Tier whose triplets are used, or ``all``.
         batch: Pairs per optimizer step, over all processes.
-        crop: Side of the square training crop, pixels; 0 takes whole frames.
+        crop: Side of the square training crop, pixels, at least 64; smaller frames are mirrored up to it.
         aux_weight: Weight of the auxiliary loss; 0 turns it off.
         labels: ``human``, ``proxy`` or ``any``: proxy labels are used only when asked for.
         loss_norm: ``l1`` or ``l2``, of both losses.

@@ -4,6 +4,7 @@ Every measure takes ``scores`` and ``levels`` of shape (N,) on the level scale (
 number, NaN where it is not defined (a correlation with a constant, an AUC of one class).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,6 +108,11 @@ def measure_all(scores: Values, levels: Values, *, ranking: Values | None = None
         "easy_hard": easy_hard_accuracy(scores, levels),
         "auc": auc(order, levels),
     }
+
+
+def json_ready(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with None for NaN and infinity, which JSON does not have."""
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
 
 
 def bootstrap_by_clip(
