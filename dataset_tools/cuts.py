@@ -24,7 +24,7 @@ _CUT_RATIO = 3.0  # at low frame rates every step is large; a cut is large besid
 _SAME_MEAN_LEVELS, _SAME_MAX_LEVELS = 0.12, 3  # repeated pictures after encoding: 0.02 to 0.03, at most 2
 _DUPLICATE_RATIO = 5.0
 _MOVING_LEVELS = 0.5
-_FADE_LEVELS, _FADE_REMAINDER = 10.0, 0.3
+_FADE_LEVELS, _FADE_REMAINDER, _FADE_REMAINDER_OF_CONTRAST = 10.0, 0.3, 0.15
 _DISSOLVE_LEVELS, _DISSOLVE_REMAINDER = 8.0, 0.15
 
 FrameSignature = npt.NDArray[np.uint8]  # (54, 96), or (96, 54) for a portrait frame
@@ -131,7 +131,10 @@ def _is_same(a: FrameSignature, b: FrameSignature) -> bool:
 
 def _is_fade(a: FrameSignature, b: FrameSignature) -> bool:
     raw = unexplained_change(a, b)
-    return raw >= _FADE_LEVELS and _after_matching(a, b) <= _FADE_REMAINDER * raw
+    # Against the flat sky of another scene everything matches once its contrast is taken away, hence the second bound.
+    flat = min(float(a.std()), float(b.std()))
+    bound = min(_FADE_REMAINDER * raw, max(0.5, _FADE_REMAINDER_OF_CONTRAST * flat))
+    return raw >= _FADE_LEVELS and _after_matching(a, b) <= bound
 
 
 def _after_matching(a: FrameSignature, b: FrameSignature) -> float:
