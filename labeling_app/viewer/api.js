@@ -5,12 +5,11 @@ const TIMEOUT_MS = 15000;
 /** The server did not answer, or answered that it cannot at the moment: try again later. */
 export class Unreachable extends Error {}
 
-/** The server answered no: `status`, `code` (names the reason) and its one-line message. */
+/** The server answered no: HTTP `status` and its one-line message. */
 export class Refused extends Error {
-  constructor(status, code, message) {
+  constructor(status, message) {
     super(message);
     this.status = status;
-    this.code = code;
   }
 }
 
@@ -42,8 +41,6 @@ export class Api {
   async #send(method, path, body, priority = "auto", again = true) {
     const reply = await this.#fetch(method, path, body, priority);
     if (reply.ok) return reply.status === 204 ? null : reply.json();
-    const problem = await reply.json().catch(() => ({}));
-    const detail = problem.detail ?? problem;
     // Overload, restart and proxies without a back end pass; so does asking too often.
     if (reply.status >= 500 || reply.status === 429) throw new Unreachable(`${reply.status} ${path}`);
     if (reply.status === 401) this.onSignedOut();
@@ -52,8 +49,8 @@ export class Api {
       const stale = this.csrf;
       if ((await this.session()).csrf !== stale) return this.#send(method, path, body, priority, false);
     }
-    const message = typeof detail === "string" ? detail : detail.message ?? detail.error ?? reply.statusText;
-    throw new Refused(reply.status, detail.code ?? "", String(message));
+    const { detail } = await reply.json().catch(() => ({}));
+    throw new Refused(reply.status, typeof detail === "string" ? detail : reply.statusText);
   }
 
   async #fetch(method, path, body, priority) {

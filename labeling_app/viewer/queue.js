@@ -50,6 +50,7 @@ export class Item {
 export class Queue {
   #api;
   #filling = false;
+  #asked = false;
   #done = new Set(); // rated or skipped here: a reply that was on its way must not bring them back
 
   /** @param onChange called whenever items came or the server has none left. */
@@ -67,8 +68,10 @@ export class Queue {
 
   /** Ask for items until five are held, and load their pictures: the compared pairs first. */
   async fill() {
+    this.#asked = true;
     if (this.#filling) return;
     this.#filling = true;
+    this.#asked = false;
     try {
       const reply = await this.#api.post("/api/items", { count: AHEAD }, "low");
       this.#take(reply);
@@ -78,6 +81,7 @@ export class Queue {
     } finally {
       this.#filling = false;
     }
+    if (this.#asked) await this.fill(); // something was rated while the answer was on its way
   }
 
   #take(reply) {

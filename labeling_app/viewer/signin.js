@@ -1,7 +1,7 @@
 // The sign-in page: name and password, or a name alone in open mode.
 
 import { find } from "./dom.js";
-import { applyTexts, hasText, loadTexts, t } from "./texts.js";
+import { applyTexts, loadTexts, t } from "./texts.js";
 
 const LANGUAGE = "vfi.language"; // of this browser, until an annotator's own setting is known
 const body = document.body;
@@ -21,10 +21,7 @@ function say(key) {
   note.hidden = false;
 }
 
-function reason(status, code) {
-  if (hasText(`error.${code}`)) return `error.${code}`;
-  return { 401: "signin.failed", 403: "signin.failed", 422: "signin.bad_name", 400: "signin.bad_name", 429: "signin.too_many" }[status] ?? "signin.other";
-}
+const REASONS = { 400: "signin.bad_name", 401: "signin.failed", 403: "signin.failed", 429: "signin.too_many" };
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -39,8 +36,7 @@ form.addEventListener("submit", async (event) => {
       credentials: "same-origin",
     });
     if (reply.ok) return location.assign("/");
-    const problem = await reply.json().catch(() => ({}));
-    say(reason(reply.status, (problem.detail ?? problem).code));
+    say(REASONS[reply.status] ?? "signin.other");
   } catch {
     say("signin.other");
   }

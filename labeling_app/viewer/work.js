@@ -53,7 +53,7 @@ export class Work {
     if (this.#rated.length > 20) this.#rated.shift();
     if (first === "offline") answer.then((reply) => this.#acknowledged(reply), (error) => this.#sayError(error));
     else this.#acknowledged(first);
-    this.#say("last.rated", { level });
+    this.#say(first === "offline" ? "last.kept" : "last.rated", { level });
     if (first !== "offline" && first.feedback) return this.#showFeedback(item, first.feedback);
     this.#next(item);
   }
@@ -247,7 +247,7 @@ export class Work {
   }
 
   #sayError(error) {
-    const key = `error.${error.code}`;
+    const key = `error.${error.status}`;
     this.#write(hasText(key) ? t(key) : t("error.other", { message: error.message }));
   }
 

@@ -1,0 +1,181 @@
+"""A small data set, a real server that can be stopped and started again, and pages signed in to it."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import uvicorn
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from dataset_tools.frames import Rgb, pixels_sha256, resize_area, write_image
+from dataset_tools.manifest import Manifest, from_rows
+from dataset_tools.video import open_video
+from labeling_app.app import create_app
+from labeling_app.events import now_us
+from labeling_app.settings import Settings
+
+WAIT_MS = 30_000
+WIDTH, HEIGHT = 160, 96
+_SOME = re.compile(r"\d+")
+expect.set_options(timeout=WAIT_MS)
+
+
+def clip_frames(path: Path, count: int, *, width: int = WIDTH, height: int = HEIGHT) -> list[Rgb]:
+    """Return the first ``count`` frames of a clip, made small."""
+    frames = []
+    with open_video(path) as video:
+        for frame in video.frames():
+            frames.append(resize_area(frame.rgb(), width=width, height=height))
+            if len(frames) == count:
+                break
+    return frames
+
+
+def write_data_set(folder: Path, frames: list[Rgb], *, items: int, clips: int = 4) -> Manifest:
+    """Write triplets of neighbouring frames whose ``pred`` is the mean of its neighbours, and their manifest."""
+    rows = []
+    for index in range(items):
+        img0, gt, img1 = frames[index : index + 3]
+        pred = ((img0.astype(np.uint16) + img1) // 2).astype(np.uint8)
+        clip = f"clip-{index % clips}.mp4"
+        row = {
+            "triplet_id": f"videos/{clip}/{index}-{index + 1}-{index + 2}@256p",
+            "source": "videos",
+            "clip": clip,
+            "clip_sha256": "0" * 64,
+            "resolution": "256p",
+            "width": gt.shape[1],
+            "height": gt.shape[0],
+            "native_width": gt.shape[1],
+            "native_height": gt.shape[0],
+            "img0_index": index,
+            "gt_index": index + 1,
+            "img1_index": index + 2,
+            "img0_pts": index / 25,
+            "gt_pts": (index + 1) / 25,
+            "img1_pts": (index + 2) / 25,
+            "interval": 1,
+            "split": "train",
+        }
+        for role, picture in {"img0": img0, "gt": gt, "img1": img1, "pred": pred}.items():
+            name = f"frames/{index}-{role}.png"
+            write_image(folder / name, picture)
+            row |= {role: name, f"{role}_sha256": pixels_sha256(picture)}
+        rows.append(row)
+    manifest = from_rows(folder / "data_manifest.parquet", rows)
+    manifest.write()
+    return manifest
+
+
+@dataclass
+class Server:
+    """The application behind a real socket, in a thread; its clock can be moved on."""
+
+    settings: Settings
+    port: int = 0
+    shift_seconds: float = 0.0
+    _uvicorn: uvicorn.Server | None = None
+    _thread: threading.Thread | None = field(default=None)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, on the port of the first start; returns when requests are answered."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        self.port = listener.getsockname()[1]
+        app = create_app(replace(self.settings, port=self.port), clock=self._clock)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [listener]}, daemon=True)
+        self._thread.start()
+        until = time.monotonic() + WAIT_MS / 1000
+        while not self._uvicorn.started:
+            if time.monotonic() > until or not self._thread.is_alive():
+                raise RuntimeError("the server did not start")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self._uvicorn is None or self._thread is None:
+            return
+        self._uvicorn.should_exit = True
+        self._thread.join(WAIT_MS / 1000)
+        assert not self._thread.is_alive()
+        self._uvicorn = self._thread = None
+
+    def _clock(self) -> int:
+        return now_us() + int(self.shift_seconds * 1e6)
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Server]:
+    """A server that is stopped in the end, whatever happens."""
+    server = Server(settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def signed_in(browser: Browser, server: Server, name: str, **context: object) -> Iterator["BenchPage"]:
+    """A page of its own browser context on the bench, in open mode; fails on any script error."""
+    session = browser.new_context(**({"locale": "en-GB"} | context))
+    errors: list[str] = []
+    try:
+        page = session.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{server.url}/")
+        page.get_by_label("Name", exact=True).fill(name)
+        page.locator("button[type=submit]").click()
+        yield BenchPage(page)
+    finally:
+        session.close()
+    assert errors == []
+
+
+@dataclass
+class BenchPage:
+    """The bench as a person sees it."""
+
+    page: Page
+
+    @property
+    def bench(self) -> Locator:
+        return self.page.get_by_test_id("bench")
+
+    @property
+    def stage(self) -> Locator:
+        return self.page.get_by_test_id("stage")
+
+    def ready(self) -> str:
+        """Wait for an item and return its assignment id."""
+        expect(self.bench).to_have_attribute("data-assignment-id", _SOME)
+        return str(self.bench.get_attribute("data-assignment-id"))
+
+    def press(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
+    def rate(self, key: str) -> str:
+        """Press a level's key, wait for another item (or none), and return its id."""
+        before = self.ready()
+        self.press(key)
+        expect(self.bench).not_to_have_attribute("data-assignment-id", before)
+        return str(self.bench.get_attribute("data-assignment-id"))
+
+    def expect_done(self, count: int) -> None:
+        expect(self.page.get_by_test_id("done-count")).to_have_text(str(count))
+
+    def expect_note(self, text: str) -> None:
+        expect(self.page.get_by_test_id("last-action")).to_contain_text(text)
