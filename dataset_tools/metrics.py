@@ -74,7 +74,7 @@ def mean_motion(img0: Rgb, img1: Rgb) -> float:
     """
     _peak(img0, img1)
     grey0, grey1 = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (img0, img1))
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(grey0, grey1, None)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(grey0, grey1, None)  # type: ignore[call-overload]
     return float(np.sqrt(np.square(flow).sum(axis=2)).mean(dtype=np.float64))
 
 

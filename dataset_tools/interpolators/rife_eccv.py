@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.interpolators.padding import Padding, check_pair
-from dataset_tools.interpolators.rife_refinement import Contextnet, Unet, conv_unit
-from dataset_tools.interpolators.warp import backward_warp, resize
+from dataset_tools.interpolators.rife_block import IFBlock
+from dataset_tools.interpolators.rife_refinement import Contextnet, Unet
+from dataset_tools.interpolators.warp import backward_warp
 from dataset_tools.weights import load_into, load_weights
 
 _SCALES = (4.0, 2.0, 1.0)  # of the three blocks
@@ -39,31 +40,6 @@ class Estimate:
     mask_logit: Tensor
     warped0: Tensor
     warped1: Tensor
-
-
-class IFBlock(nn.Module):
-    """Estimates a change of flow and mask at a reduced size."""
-
-    def __init__(self, inputs: int, width: int, *, double_resolution: bool) -> None:
-        super().__init__()
-        first_stride = 1 if double_resolution else 2
-        self.reduction = first_stride
-        self.conv0 = nn.Sequential(
-            conv_unit(inputs, width // 2, stride=first_stride), conv_unit(width // 2, width, stride=2)
-        )
-        self.convblock = nn.Sequential(*(conv_unit(width, width) for _ in range(8)))
-        self.lastconv = nn.ConvTranspose2d(width, 5, 4, 2, 1)
-
-    def forward(self, x: Tensor, flow: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
-        """Return the changes of flow (B, 4, H, W) and mask logit (B, 1, H, W), estimated at 1/``scale`` of the size."""
-        x = resize(x, 1 / scale)
-        if flow is not None:
-            x = torch.cat((x, resize(flow, 1 / scale) / scale), 1)
-        x = self.conv0(x)
-        x = self.lastconv(self.convblock(x) + x)
-        # The deconvolution brings the result to 1/reduction of the input's size; a flow grows with its size.
-        x = resize(x, scale * self.reduction)
-        return x[:, :4] * (scale * self.reduction), x[:, 4:]
 
 
 class IFNet(nn.Module):
@@ -119,10 +95,9 @@ class IFNet(nn.Module):
         flows, merged = [], []
         for block, scale in zip((self.block0, self.block1, self.block2), scales, strict=True):
             if flow is None or mask is None:
-                flow, mask = block(images, None, scale)
+                flow, mask = block((images,), None, scale)
             else:
-                x = torch.cat((images, warped0, warped1, mask), 1)
-                flow_change, mask_change = block(x, flow, scale)
+                flow_change, mask_change = block((images, warped0, warped1, mask), flow, scale)
                 flow, mask = flow + flow_change, mask + mask_change
             warped0, warped1 = backward_warp(img0, flow[:, :2]), backward_warp(img1, flow[:, 2:])
             flows.append(flow)
@@ -149,8 +124,8 @@ class IFNet(nn.Module):
         """
         found = self.estimate(img0, img1, timestep)
         images = self._images(img0, img1, timestep)
-        x = torch.cat((images, found.warped0, found.warped1, found.mask_logit, gt), 1)
-        flow_change, mask_change = self.block_tea(x, found.flows[-1], 1.0)
+        parts = (images, found.warped0, found.warped1, found.mask_logit, gt)
+        flow_change, mask_change = self.block_tea(parts, found.flows[-1], 1.0)
         flow, mask = found.flows[-1] + flow_change, found.mask_logit + mask_change
         taught = _merge(backward_warp(img0, flow[:, :2]), backward_warp(img1, flow[:, 2:]), mask)
         allowed = (taught - gt).abs().mean(1, keepdim=True) + _WORSE_BY

@@ -6,12 +6,8 @@ Described in "Real-Time Intermediate Flow Estimation for Video Frame Interpolati
 import torch
 from torch import Tensor, nn
 
+from dataset_tools.interpolators.rife_block import conv_unit
 from dataset_tools.interpolators.warp import backward_warp, resize
-
-
-def conv_unit(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
-    """Return a 3x3 convolution followed by a PReLU with one slope per channel."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.PReLU(outputs))
 
 
 class Conv2(nn.Module):

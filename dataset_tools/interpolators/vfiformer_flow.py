@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dataset_tools.interpolators.rife_refinement import Conv2, conv_unit
+from dataset_tools.interpolators.rife_block import conv_unit
+from dataset_tools.interpolators.rife_refinement import Conv2
 from dataset_tools.interpolators.warp import backward_warp, resize
 
 FEATURES = (24, 48, 96, 192)  # channels at full, half, quarter and eighth size

