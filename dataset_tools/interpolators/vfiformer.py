@@ -162,15 +162,18 @@ class VFIformer(nn.Module):
 
     @torch.inference_mode()
     def interpolate(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Tensor:
-        """Return the middle frame; see ``Interpolator.interpolate``. Padded with zeros, centred."""
+        """Return the middle frame; see ``Interpolator.interpolate``. Padded with zeros, centred.
+
+        The network was trained on blue-green-red images only, unlike the others, so channels are turned round for it.
+        """
         check_pair(img0, img1, timestep)
         if timestep != 0.5:
             raise ValueError(f"{self.name} interpolates at timestep 0.5 only, not {timestep}")
         height, width = img0.shape[-2:]
         padding = Padding.to_multiple(height, width, _MULTIPLE, centred=True)
-        img0, img1 = padding.pad(img0), padding.pad(img1)
+        img0, img1 = padding.pad(img0.flip(1)), padding.pad(img1.flip(1))
         flow = self._half_size_flow(img0, img1) if self.half_flow else None
-        return padding.crop(self(img0, img1, flow).frame)
+        return padding.crop(self(img0, img1, flow).frame).flip(1)
 
     def _half_size_flow(self, img0: Tensor, img1: Tensor) -> Tensor:
         img0, img1 = resize(img0, 0.5), resize(img1, 0.5)
