@@ -267,6 +267,8 @@ def train_command(
 
     Several processes: torchrun --nproc-per-node 2 -m vfidpa_model.train data/data_manifest.parquet --out runs/a
     """
+    from accelerate import PartialState
+
     try:
         model_config = ModelConfig(
             backbone=backbone,
@@ -301,7 +303,8 @@ def train_command(
         workers=workers,
         cache=cache,
     )
-    print(out)
+    if PartialState().is_main_process:
+        print(out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
