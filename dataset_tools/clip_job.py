@@ -253,6 +253,8 @@ def _from_indices(indices: tuple[int, int, int]) -> Triplet:
 
 def _describe(clip: Clip, triplet: Triplet, rejection: Rejection) -> dict[str, Any]:
     numbers = {name: round(value, 4) for name, value in rejection.numbers.items()}
+    if "after_frame" in numbers:  # counted from img0 so far
+        numbers["after_frame"] += triplet.img0
     said = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in numbers.items())
     return {
         "source": clip.source,

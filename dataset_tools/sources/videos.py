@@ -9,8 +9,11 @@ from dataset_tools.sources import Clip, Listing
 
 NAME = "videos"
 EXTENSIONS = frozenset(
-    (".3gp", ".asf", ".avi", ".flv", ".h264", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4")
-    + (".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m")
+    f".{name}"
+    for name in (
+        *("3gp", "asf", "avi", "flv", "h264", "hevc", "ivf", "m2ts", "m2v", "m4v", "mkv", "mov", "mp4", "mpeg"),
+        *("mpg", "mts", "mxf", "nut", "ogv", "ts", "vob", "webm", "wmv", "y4m"),
+    )
 )
 
 
