@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from dataset_tools.errors import UsageError, VfiError
 from labeling_app.events import Event, append
@@ -175,6 +175,12 @@ def require_row(connection: Connection, name: str) -> RowMapping:
     if row is None:
         raise AccountError(f"there is no account {name[:64]!r}")
     return row
+
+
+def num_with_password(connection: Connection) -> int:
+    """Return how many accounts can sign in by password."""
+    able = users.c.password_hash.is_not(None) & ~users.c.disabled
+    return connection.execute(select(func.count()).select_from(users).where(able)).scalar_one()
 
 
 def list_rows(connection: Connection) -> list[RowMapping]:

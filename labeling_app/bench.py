@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, select, text, update
 
 from dataset_tools.errors import ManifestError
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, read_manifest
@@ -23,7 +23,7 @@ from labeling_app.store import Store
 from labeling_app.tables import meta
 
 REFRESH_SECONDS = 5.0
-_SECRET_LOCK = 7_860_003
+_META_LOCK = 7_860_003
 
 
 @dataclass
@@ -122,8 +122,13 @@ class Bench:
         self.store.close()
 
 
-def open_bench(settings: Settings, *, clock: Clock = now_us) -> Bench:
+def open_bench(settings: Settings, *, clock: Clock = now_us, serving: bool = True) -> Bench:
     """Open the database, bring its schema and items up to date, and return the bench.
+
+    Args:
+        settings: What is labelled, where the votes are kept, and how.
+        clock: Microseconds since 1970 UTC.
+        serving: The settings' overlap holds from now on; otherwise (a command beside a server) the stored one stays.
 
     Raises:
         ManifestError: The manifest cannot be read or holds nothing to label.
@@ -133,6 +138,8 @@ def open_bench(settings: Settings, *, clock: Clock = now_us) -> Bench:
     stamp, identity = _stamp(settings), _identity(settings)
     store = Store(settings.database_url)
     secret = store.transact(_secret)
+    if serving:
+        store.transact(lambda connection: _put(connection, "overlap", str(settings.overlap)))
     catalogue = _load(settings, store, secret, manifest)
     with store.read() as connection:
         gold = read_gold(connection)
@@ -159,23 +166,39 @@ def read_rules(connection: Connection) -> list[Rule]:
 
 def _load(settings: Settings, store: Store, secret: bytes, manifest: Manifest | None = None) -> Catalogue:
     manifest = manifest or read_manifest(settings.manifest)
-    return store.transact(
-        lambda connection: load_catalogue(
-            connection, manifest, secret=secret, overlap=settings.overlap, rules=read_rules(connection)
-        )
-    )
+
+    def work(connection: Connection) -> Catalogue:
+        overlap = int(_get(connection, "overlap") or settings.overlap)
+        return load_catalogue(connection, manifest, secret=secret, overlap=overlap, rules=read_rules(connection))
+
+    return store.transact(work)
 
 
 def _secret(connection: Connection) -> bytes:
     # In the database, so that replicas give the same addresses and CSRF tokens, also after a restart.
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SECRET_LOCK})
-    query = select(meta.c.value).where(meta.c.key == "secret")
-    value = connection.execute(query).scalar_one_or_none()
+    _lock_meta(connection)
+    value = _get(connection, "secret")
     if value is None:
         value = secrets.token_hex(32)
-        connection.execute(insert(meta).values(key="secret", value=value))
+        _put(connection, "secret", value)
     return hashlib.sha256(value.encode()).digest()
+
+
+def _get(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one_or_none()
+
+
+def _put(connection: Connection, key: str, value: str) -> None:
+    _lock_meta(connection)
+    if _get(connection, key) is None:
+        connection.execute(insert(meta).values(key=key, value=value))
+    else:
+        connection.execute(update(meta).where(meta.c.key == key).values(value=value))
+
+
+def _lock_meta(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _META_LOCK})
 
 
 def _stamp(settings: Settings) -> tuple[int, int]:

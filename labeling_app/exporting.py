@@ -1,0 +1,164 @@
+"""What comes out: votes and consensus in the manifest, and the long table of all votes as Parquet and CSV."""
+
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Connection, func, select, text
+
+from dataset_tools.files import write_bytes, write_json
+from dataset_tools.manifest import VOTE, Manifest, read_manifest
+from labeling_app.ballots import counted, long_table, read_votes
+from labeling_app.bench import read_gold
+from labeling_app.catalogue import item_key
+from labeling_app.consensus import consensus
+from labeling_app.events import Event, append, now_us, of_kind, to_datetime, to_iso
+from labeling_app.label_studio import to_tasks
+from labeling_app.store import Store
+from labeling_app.tables import events
+
+_VOTED_ITEMS = "SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE e.kind = 'vote'"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: rows that have a level now, and the votes behind them."""
+
+    rows: int
+    votes: int
+    method: str
+
+
+def export_manifest(store: Store, path: Path, *, method: str, out: Path | None = None) -> Exported:
+    """Write votes and consensus into the manifest at ``path`` (or a copy at ``out``) and return what was written.
+
+    A reviewer's verdict, else a gold level, stands in place of the consensus. Rows that nobody ever voted on stay as
+    they are; votes on pixels that a triplet no longer has stay in the database and in the long table.
+
+    Raises:
+        UsageError: Unknown method.
+        ManifestError: The manifest cannot be read.
+    """
+    manifest = read_manifest(path)
+    with store.read(snapshot=True) as connection:
+        votes = counted(read_votes(connection))
+        decided = decided_levels(connection)
+        touched = set(connection.execute(text(_VOTED_ITEMS)).scalars()) | decided.keys()
+    levels = dict(consensus(votes["item_key"], votes["annotator"], votes["level"], method=method).items())
+    levels |= decided
+    labelled, done = _with_labels(manifest, votes, levels, touched)
+    stamp = {"method": method, "exported_at": to_iso(now_us()), "votes": done.votes, "rows": done.rows}
+    labelled.metadata["consensus"] = json.dumps(stamp, sort_keys=True)
+    labelled.write(out)
+    result = Exported(done.rows, done.votes, method)
+    log_export(store, {"to": "manifest", **stamp})
+    return result
+
+
+def export_table(store: Store, path: Path) -> int:
+    """Write the long table of all current votes to ``path`` (.parquet or .csv) and return its number of rows."""
+    with store.read(snapshot=True) as connection:
+        table = long_table(read_votes(connection))
+    write_bytes(path, table_bytes(table, csv=path.suffix.lower() == ".csv"))
+    log_export(store, {"to": path.suffix.lstrip(".") or "parquet", "votes": len(table)})
+    return len(table)
+
+
+def table_bytes(table: pd.DataFrame, *, csv: bool) -> bytes:
+    """Return the long table as CSV (UTF-8) or Parquet."""
+    if csv:
+        return _no_formulas(table).to_csv(index=False).encode()
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decided_levels(connection: Connection) -> dict[str, float]:
+    """Return {item key: level} where a person decided: the newest verdict of a reviewer, else the gold level."""
+    keys = {row.id: row.item_key for row in connection.execute(text("SELECT id, item_key FROM items"))}
+    decided = {keys[item]: float(gold.level) for item, gold in read_gold(connection).items()}
+    for row in of_kind(connection, "verdict"):
+        decided[keys[row["item_id"]]] = float(row["level"])
+    return decided
+
+
+def watch(
+    export: Callable[[], Any], store: Store, *, every_seconds: float, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Call ``export`` whenever something new that can change labels is in the log; runs until interrupted."""
+    seen: int | None = None
+    while True:
+        with store.read() as connection:
+            query = select(func.max(events.c.id)).where(events.c.kind.in_(["vote", "undo", "verdict", "gold"]))
+            newest = connection.execute(query).scalar_one() or 0
+        if newest != seen:
+            export()
+            seen = newest
+        sleep(every_seconds)
+
+
+def log_export(store: Store, details: dict[str, Any], *, user_id: int | None = None) -> None:
+    """Note an export in the log."""
+    event = Event(kind="export", at_us=now_us(), user_id=user_id, payload=details)
+    store.transact(lambda connection: append(connection, event))
+
+
+def _with_labels(
+    manifest: Manifest, votes: pd.DataFrame, levels: dict[str, float], touched: set[str]
+) -> tuple[Manifest, Exported]:
+    by_item = {key: _vote_structs(group) for key, group in votes.groupby("item_key")}
+    columns: dict[str, list[Any]] = {name: [] for name in ("level", "level_source", "num_annotations", "votes")}
+    rows = num_votes = 0
+    for row in manifest.rows():
+        key = item_key(row)
+        given = by_item.get(key, [])
+        level = levels.get(key)
+        if key not in touched or (level is None and row["level_source"] != "human"):  # a proxy level outlives an undo
+            for name, column in columns.items():
+                column.append(row[name])
+            continue
+        columns["level"].append(level)
+        columns["level_source"].append(None if level is None else "human")
+        columns["num_annotations"].append(len(given))
+        columns["votes"].append(given)
+        rows += level is not None
+        num_votes += len(given)
+    typed: dict[str, Any] = {**columns, "votes": pa.array(columns["votes"], type=pa.list_(VOTE))}
+    typed["level_source"] = pa.array(columns["level_source"]).cast(pa.string()).dictionary_encode()
+    return manifest.with_columns(typed), Exported(rows, num_votes, "")
+
+
+def _vote_structs(group: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "annotator": row.annotator,
+            "level": row.level,
+            "created_at": to_datetime(row.created_at_us),
+            "seconds": None if pd.isna(row.seconds) else row.seconds,
+            "flagged": row.flagged,
+        }
+        for row in group.itertuples()
+    ]
+
+
+def _no_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    # A comment that begins like a formula would be run by a spreadsheet; the apostrophe makes it text.
+    words = table["comment"]
+    risky = words.str.match(r"[=+\-@\t\r]", na=False)
+    return table.assign(comment=words.where(~risky, "'" + words))
+
+
+def export_label_studio(store: Store, path: Path) -> int:
+    """Write all counted votes as Label Studio JSON to ``path`` and return the number of tasks."""
+    with store.read(snapshot=True) as connection:
+        tasks = to_tasks(read_votes(connection))
+    write_json(path, tasks)
+    log_export(store, {"to": "label studio", "tasks": len(tasks)})
+    return len(tasks)

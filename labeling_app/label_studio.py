@@ -1,0 +1,169 @@
+"""Label Studio's JSON, both ways, so that votes can move between the tools.
+
+A task holds the triplet in ``data``; an annotation holds the level as a rating or a choice named ``level``.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, insert, select
+
+from dataset_tools.errors import VfiError
+from labeling_app import events
+from labeling_app.accounts import AccountError, add_account, check_name, find_row
+from labeling_app.ballots import counted
+from labeling_app.events import Event, to_iso
+from labeling_app.tables import assignments, items
+
+_IDENTITY = ("triplet_id", "source", "resolution", "interval", "item_key")
+
+
+class LabelStudioError(VfiError):
+    """A file is not a Label Studio export."""
+
+
+@dataclass
+class Imported:
+    """How an import went; ``rejected`` has one line per annotation that could not be taken."""
+
+    votes: int = 0
+    known: int = 0
+    rejected: list[str] = field(default_factory=list)
+
+
+def to_tasks(votes: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return Label Studio tasks with one annotation per counted vote."""
+    tasks = []
+    for number, (_, group) in enumerate(counted(votes).groupby("item_id"), start=1):
+        first = group.iloc[0]
+        data = {name: first[name].item() if hasattr(first[name], "item") else first[name] for name in _IDENTITY}
+        tasks.append({"id": number, "data": data, "annotations": [_annotation(row) for row in group.itertuples()]})
+    return tasks
+
+
+def _annotation(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.event_id,
+        "completed_by": {"email": row.annotator},
+        "created_at": to_iso(row.created_at_us),
+        "lead_time": None if pd.isna(row.seconds) else row.seconds,
+        "was_cancelled": False,
+        "result": [{"from_name": "level", "to_name": "pred", "type": "rating", "value": {"rating": row.level}}],
+    }
+
+
+def read_tasks(path: Path) -> list[dict[str, Any]]:
+    """Return the tasks of a Label Studio JSON export.
+
+    Raises:
+        LabelStudioError: Not JSON, or not a list of tasks.
+    """
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise LabelStudioError(f"{path} is not JSON: {error}") from error
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise LabelStudioError(f"{path} must be a list of Label Studio tasks")
+    return tasks
+
+
+def import_tasks(connection: Connection, tasks: Iterable[Mapping[str, Any]], *, now_us: int) -> Imported:
+    """Store the votes of Label Studio tasks; importing the same file again changes nothing.
+
+    Triplets are found by ``item_key``, else by ``triplet_id`` among the items of the present manifest. Annotators who
+    have no account get one that cannot sign in.
+    """
+    known_items = list(connection.execute(select(items.c.id, items.c.item_key, items.c.triplet_id, items.c.active)))
+    by_key = {row.item_key: row.id for row in known_items}
+    by_triplet = {row.triplet_id: row.id for row in known_items if row.active}
+    result = Imported()
+    for task in tasks:
+        found = task.get("data")
+        data: Mapping[str, Any] = found if isinstance(found, dict) else {}
+        item_id = by_key.get(data.get("item_key")) or by_triplet.get(data.get("triplet_id"))
+        for annotation in task.get("annotations") or []:
+            if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
+                continue
+            label = f"task {task.get('id')}, annotation {annotation.get('id')}"
+            try:
+                if item_id is None:
+                    raise LabelStudioError(f"{label}: triplet {data.get('triplet_id')!r} is not in the manifest")
+                _import_annotation(connection, item_id, annotation, label, result, now_us=now_us)
+            except (LabelStudioError, AccountError) as error:
+                result.rejected.append(str(error))
+    return result
+
+
+def _import_annotation(
+    connection: Connection, item_id: int, annotation: Mapping[str, Any], label: str, result: Imported, *, now_us: int
+) -> None:
+    level = _level(annotation, label)
+    user_id = _annotator_id(connection, annotation, now_us=now_us)
+    taken = select(assignments.c.id).where(
+        assignments.c.item_id == item_id, assignments.c.user_id == user_id, assignments.c.repeat_index == 0
+    )
+    if connection.execute(taken).first() is not None:
+        result.known += 1
+        return
+    created_us = _time_us(annotation.get("created_at"), default=now_us)
+    values = {
+        "item_id": item_id,
+        "user_id": user_id,
+        "repeat_index": 0,
+        "kind": "work",
+        "state": "voted",
+        "chosen_by": "import",
+        "claimed_at_us": created_us,
+        "lease_expires_at_us": created_us,
+        "reopened": 0,
+    }
+    assignment_id = connection.execute(insert(assignments).values(values).returning(assignments.c.id)).scalar_one()
+    seconds = annotation.get("lead_time")
+    event = Event(
+        kind="vote",
+        at_us=created_us,
+        user_id=user_id,
+        client_id=f"label-studio-{item_id}",
+        item_id=item_id,
+        assignment_id=assignment_id,
+        stage="work",
+        level=level,
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        flagged=False,
+        payload={"chosen_by": "import", "imported_at": to_iso(now_us)},
+    )
+    events.append(connection, event)
+    result.votes += 1
+
+
+def _level(annotation: Mapping[str, Any], label: str) -> int:
+    for part in annotation.get("result") or []:
+        value = part.get("value") if isinstance(part, dict) and part.get("from_name") == "level" else None
+        if not isinstance(value, dict):
+            continue
+        given = value.get("rating", next(iter(value.get("choices") or []), None))
+        digit = str(given).strip()[:1]
+        if digit in ("1", "2", "3", "4") and (len(str(given).strip()) == 1 or not str(given).strip()[1].isdigit()):
+            return int(digit)
+    raise LabelStudioError(f"{label}: no level 1..4 in its result")
+
+
+def _annotator_id(connection: Connection, annotation: Mapping[str, Any], *, now_us: int) -> int:
+    who = annotation.get("completed_by")
+    name = str(who.get("email") or who.get("id") if isinstance(who, dict) else f"label-studio {who}")
+    row = find_row(connection, check_name(name))
+    return row["id"] if row is not None else add_account(connection, name, now_us=now_us).id
+
+
+def _time_us(value: Any, *, default: int) -> int:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return default
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
