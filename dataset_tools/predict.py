@@ -1,0 +1,173 @@
+"""Command line: (re)compute the predictions and metrics of a manifest. Also called by ``extract``."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dataset_tools import cli
+from dataset_tools.errors import UsageError, VfiError
+from dataset_tools.manifest import Manifest, read_manifest
+from dataset_tools.progress import track
+from dataset_tools.proxy_levels import with_proxy_levels
+
+if TYPE_CHECKING:
+    from dataset_tools.predictor import Predictor
+
+_SAVE_EVERY_SECONDS = 30.0  # what a killed run loses at most
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of predictions ended.
+
+    Attributes:
+        manifest: With the new columns; written already, unless nothing changed.
+        num_done: Rows predicted by this run.
+        num_current: Rows whose prediction was there.
+        num_voted: Rows that keep another predictor's prediction because people voted on it.
+        failures: One line for each row that could not be done; its columns are as before.
+    """
+
+    manifest: Manifest
+    num_done: int
+    num_current: int
+    num_voted: int
+    failures: list[str]
+
+
+def predict_manifest(
+    manifest: Manifest, *, predictor: str = "rife", weights: Path | None = None, device: str = "auto"
+) -> Manifest:
+    """Return ``manifest`` with predictions, their metrics, ``inputs_lpips`` and ``motion`` in every row.
+
+    Rows that have a prediction of this predictor and these weights are left as they are. The manifest's file is
+    written every half minute and at the end, so that a killed run goes on where it was. A row that fails is named on
+    stderr and left without a prediction.
+
+    Raises:
+        UsageError, AssetError, WeightsError: The predictor cannot be loaded.
+    """
+    outcome = predict_rows(manifest, predictor=predictor, weights=weights, device=device)
+    for failure in outcome.failures:
+        print(failure, file=sys.stderr)
+    return outcome.manifest
+
+
+def predict_rows(
+    manifest: Manifest,
+    *,
+    predictor: str = "rife",
+    weights: Path | None = None,
+    device: str = "auto",
+    only_missing: bool = False,
+    overwrite: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Predict what is wanted and say how it went; see ``predict_manifest``.
+
+    Args:
+        only_missing: Leave predictions of other predictors alone as well.
+        overwrite: Predict rows anew whose prediction is there. Votes belong to the pixels that were seen: rows with
+            votes keep another predictor's prediction even then.
+    """
+    from dataset_tools.predictor import COLUMNS, Predictor
+
+    engine = Predictor(predictor, weights=weights, device=device)
+    rows = manifest.rows()
+    states = [_state(row, manifest, engine, only_missing=only_missing, overwrite=overwrite) for row in rows]
+    wanted = [position for position, state in enumerate(states) if state == "wanted"]
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    failures: list[str] = []
+    saved = clock()
+    with track("predict", len(wanted)) as progress:
+        for place, result in engine.predict([rows[position] for position in wanted], root=manifest.root):
+            if isinstance(result, VfiError):
+                failures.append(f"{rows[wanted[place]]['triplet_id']}: {result}")
+            else:
+                for name, value in result.items():
+                    columns[name][wanted[place]] = value
+            progress.advance(note=f"{len(failures)} failed" if failures else "")
+            if clock() - saved >= _SAVE_EVERY_SECONDS:
+                manifest.with_columns(columns).write()
+                saved = clock()
+    num_done = len(wanted) - len(failures)
+    if num_done:
+        manifest = with_proxy_levels(manifest.with_columns(columns), add=False)
+        manifest.write()
+    return Outcome(manifest, num_done, states.count("current"), states.count("voted"), failures)
+
+
+def _state(
+    row: Mapping[str, Any], manifest: Manifest, engine: "Predictor", *, only_missing: bool, overwrite: bool
+) -> str:
+    """Return ``wanted``, ``current`` (nothing to do) or ``voted`` (must keep what people saw)."""
+    from dataset_tools.predictor import COLUMNS
+
+    is_whole = all(row[name] is not None for name in COLUMNS) and manifest.file(row, "pred").is_file()
+    is_same = (row["predictor"], row["predictor_sha256"]) == (engine.name, engine.weights_sha256)
+    if is_whole and not overwrite and (is_same or only_missing):
+        return "current"
+    if row["votes"] and row["pred"] is not None and not is_same:
+        return "voted"
+    return "wanted"
+
+
+def predict(
+    manifest: Annotated[Path, typer.Argument(help="The manifest, data_manifest.parquet; it is rewritten.")],
+    predictor: Annotated[str, typer.Option(help="Name of an interpolator, or module:Class.")] = "rife",
+    weights: Annotated[Path | None, typer.Option(help="Weights file; RIFE has its own by default.")] = None,
+    only_missing: Annotated[
+        bool, typer.Option("--only-missing", help="Keep predictions of other predictors and weights.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict again what is there already.")] = False,
+    proxy_levels: Annotated[
+        bool,
+        typer.Option(
+            "--proxy-levels",
+            help="Give rows nobody labelled a level by pred_lpips: 1 below 0.02, 2 below 0.06, 3 below 0.15, else 4.",
+        ),
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> int:
+    """Predict the middle frames of a manifest's triplets and measure them.
+
+    Only what is missing, or was made by another predictor or other weights, is computed. Rows with votes keep the
+    prediction people saw.
+
+    Example: python -m dataset_tools.predict data/data_manifest.parquet --predictor rife-full
+    """
+    if overwrite and only_missing:
+        raise UsageError("--overwrite and --only-missing exclude each other")
+    outcome = predict_rows(
+        read_manifest(manifest),
+        predictor=predictor,
+        weights=weights,
+        device=device,
+        only_missing=only_missing,
+        overwrite=overwrite,
+    )
+    if proxy_levels:
+        leveled = with_proxy_levels(outcome.manifest)
+        if leveled is not outcome.manifest:
+            leveled.write()
+    for failure in outcome.failures:
+        print(failure, file=sys.stderr)
+    print(
+        f"{manifest}: {outcome.num_done} rows predicted, {outcome.num_current} up to date, "
+        f"{outcome.num_voted} kept because of their votes, {len(outcome.failures)} failed"
+    )
+    return cli.FAILED if outcome.failures else cli.OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``python -m dataset_tools.predict`` and return its exit code."""
+    return cli.run(predict, argv, prog="python -m dataset_tools.predict")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Predictions: measured on what is stored, resumable, equal in any batch, never taken from under a vote."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import torch
+
+from dataset_tools import predict
+from dataset_tools.errors import VfiError
+from dataset_tools.frames import pixels_sha256, read_image, to_rgb, to_tensor
+from dataset_tools.interpolators import create_interpolator
+from dataset_tools.manifest import from_rows, read_manifest
+from dataset_tools.metrics import Lpips, mean_motion, psnr, ssim
+from dataset_tools.predict import predict_manifest, predict_rows
+from dataset_tools.predictor import COLUMNS, Predictor
+from dataset_tools.proxy_levels import proxy_level, with_proxy_levels
+
+VOTE = {"annotator": "ada", "level": 2, "created_at": datetime(2026, 1, 1, tzinfo=UTC), "seconds": 3, "flagged": False}
+
+
+class Mean:
+    """The plainest interpolator: the mean of both frames."""
+
+    name, weights_sha256 = "mean", ""
+
+    @classmethod
+    def from_weights(cls, path, *, device):
+        return cls()
+
+    def interpolate(self, img0, img1, timestep=0.5):
+        return (img0 + img1) / 2
+
+
+MEAN = f"{__name__}:Mean"
+
+
+def rewrite(manifest, **columns):
+    manifest.with_columns(columns).write()
+    return read_manifest(manifest.path)
+
+
+def test_values_are_those_of_the_stored_pixels(predicted):
+    network, lpips = create_interpolator("rife"), Lpips()
+    for row in predicted.rows():
+        img0, gt, img1, pred = (read_image(predicted.file(row, column)) for column in ("img0", "gt", "img1", "pred"))
+        frame = to_rgb(network.interpolate(to_tensor(img0), to_tensor(img1)))
+        assert np.abs(pred.astype(int) - frame).max() <= 1
+        assert row["pred_sha256"] == pixels_sha256(pred)
+        assert (row["predictor"], row["predictor_sha256"][:8]) == ("rife-3.9", "b234ad8d")
+        measured = [psnr(pred, gt), ssim(pred, gt), lpips(pred, gt), lpips(img0, img1), mean_motion(img0, img1)]
+        stored = [row[name] for name in ("pred_psnr", "pred_ssim", "pred_lpips", "inputs_lpips", "motion")]
+        assert stored == pytest.approx(measured, rel=1e-4)
+        assert row["pred_psnr"] > (10 if row["img0_index"] == 20 else 19)  # a cut lies in the former
+
+
+def test_the_same_rows_give_the_same_bits_in_any_batch(predicted, unpredicted):
+    rows = unpredicted.rows()
+    engine = Predictor(device="cpu")
+    for subset in (rows[1:2], rows[2:5]):
+        for place, result in engine.predict(subset, root=unpredicted.root):
+            position = rows.index(subset[place])
+            assert result["pred_sha256"] == predicted.rows()[position]["pred_sha256"]
+
+
+def test_goes_on_where_a_killed_run_was(predicted):
+    whole = predicted.rows()
+    some = [row if number < 2 else {**row, **dict.fromkeys(COLUMNS)} for number, row in enumerate(whole)]
+    predicted.file(whole[0], "pred").unlink()
+    kept = predicted.file(whole[1], "pred")
+    written_at = kept.stat().st_mtime_ns
+    outcome = predict_rows(from_rows(predicted.path, some), device="cpu")
+    assert (outcome.num_done, outcome.num_current, outcome.failures) == (len(whole) - 1, 1, [])
+    assert read_manifest(predicted.path).rows() == whole
+    assert kept.stat().st_mtime_ns == written_at
+
+
+def test_saves_while_it_runs(unpredicted, monkeypatch):
+    ticks = iter(range(0, 10_000, 60))
+    saved = []
+    monkeypatch.setattr("dataset_tools.manifest.Manifest.write", lambda self: saved.append(self))
+    predict_rows(unpredicted, predictor=MEAN, device="cpu", clock=lambda: next(ticks))
+    assert [manifest.table.column("pred").null_count for manifest in saved] == [4, 3, 2, 1, 0, 0]
+
+
+def test_one_bad_row_stops_nothing(unpredicted, capsys):
+    rows = unpredicted.rows()
+    unpredicted.file(rows[0], "gt").write_bytes(b"no picture")
+    unpredicted.file(rows[3], "img1").unlink()
+    assert predict.main([str(unpredicted.path), "--predictor", MEAN, "--device", "cpu"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.endswith("3 rows predicted, 0 up to date, 0 kept because of their votes, 2 failed\n")
+    assert f"{rows[0]['triplet_id']}: cannot read" in captured.err
+    assert f"{rows[3]['triplet_id']}: cannot read" in captured.err
+    assert [row["pred"] is None for row in read_manifest(unpredicted.path).rows()] == [True, False, False, True, False]
+
+
+def test_size_must_be_that_of_the_manifest(unpredicted):
+    manifest = rewrite(unpredicted, width=[142] + [144] * 4)
+    results = dict(Predictor(MEAN, device="cpu").predict(manifest.rows(), root=manifest.root))
+    assert isinstance(results[0], VfiError)
+    assert "is 144x256, must be 142x256" in str(results[0])
+    assert not any(isinstance(results[position], VfiError) for position in range(1, 5))
+
+
+def test_another_predictor_and_votes(predicted, capsys):
+    before = predicted.rows()
+    manifest = rewrite(predicted, votes=[[VOTE], [], [], [], []], level=[2.0, None, None, None, None])
+    path = str(manifest.path)
+    assert predict.main([path, "--predictor", MEAN, "--only-missing", "--device", "cpu"]) == 0
+    assert "0 rows predicted, 5 up to date" in capsys.readouterr().out
+    assert predict.main([path, "--predictor", MEAN, "--device", "cpu"]) == 0
+    assert "4 rows predicted, 0 up to date, 1 kept because of their votes" in capsys.readouterr().out
+    after = read_manifest(manifest.path).rows()
+    assert [row["predictor"] for row in after] == ["rife-3.9"] + ["mean"] * 4
+    assert [row["motion"] for row in after] == [row["motion"] for row in before]
+    assert all((manifest.root / row["pred"]).is_file() for row in before + after)  # old files stay
+    assert predict.main([path, "--predictor", MEAN, "--overwrite", "--device", "cpu"]) == 0
+    assert "4 rows predicted, 0 up to date, 1 kept" in capsys.readouterr().out
+
+
+def test_proxy_levels_never_touch_people(predicted):
+    sources = ["human", None, None, None, None]
+    manifest = rewrite(predicted, level=[3.5, None, None, None, None], level_source=sources)
+    assert predict.main([str(manifest.path), "--proxy-levels", "--device", "cpu"]) == 0
+    rows = read_manifest(manifest.path).rows()
+    assert [row["level_source"] for row in rows] == ["human"] + ["proxy"] * 4
+    assert [row["level"] for row in rows] == [3.5] + [proxy_level(row["pred_lpips"]) for row in rows[1:]]
+    changed = manifest.with_columns(
+        {"level": [1.0] * 5, "level_source": ["proxy", None, "human", "proxy", None], "pred_lpips": [0.5] * 4 + [None]}
+    )
+    assert [row["level"] for row in with_proxy_levels(changed, add=False).rows()] == [4, 1, 1, 4, 1]
+    assert with_proxy_levels(manifest, add=False) is manifest
+
+
+@pytest.mark.parametrize(
+    ("lpips", "level"), [(0, 1), (0.0199, 1), (0.02, 2), (0.0599, 2), (0.06, 3), (0.15, 4), (2, 4)]
+)
+def test_proxy_thresholds(lpips, level):
+    assert proxy_level(lpips) == level
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--predictor", "rief"], 2, "did you mean 'rife'?"),
+        (["--predictor", "upr-net"], 2, "needs a weights file"),
+        (["--weights", "none.pkl"], 1, "weights file none.pkl does not exist"),
+        (["--device", "tpu"], 2, "must be auto, cpu, cuda"),
+        (["--overwrite", "--only-missing"], 2, "exclude each other"),
+    ],
+)
+def test_usage(unpredicted, capsys, arguments, code, says):
+    assert predict.main([str(unpredicted.path), *arguments]) == code
+    assert says in capsys.readouterr().err
+
+
+def test_threads_are_given_back(unpredicted):
+    torch.set_num_threads(2)
+    try:
+        predict_manifest(unpredicted, predictor=MEAN, device="cpu")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
