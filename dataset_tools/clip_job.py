@@ -207,7 +207,7 @@ class _Extraction:
             for tier, picture in held[index].items():
                 if index not in self.result.stored[tier]:
                     clip = self.job.clip
-                    _write(self.job.out / frame_path(clip.source, clip.name, tier, index), picture)
+                    write_frame(self.job.out / frame_path(clip.source, clip.name, tier, index), picture)
                     self.result.stored[tier][index] = pixels_sha256(picture)
 
     def _is_stored(self, triplet: Triplet) -> bool:
@@ -268,8 +268,12 @@ def _describe(clip: Clip, triplet: Triplet, rejection: Rejection) -> dict[str, A
     }
 
 
-def _write(path: Path, rgb: Rgb) -> None:
-    """Write a frame unless an earlier run already did."""
+def write_frame(path: Path, rgb: Rgb) -> None:
+    """Write a frame losslessly and atomically, unless it is there already.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
     if path.exists():
         try:
             if pixels_sha256(read_image(path)) == pixels_sha256(rgb):

@@ -20,6 +20,7 @@ import cv2
 from dataset_tools import clip_job
 from dataset_tools.clip_frames import clip_sha256
 from dataset_tools.errors import VfiError
+from dataset_tools.rebuild_job import WantedFrame, rebuild
 from dataset_tools.sources import Clip
 
 _BEAT_SECONDS = 1.0
@@ -38,7 +39,8 @@ def work(job: dict[str, Any], *, beat: Callable[[], None]) -> dict[str, Any]:
     """Do one job and return its answer.
 
     Args:
-        job: ``kind`` (``probe`` or ``extract``), ``clip``, and the fields of ``clip_job.ExtractJob``.
+        job: ``kind`` (``probe``, ``extract`` or ``rebuild``), ``clip``, and the arguments of ``clip_job.probe``, of
+            ``clip_job.ExtractJob`` or of ``rebuild_job.rebuild``.
 
     Returns:
         ``{"done": ...}``, ``{"rejected": message}``, or ``{"stop": message}`` when going on makes no sense.
@@ -47,6 +49,8 @@ def work(job: dict[str, Any], *, beat: Callable[[], None]) -> dict[str, Any]:
     try:
         if job["kind"] == "probe":
             return {"done": clip_job.probe(clip, decoder=job["decoder"], beat=beat)}
+        if job["kind"] == "rebuild":
+            return {"done": _rebuild(job, clip, beat)}
         result = clip_job.extract(_extract_job(job, clip), beat=beat)
         return {"done": {**clip_job.to_json(result), "sha256": job["sha256"] or clip_sha256(clip)}}
     except clip_job.StorageError as error:
@@ -68,6 +72,18 @@ def _extract_job(job: dict[str, Any], clip: Clip) -> clip_job.ExtractJob:
         intervals=(job["intervals"][0], job["intervals"][1]),
         seed=job["seed"],
         decoder=job["decoder"],
+    )
+
+
+def _rebuild(job: dict[str, Any], clip: Clip, beat: Callable[[], None]) -> list[dict[str, Any]]:
+    return rebuild(
+        clip,
+        [WantedFrame(**item) for item in job["wanted"]],
+        sha256=job["sha256"],
+        originals=Path(job["originals"]),
+        out=Path(job["out"]),
+        decoder=job["decoder"],
+        beat=beat,
     )
 
 

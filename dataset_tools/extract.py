@@ -1,6 +1,5 @@
 """Command line: clips to triplets to predictions to a manifest."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 
 from dataset_tools import cli
 from dataset_tools.errors import UsageError
-from dataset_tools.extract_options import parse_options
+from dataset_tools.extract_options import num_cores, parse_options
 from dataset_tools.extraction import extract_data_set
 
 
@@ -53,7 +52,7 @@ def extract(
         max_static=max_static,
         predictor=predictor,
         decoder=decoder,
-        workers=workers or _num_cores(),
+        workers=workers or num_cores(),
         device=device,
         silence_seconds=clip_timeout,
     )
@@ -63,10 +62,6 @@ def extract(
         print(f"the clips gave {rows} of {summary.wanted} rows; see {out / 'rejected.parquet'}")
     print(f"{out}: {summary.done} rows done, {summary.skipped} skipped, {summary.rejected} rejected")
     return cli.OK
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

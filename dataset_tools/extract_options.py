@@ -1,5 +1,6 @@
 """What an extraction was asked for, parsed and checked."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -142,3 +143,8 @@ def parse_intervals(text: str) -> tuple[int, int]:
     if not 1 <= low <= high:
         raise UsageError(f"--intervals {text!r} must be like 1-16 or 4, at least 1")
     return low, high
+
+
+def num_cores() -> int:
+    """Return the number of CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,143 @@
+"""Command line: make the frames of a manifest again from the clips, and check them against its hashes."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dataset_tools import cli
+from dataset_tools.clip_worker import encode_clip
+from dataset_tools.errors import UsageError, VfiError
+from dataset_tools.extract_options import num_cores
+from dataset_tools.manifest import Manifest, extraction_options, read_manifest
+from dataset_tools.progress import track
+from dataset_tools.rebuild_job import WantedFrame
+from dataset_tools.sources import Clip, list_sources
+from dataset_tools.splits import Key
+from dataset_tools.worker_pool import WorkerPool
+
+# The conversion from YUV to RGB may round differently on another CPU, by one level; everything else is exact.
+MAX_DIFFERENCE = 1
+
+
+@dataclass
+class Check:
+    """How the frames made again compare to the manifest.
+
+    Attributes:
+        num_equal: Frames with the manifest's hash.
+        within: Files that differ by at most ``MAX_DIFFERENCE`` levels of 255.
+        faults: One line per file or clip that is wrong or cannot be judged.
+    """
+
+    num_equal: int = 0
+    within: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def materialize(
+    manifest: Annotated[Path, typer.Argument(help="The manifest (data_manifest.parquet).")],
+    source: Annotated[list[str], typer.Option(help="Where the clips are: KIND:PATH, or demo. Repeatable.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the frames; the manifest's own by default.")] = None,
+    decoder: Annotated[str | None, typer.Option(help="pyav or decord; that of the extraction by default.")] = None,
+    workers: Annotated[int, typer.Option(help="Decoding processes; 0 means one per core.", min=0)] = 0,
+    clip_timeout: Annotated[float, typer.Option(help="Give a clip up after so many seconds without a frame.")] = 60.0,
+) -> int:
+    """Make all frames of a manifest again from the clips it was extracted from, and check their hashes.
+
+    A frame whose hash differs is compared to its original where that is still in the manifest's folder: one level of
+    255 is accepted. Ends with 1 when anything differs more, cannot be judged or cannot be made. Predictions are made
+    by dataset_tools.predict.
+
+    Example: python -m dataset_tools.materialize data_manifest.parquet --source demo --out demo
+    """
+    if clip_timeout <= 0:
+        raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
+    table = read_manifest(manifest)
+    with WorkerPool(workers or num_cores(), silence_seconds=clip_timeout) as pool:
+        check = materialize_frames(table, sources=source, out=out or table.root, decoder=decoder, pool=pool)
+    for fault in check.faults:
+        print(fault)
+    print(
+        f"{out or table.root}: {check.num_equal} frames equal, {len(check.within)} within {MAX_DIFFERENCE}/255, "
+        f"{len(check.faults)} faults"
+    )
+    return cli.FAILED if check.faults else cli.OK
+
+
+def materialize_frames(
+    manifest: Manifest, *, sources: Sequence[str], out: Path, decoder: str | None, pool: WorkerPool
+) -> Check:
+    """Write the frames of a manifest under ``out``, at the manifest's relative paths, and return the check.
+
+    Raises:
+        UsageError: A source is not usable.
+        VfiError: A frame cannot be written.
+    """
+    clips = {clip.key: clip for clip in list_sources(sources).clips}
+    wanted, hashes = _wanted_frames(manifest)
+    check = Check()
+    for key in wanted.keys() - clips.keys():
+        check.faults.append(f"clip {key[1]}: not found in any source of kind {key[0]}")
+    decoder = decoder or extraction_options(manifest).get("decoder", "pyav")
+    common = {"kind": "rebuild", "originals": str(manifest.root), "out": str(out), "decoder": decoder}
+
+    def jobs() -> Iterator[tuple[Key, dict[str, Any]]]:
+        for key, frames in wanted.items():
+            if key in clips:
+                job = {"clip": encode_clip(clips[key]), "sha256": hashes[key], "wanted": list(map(asdict, frames))}
+                yield key, {**common, **job}
+
+    with track("frames", sum(len(frames) for key, frames in wanted.items() if key in clips)) as progress:
+        for key, answer in pool.run(jobs()):
+            _judge(clips[key], answer, check)
+            progress.advance(len(wanted[key]))
+    check.faults.sort()
+    return check
+
+
+def _wanted_frames(manifest: Manifest) -> tuple[dict[Key, list[WantedFrame]], dict[Key, str]]:
+    """Return the different image files of every clip, and the clips' hashes."""
+    wanted: dict[Key, dict[str, WantedFrame]] = {}
+    hashes: dict[Key, str] = {}
+    for row in manifest.rows():
+        key = row["source"], row["clip"]
+        hashes[key] = row["clip_sha256"]
+        for name in ("img0", "gt", "img1"):
+            item = WantedFrame(row[f"{name}_index"], row[name], row["width"], row["height"], row[f"{name}_sha256"])
+            if any(value is None for value in vars(item).values()):
+                raise VfiError(f"triplet {row['triplet_id']} has no {name}: nothing to make again")
+            wanted.setdefault(key, {})[item.file] = item
+    return {key: list(files.values()) for key, files in wanted.items()}, hashes
+
+
+def _judge(clip: Clip, answer: dict[str, Any], check: Check) -> None:
+    if "stop" in answer:
+        raise VfiError(answer["stop"])
+    if "done" not in answer:
+        message = next(iter(answer.values()))
+        check.faults.append(message if message.startswith("clip ") else f"clip {clip.name}: {message}")
+        return
+    for frame in answer["done"]:
+        if frame.get("is_missing"):
+            check.faults.append(f"{frame['file']}: beyond the end of clip {clip.name}")
+        elif frame["is_equal"]:
+            check.num_equal += 1
+        elif frame["difference"] is None:
+            check.faults.append(f"{frame['file']}: differs, and its original is not there to tell by how much")
+        elif frame["difference"] > MAX_DIFFERENCE:
+            check.faults.append(f"{frame['file']}: differs by up to {frame['difference']}/255")
+        else:
+            check.within.append(frame["file"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return cli.run(materialize, argv, prog="python -m dataset_tools.materialize")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
