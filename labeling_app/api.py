@@ -77,7 +77,11 @@ def annotator_router(bench: Bench) -> APIRouter:
             csrf="" if identity is None else csrf_token(bench.secret, identity),
             settings={} if saved is None else events.load(saved),
             progress=progress_of(bench, user),
-            options={"blind": bench.settings.blind, "overlap": bench.settings.overlap},
+            options={
+                "blind": bench.settings.blind,
+                "overlap": bench.settings.overlap,
+                "language": bench.settings.language,
+            },
             stage=serving.current_stage(bench, user),
         )
 

@@ -28,10 +28,20 @@ export class Dialogs {
     for (const [value, key, isMain] of buttons) {
       row.append(el("button", { value, type: "submit", class: isMain ? "main" : null, text: t(key), data: { answer: value } }));
     }
-    this.#dialog.returnValue = "";
     this.#dialog.showModal();
+    // Not the close event: it comes a task later, when a fast hand may have opened the next dialog already.
+    const form = this.#dialog.querySelector("form");
     return new Promise((resolve) => {
-      this.#dialog.addEventListener("close", () => resolve(this.#dialog.returnValue), { once: true });
+      const finish = (answer) => {
+        form.onsubmit = this.#dialog.oncancel = null;
+        this.#dialog.close();
+        resolve(answer);
+      };
+      form.onsubmit = (event) => {
+        event.preventDefault();
+        finish(event.submitter?.value ?? "");
+      };
+      this.#dialog.oncancel = () => finish("");
     });
   }
 

@@ -98,6 +98,6 @@ export function belongsToControl(event) {
   if (!(target instanceof Element)) return false;
   if (target.closest("input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]")) return true;
   if (target.matches("input[type=range], input[type=radio]") && event.key.startsWith("Arrow")) return true;
-  // Space presses a button reached by Tab; after a mouse click it stays the flicker key.
+  // Space presses a button reached by Tab; a click leaves no focus behind, so there it stays the flicker key.
   return event.key === " " && target.matches("button:focus-visible, input:focus-visible, [role=slider]:focus-visible");
 }

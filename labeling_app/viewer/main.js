@@ -27,7 +27,7 @@ export async function start(element, base) {
   const api = new Api();
   api.onSignedOut = () => location.assign("/signin?ended=1");
   const session = await api.session();
-  await loadTexts(session.settings.language ?? session.options.language ?? navigator.language.slice(0, 2));
+  await loadTexts(session.settings.language ?? localStorage.getItem("vfi.language") ?? session.options.language);
   document.documentElement.lang = t("language.code");
   document.title = t("app.name");
   new Page(root, api, session, base).start(listeners.signal);
@@ -130,6 +130,11 @@ class Page {
     on("[data-hold]", "keydown", (node, event) => [" ", "Enter"].includes(event.key) && bench.hold(true));
     on("[data-hold]", "keyup", () => bench.hold(false));
     on("[data-view]", "click", (node) => (location.hash = node.dataset.view));
+    // A button that was clicked must not keep the focus: Space would press it again instead of flickering.
+    root.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (event.detail > 0 && button && !this.dialogs.isOpen) button.blur();
+    }, { signal });
     find(root, "open-settings").addEventListener("click", () => this.#openSettings(), { signal });
     find(root, "sign-out").addEventListener("click", () => this.#signOut(), { signal });
   }

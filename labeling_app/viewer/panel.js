@@ -73,9 +73,14 @@ export function drawFeedback(root, feedback) {
   find(root, "feedback-text").textContent = t(feedbackKey(feedback), {
     given: feedback.given_level,
     expected: feedback.expected_level,
-    definition: t(`level.${feedback.expected_level}.text`),
+    definition: ownNote(feedback) ?? t(`level.${feedback.expected_level}.text`),
   });
   find(root, "feedback-next").focus();
+}
+
+/** The note written for this very item; the server's general sentence starts with the level and is English only. */
+function ownNote({ expected_level: expected, sentence }) {
+  return sentence.startsWith(`${expected} `) ? null : sentence;
 }
 
 function feedbackKey({ given_level: given, expected_level: expected }) {

@@ -52,4 +52,4 @@ find(body, "password").hidden = isOpen;
 find(body, "open-hint").hidden = !isOpen;
 find(body, "ended").hidden = !new URLSearchParams(location.search).has("ended");
 form.elements.password.required = !isOpen;
-useLanguage(localStorage.getItem(LANGUAGE) ?? (navigator.language.slice(0, 2) === "de" ? "de" : body.dataset.language));
+useLanguage(localStorage.getItem(LANGUAGE) ?? body.dataset.language);

@@ -1,13 +1,16 @@
 """A small data set, a real server that can be stopped and started again, and pages signed in to it."""
 
+import json
 import re
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import uvicorn
@@ -179,3 +182,16 @@ class BenchPage:
 
     def expect_note(self, text: str) -> None:
         expect(self.page.get_by_test_id("last-action")).to_contain_text(text)
+
+
+def events_of(settings: Settings, kind: str) -> list[dict[str, Any]]:
+    """Return the stored events of a kind, oldest first: name, level, assignment, flag, payload, undone."""
+    query = """
+        SELECT u.name, e.level, e.assignment_id, e.flagged, e.payload, e.client_id, e.item_id
+        FROM events e LEFT JOIN users u ON u.id = e.user_id WHERE e.kind = ? ORDER BY e.id
+    """
+    path = settings.database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, timeout=WAIT_MS / 1000)) as connection:
+        rows = connection.execute(query, (kind,)).fetchall()
+    names = ("name", "level", "assignment_id", "flagged", "payload", "client_id", "item_id")
+    return [dict(zip(names, row, strict=True)) | {"payload": json.loads(row[4])} for row in rows]

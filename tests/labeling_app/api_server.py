@@ -1,0 +1,27 @@
+"""Serves the API of a manifest: python -m tests.labeling_app.api_server MANIFEST DB_URL PORT. Prints its port first."""
+
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from labeling_app.api import install
+from labeling_app.bench import open_bench
+from labeling_app.settings import Settings
+
+
+def main() -> None:
+    manifest, db_url, port = sys.argv[1:]
+    listener = socket.create_server(("127.0.0.1", int(port)))
+    bench = open_bench(Settings(Path(manifest), db_url=db_url, gold_rate=0.0, repeat_rate=0.0))
+    app = FastAPI()
+    install(app, bench)
+    print(listener.getsockname()[1], flush=True)
+    config = uvicorn.Config(app, log_level="error", proxy_headers=False, access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Small manifests, a clock that stands still, and a real server in a process of its own."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from dataset_tools.frames import pixels_sha256, write_image
+from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, from_rows
+from labeling_app.accounts import Account, add_account
+from labeling_app.bench import Bench, open_bench
+from labeling_app.settings import Settings
+from labeling_app.store import Store
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60.0
+PASSWORD = "correct horse battery"
+
+
+def make_manifest(folder: Path, num_triplets: int, *, changes: Mapping[int, Mapping[str, Any]] | None = None) -> Path:
+    """Write a manifest of ``num_triplets`` over 7 clips, 2 sources and 3 tiers, and its four images; return its path.
+
+    All triplets share the images (an item is told apart by its triplet id); ``changes`` overrides columns by row.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    hashes = {}
+    for index, column in enumerate(IMAGE_COLUMNS):
+        rgb = np.random.default_rng(index).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+        write_image(folder / f"{column}.png", rgb)
+        hashes[f"{column}_sha256"] = pixels_sha256(rgb)
+    rows = [{**_row(index), **hashes, **(changes or {}).get(index, {})} for index in range(num_triplets)]
+    path = folder / "data_manifest.parquet"
+    from_rows(path, rows).write()
+    return path
+
+
+def _row(index: int) -> dict[str, Any]:
+    source, clip = ("videos", "vimeo90k")[index % 2], f"clip{index % 7}"
+    interval = 1 + index % 4
+    resolution = ("256p", "720p", "1080p")[index % 3]
+    return {
+        "triplet_id": f"{source}/{clip}/{index:05d}-{index + interval:05d}-{index + 2 * interval:05d}@{resolution}",
+        "source": source,
+        "clip": clip,
+        "resolution": resolution,
+        "width": 96,
+        "height": 64,
+        "interval": interval,
+        "img0_pts": 0.0,
+        "gt_pts": interval / 25,
+        "img1_pts": 2 * interval / 25,
+        "split": "train",
+        **{column: f"{column}.png" for column in IMAGE_COLUMNS},
+    }
+
+
+def add_rows(manifest: Manifest, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``manifest`` with more rows to ``path``."""
+    from_rows(path, [*manifest.rows(), *rows], metadata=manifest.metadata).write()
+
+
+class FakeClock:
+    """Microseconds that pass only when told to."""
+
+    def __init__(self, now_us: int = 1_800_000_000_000_000) -> None:
+        self.now_us = now_us
+
+    def __call__(self) -> int:
+        self.now_us += 1  # no two events at the same time
+        return self.now_us
+
+    def advance(self, seconds: float) -> None:
+        self.now_us += int(seconds * 1_000_000)
+
+
+def make_bench(manifest: Path, db_url: str | None = None, *, clock: FakeClock | None = None, **options: Any) -> Bench:
+    """Open a bench without hidden checks, unless ``options`` ask for them."""
+    options = {"gold_rate": 0.0, "repeat_rate": 0.0, **options}
+    return open_bench(Settings(manifest, db_url=db_url, **options), clock=clock or FakeClock())
+
+
+def add_user(store: Store, name: str, *, role: str = "annotator", password: str | None = None) -> Account:
+    """Add an account."""
+    with store.write() as connection:
+        return add_account(connection, name, now_us=1, role=role, password=password)
+
+
+@dataclass
+class ApiServer:
+    """The API in a process of its own (no page: it starts faster), that a test may kill at any moment."""
+
+    manifest: Path
+    db_url: str
+    port: int = 0
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; after the first start it keeps its port."""
+        command = [sys.executable, "-m", "tests.labeling_app.api_server", str(self.manifest), self.db_url]
+        self.process = subprocess.Popen(
+            [*command, str(self.port)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        self.port = int(_first_line(self.process))
+        assert httpx.get(f"{self.url}/healthz", timeout=START_SECONDS).status_code == 200
+
+    def kill(self) -> None:
+        """Kill the server as a power cut would."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(timeout=START_SECONDS)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process = None
+
+    def __enter__(self) -> "ApiServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    lines: queue.Queue[str] = queue.Queue()
+    assert process.stdout is not None
+    threading.Thread(target=lambda: lines.put(process.stdout.readline()), daemon=True).start()
+    try:
+        line = lines.get(timeout=START_SECONDS)
+    except queue.Empty:
+        process.kill()
+        raise AssertionError(f"the server said nothing within {START_SECONDS:.0f} s") from None
+    if not line.strip().isdigit():
+        process.kill()
+        raise AssertionError(f"the server did not start: {line} {process.stdout.read()}")
+    return line
