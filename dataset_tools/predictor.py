@@ -30,8 +30,7 @@ COLUMNS = (
     "inputs_lpips",
     "motion",
 )
-_CPU_BATCH_PIXELS = 4 * 256 * 456  # batches of four at 256p were fastest; above, one pair at a time
-_CUDA_BATCH_PIXELS = 8 * 720 * 1280
+_CUDA_BATCH_PIXELS = 8 * 720 * 1280  # eight pairs at 720p
 _MAX_WORKERS = 8  # a pair at 1080p takes about 1.5 GB
 
 
@@ -39,8 +38,9 @@ class Predictor:
     """An interpolator and the metrics, ready for many rows.
 
     Several threads each read a batch, interpolate it, write and measure the result, so that files, network and metrics
-    overlap. On a CPU each thread computes alone: that is as fast as all cores on one pair, and the bits then depend
-    neither on the number of cores nor on which rows share a batch. On CUDA one batch at a time is on the device.
+    overlap. On a CPU each thread computes one pair alone: that is as fast as all cores on one batch, and the bits then
+    depend neither on the number of cores nor on what else is predicted (a convolution of a batch may round otherwise
+    than that of a single image). On CUDA one batch of equal sizes at a time is on the device.
     """
 
     def __init__(self, name: str = "rife", *, weights: Path | None = None, device: str = "auto") -> None:
@@ -85,14 +85,13 @@ class Predictor:
             torch.set_num_threads(threads_before)  # the setting of new threads is shared by the process
 
     def _batches(self, rows: Sequence[Row]) -> list[list[int]]:
-        """Return positions grouped by equal image size."""
+        """Return positions grouped by equal image size; singly on a CPU."""
         by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
             by_size[row["width"], row["height"]].append(position)
-        budget = _CUDA_BATCH_PIXELS if self.device.type == "cuda" else _CPU_BATCH_PIXELS
         batches = []
         for (width, height), positions in sorted(by_size.items()):
-            size = max(1, budget // max(1, width * height))
+            size = 1 if self.device.type == "cpu" else max(1, _CUDA_BATCH_PIXELS // max(1, width * height))
             batches += [positions[start : start + size] for start in range(0, len(positions), size)]
         return batches
 

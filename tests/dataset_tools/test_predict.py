@@ -54,7 +54,7 @@ def test_values_are_those_of_the_stored_pixels(predicted):
         assert row["pred_psnr"] > (10 if row["img0_index"] == 20 else 19)  # a cut lies in the former
 
 
-def test_the_same_rows_give_the_same_bits_in_any_batch(predicted, unpredicted):
+def test_the_same_rows_give_the_same_bits_in_any_company(predicted, unpredicted):
     rows = unpredicted.rows()
     engine = Predictor(device="cpu")
     for subset in (rows[1:2], rows[2:5]):
