@@ -1,0 +1,267 @@
+"""The benchmark command on miniatures of the official sets; RIFE's numbers against an independent computation."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from scipy.ndimage import correlate1d
+from skimage.metrics import peak_signal_noise_ratio
+
+from dataset_tools.frames import read_image
+from dataset_tools.interpolators import create_interpolator
+from dataset_tools.manifest import from_rows
+from tests.vfidpa_model import miniatures
+from vfidpa_model.benchmark import main, parse_weights
+from vfidpa_model.benchmark_sets import BenchmarkSetError, load_set, read_item
+from vfidpa_model.checkpoint import save_checkpoint
+from vfidpa_model.config import ModelConfig
+from vfidpa_model.model import VFIDPA
+from vfidpa_model.protocols import PROTOCOLS, model_options
+from vfidpa_model.quality_cost import mean_with_interval
+
+LEVELS = list(miniatures.LEVELS)
+
+
+@pytest.fixture(scope="module")
+def snu_film(tmp_path_factory, demo_clips):
+    return miniatures.make_snu_film(tmp_path_factory.mktemp("snu"), demo_clips)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A checkpoint of an untrained light model: its routes are arbitrary, its file is real."""
+    folder = tmp_path_factory.mktemp("run") / "light-256p" / "best"
+    torch.manual_seed(1)
+    save_checkpoint(folder, VFIDPA(ModelConfig(backbone="efficientnet_lite0")), meta={})
+    return folder.parent
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, snu_film, run):
+    """The command, run once on the miniature, and what it wrote."""
+    out = tmp_path_factory.mktemp("out")
+    options = [
+        "snu-film",
+        "--root",
+        str(snu_film),
+        "--out",
+        str(out),
+        "--run",
+        str(run),
+        "--spatial",
+        "--device",
+        "cpu",
+    ]
+    assert main(options) == 0
+    return out, json.loads((out / "results.json").read_text()), options
+
+
+def ssim_matlab(a, b):
+    """The volume SSIM, written out with SciPy: a Gaussian along height, width AND channels, borders repeated."""
+    taps = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
+    taps /= taps.sum()
+
+    def blur(x):
+        for axis in range(3):
+            x = correlate1d(x, taps, axis=axis, mode="nearest")
+        return x
+
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    mean_x, mean_y = blur(x), blur(y)
+    variances = blur(x * x) - mean_x**2 + blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return (numerator / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))).mean()
+
+
+def test_rife_numbers_equal_an_independent_computation(done, snu_film):
+    _, results, _ = done
+    rife = create_interpolator("rife")
+    for level in LEVELS:
+        psnr, similarity = [], []
+        for line in (snu_film / "eval_modes" / f"test-{level}.txt").read_text().splitlines():
+            img0, gt, img1 = (np.asarray(Image.open(snu_film / path)) for path in line.split())
+            H, W = gt.shape[:2]
+            tensors = [torch.from_numpy(x / np.float32(255)).permute(2, 0, 1)[None] for x in (img0, img1)]
+            padded = [F.pad(x, (0, -W % 64, 0, -H % 64)) for x in tensors]
+            with torch.inference_mode():
+                frame = rife(*padded)[0, :, :H, :W].clamp(0, 1).permute(1, 2, 0).numpy()
+            rounded = np.rint(frame * 255).astype(np.uint8)
+            psnr.append(peak_signal_noise_ratio(gt, rounded))
+            similarity.append(ssim_matlab(gt, rounded))
+        found = next(r for r in results["results"] if r["model"] == "rife" and r["subset"] == level)
+        assert len(psnr) == found["triplets"] == 2
+        assert found["psnr"] == pytest.approx(np.mean(psnr), abs=1e-3)
+        assert found["ssim"] == pytest.approx(np.mean(similarity), abs=1e-5)
+
+
+def test_table_has_the_source_shape_and_every_router(done):
+    out, results, _ = done
+    lines = (out / "table.md").read_text().splitlines()
+    assert "protocol rife" in lines[0]
+    header = next(line for line in lines if line.startswith("|"))
+    assert [cell.strip() for cell in header.strip("|").split("|")][1:5] == LEVELS
+    names = [record["model"] for record in results["results"][:: len(LEVELS)]]
+    assert names == [
+        "rife",
+        "rife-full",
+        "spatial, threshold 2.5",
+        "dynamic, light-256p, threshold 2.5",
+        "dynamic, random",
+        "dynamic, flow magnitude",
+        "dynamic, oracle (true gain)",
+    ]
+    assert set(results["curves"]) == {"light-256p", "flow magnitude", "oracle (true gain)", "random"}
+    assert (out / "quality_time.png").read_bytes().startswith(b"\x89PNG")
+    assert all(r["psnr_low"] <= r["psnr"] + 1e-9 and r["psnr"] <= r["psnr_high"] + 1e-9 for r in results["results"])
+
+
+def test_dynamic_lines_follow_from_the_measured_pairs(done):
+    out, results, _ = done
+    rows = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()[1:]]
+    hard = [row["routers"]["light-256p"]["score"] > 2.5 for row in rows]
+    for metric in ("psnr", "ssim", "lpips", "seconds"):
+        expected = [
+            row["models"]["rife-full" if is_hard else "rife"][metric]
+            + (row["routers"]["light-256p"]["seconds"] if metric == "seconds" else 0)
+            for row, is_hard in zip(rows, hard, strict=True)
+            if row["subset"] == "hard"
+        ]
+        found = next(
+            r
+            for r in results["results"]
+            if r["model"] == "dynamic, light-256p, threshold 2.5" and r["subset"] == "hard"
+        )
+        assert found[metric] == pytest.approx(np.mean(expected))
+
+
+def test_a_killed_run_goes_on_where_it_was_and_other_options_are_refused(done, capsys):
+    out, results, options = done
+    journal = out / "pairs.jsonl"
+    whole = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(whole[:-1]) + whole[-1][:20])  # the last line torn by the kill
+    assert main(options) == 0
+    again = json.loads((out / "results.json").read_text())
+    for before, after in zip(results["results"], again["results"], strict=True):
+        assert before["psnr"] == pytest.approx(after["psnr"], abs=1e-9)
+    assert journal.read_text().splitlines(keepends=True)[:-1] == whole[:-1]
+    capsys.readouterr()
+    assert main([*options, "--protocol", "upr"]) == 2
+    assert "belongs to a run with other options" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layout", miniatures.SNU_LAYOUTS)
+@pytest.mark.parametrize("lists_in", ["eval_modes", ""])
+def test_snu_film_is_found_in_all_layouts(tmp_path, demo_clips, layout, lists_in):
+    items = load_set("snu-film", miniatures.make_snu_film(tmp_path, demo_clips, layout=layout, lists_in=lists_in))
+    assert [(item.subset, item.sequence) for item in items] == [
+        (level, sequence) for level in LEVELS for sequence in ("GOPR0384_11_00", "0000")
+    ]
+    assert items[0].name == "GOPRO_test/GOPR0384_11_00/000017.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "expected"),
+    [
+        ("vimeo90k", miniatures.make_vimeo90k, ["00001/0389", "00001/0402", "00078/0651"]),
+        ("ucf101", miniatures.make_ucf101, ["1", "1001"]),
+        ("middlebury", miniatures.make_middlebury, ["Beanbags", "RubberWhale"]),
+    ],
+)
+def test_other_sets_run_in_their_layouts(tmp_path, demo_clips, name, make, expected, capsys):
+    root = make(tmp_path / "set", demo_clips)
+    assert [item.name for item in load_set(name, root)] == expected
+    options = [name, "--root", str(root), "--out", str(tmp_path / "out"), "--accurate", "rife-refined", "--no-lpips"]
+    assert main([*options, "--protocol", "upr", "--limit", "1", "--device", "cpu"]) == 0
+    assert "rife-refined" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_flat", [True, False], ids=["Crosswalk-001.png", "Crosswalk/001.png"])
+def test_xiph_is_resized_or_cropped_to_the_same_size(tmp_path, demo_clips, is_flat):
+    root = miniatures.make_xiph(tmp_path, demo_clips, is_flat=is_flat)
+    (resized,), (cropped,) = load_set("xiph-2k", root), load_set("xiph-4k", root)
+    assert resized.name == cropped.name == "Crosswalk-002"
+    if is_flat:
+        assert {frame.shape for frame in read_item(resized)} == {(1080, 2048, 3)}
+        assert np.array_equal(read_item(cropped)[1], read_image(cropped.gt)[540:-540, 1024:-1024])
+
+
+def test_a_manifest_is_a_set_too(tmp_path, demo_clips):
+    miniatures.make_vimeo90k(tmp_path, demo_clips)
+    images = {column: f"sequences/00001/0389/im{n}.png" for n, column in enumerate(("img0", "gt", "img1"), start=1)}
+    row = {"triplet_id": "videos/a/0-1-2@256p", "source": "videos", "clip": "a", "resolution": "256p", **images}
+    from_rows(tmp_path / "data_manifest.parquet", [row]).write()
+    (item,) = load_set("manifest", tmp_path)
+    assert (item.subset, item.sequence) == ("256p", "videos/a")
+    assert read_item(item)[0].shape == (96, 132, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["moon-film", "--root", "{snu}"], 1, "benchmark set 'moon-film' must be one of snu-film"),
+        (["vimeo90k", "--root", "{snu}"], 1, "tri_testlist.txt does not exist"),
+        (["snu-film", "--root", "{snu}", "--protocol", "mine"], 2, "must be one of upr, rife, vfiformer"),
+        (["snu-film", "--root", "{snu}", "--spatial"], 2, "--spatial needs --run"),
+        (["snu-film", "--root", "{snu}", "--accurate", "upr-net"], 2, "needs a weights file"),
+        (["snu-film", "--root", "{snu}", "--run", "{snu}"], 1, "no checkpoint in"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(snu_film, tmp_path, capsys, arguments, code, message):
+    filled = [argument.format(snu=snu_film) for argument in arguments]
+    assert main([*filled, "--out", str(tmp_path), "--device", "cpu", "--no-lpips"]) == code
+    error = capsys.readouterr().err.strip().splitlines()
+    assert message in error[-1]
+
+
+def test_missing_frames_are_counted_and_named(tmp_path, demo_clips):
+    root = miniatures.make_snu_film(tmp_path, demo_clips)
+    gone = root / "data/SNU-FILM/test/GOPRO_test/GOPR0384_11_00/000016.png"
+    gone.unlink()
+    with pytest.raises(BenchmarkSetError, match=r"snu-film lacks 1 files, the first is .*000016\.png"):
+        load_set("snu-film", root)
+
+
+def test_weights_are_given_by_name():
+    assert str(parse_weights(["upr-net=a=b.pkl"])["upr-net"]) == "a=b.pkl"
+    with pytest.raises(Exception, match="must be NAME=FILE"):
+        parse_weights(["upr.pkl"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "set_name", "size", "padded"),
+    [
+        ("upr", "snu-film", (720, 1280), (768, 1280)),
+        ("upr", "xiph-4k", (1080, 2048), (1280, 2048)),
+        ("upr", "vimeo90k", (256, 448), (256, 448)),
+        ("rife", "middlebury", (388, 584), (480, 640)),
+        ("vfiformer", "middlebury", (388, 584), (448, 640)),
+        ("vfiformer", "snu-film", (720, 1280), (768, 1280)),
+    ],
+)
+def test_protocols_pad_as_the_official_codes_do(protocol, set_name, size, padded):
+    image = torch.full((1, 3, *size), 0.25)
+    padding = PROTOCOLS[protocol].padding(set_name, *size)
+    larger = padding.pad(image, value=PROTOCOLS[protocol].value)
+    assert larger.shape[-2:] == padded
+    assert torch.equal(padding.crop(larger), image)
+    is_centred = protocol == "vfiformer" and set_name == "middlebury"
+    assert (float(larger[0, 0, 0, 0]) == 0.25) is not is_centred
+
+
+def test_models_get_the_options_of_their_authors():
+    assert model_options("upr-net-large", "xiph-2k") == {"levels": 7, "skipped": 2}
+    assert model_options("vfiformer", "snu-film") == {"half_flow": True}
+    assert model_options("rife", "snu-film") == {}
+
+
+def test_intervals_are_made_by_sequence():
+    values, generator = np.repeat([30.0, 40.0], 50), np.random.default_rng(0)
+    mean, low, high = mean_with_interval(values, ["a"] * 50 + ["b"] * 50, generator=generator)
+    assert (mean, low, high) == (35.0, 30.0, 40.0)  # two sequences: anything between both is possible
+    _, low, high = mean_with_interval(values, [str(i) for i in range(100)], generator=generator)
+    assert 33.5 < low < 35 < high < 36.5

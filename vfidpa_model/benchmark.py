@@ -1,0 +1,259 @@
+"""python -m vfidpa_model.benchmark: interpolators and the dynamic pipeline on a benchmark set."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dataset_tools import cli
+from dataset_tools.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from dataset_tools.interpolators import Interpolator
+    from vfidpa_model.benchmark_report import Entry
+    from vfidpa_model.dynamic import Router
+    from vfidpa_model.pair_measurement import Row
+
+FLOW = "flow magnitude"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is compared.
+
+    Attributes:
+        models: By registry name; always the fast and the accurate one.
+        routers: By the name they get in the table.
+        identity: What must agree for an interrupted run to be gone on with.
+    """
+
+    models: "dict[str, Interpolator]"
+    routers: "dict[str, Router]"
+    identity: dict[str, Any]
+
+
+def benchmark(
+    set_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET",
+            help="snu-film, xiph-2k, xiph-4k, vimeo90k, ucf101, middlebury or manifest.",
+            show_default=False,
+        ),
+    ],
+    root: Annotated[Path, typer.Option(help="Folder of the set; for manifest the Parquet file.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; runs/benchmark-SET by default.")] = None,
+    fast: Annotated[str, typer.Option(help="Fast interpolator.")] = "rife",
+    accurate: Annotated[str, typer.Option(help="Accurate interpolator.")] = "rife-full",
+    model: Annotated[list[str] | None, typer.Option(help="A further interpolator to compare; may be repeated.")] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE: weights of an interpolator; may be repeated.")
+    ] = None,
+    run: Annotated[
+        list[Path] | None, typer.Option(help="A VFI-DPA run or checkpoint to route with; may be repeated.")
+    ] = None,
+    threshold: Annotated[
+        list[float] | None, typer.Option(help="Scores up to it are fast; may be repeated. 2.5 by default.")
+    ] = None,
+    spatial: Annotated[bool, typer.Option("--spatial", help="Also route tile by tile, with the first --run.")] = False,
+    protocol: Annotated[
+        str, typer.Option(help="Padding and rounding of which authors: upr, rife or vfiformer.")
+    ] = "rife",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N triplets of each subset.")] = None,
+    lpips: Annotated[bool, typer.Option(help="Measure LPIPS too.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> int:
+    """Measure interpolators and dynamic settings on a benchmark set.
+
+    Prints a Markdown table and writes table.md, results.json and quality_time.png. Every triplet is interpolated once
+    by every model; run the same command again to go on after an interruption.
+
+    \b
+    Example:
+      python -m vfidpa_model.benchmark snu-film --root SNU-FILM --run runs/256p --protocol upr \\
+          --model upr-net --weights upr-net=upr-base.pkl
+    """
+    from dataset_tools.device import describe_device, select_device
+    from vfidpa_model.benchmark_sets import load_set
+    from vfidpa_model.pair_measurement import Plan, measure
+    from vfidpa_model.protocols import PROTOCOLS
+
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"--protocol {protocol!r} must be one of {', '.join(PROTOCOLS)}")
+    if spatial and not run:
+        raise UsageError("--spatial needs --run: tiles are routed by a model's score map")
+    chosen = select_device(device)
+    items = _limited(load_set(set_name, root), limit)
+    names = list(dict.fromkeys([fast, accurate, *(model or [])]))
+    thresholds = threshold or [2.5]
+    setup = _set_up(set_name, names, weights or [], run or [], chosen)
+    if spatial:
+        _add_spatial(setup, fast, accurate, thresholds[0])
+    out = out or Path("runs") / f"benchmark-{set_name}"
+    setup.identity.update(set=set_name, protocol=protocol, lpips=lpips, device=describe_device(chosen))
+    plan = Plan(
+        set_name, PROTOCOLS[protocol], setup.models, setup.routers, chosen, _lpips(chosen) if lpips else None,
+        identity=setup.identity,
+    )  # fmt: skip
+    rows = measure(items, plan, journal=out / "pairs.jsonl")
+    _report(rows, out, plan.ssim_name, setup, (fast, accurate), thresholds)
+    return cli.OK
+
+
+def _report(
+    rows: "Sequence[Row]",
+    out: Path,
+    ssim_name: str,
+    setup: Setup,
+    pair: tuple[str, str],
+    thresholds: Sequence[float],
+) -> None:
+    from dataset_tools.files import write_bytes, write_json
+    from vfidpa_model import benchmark_report as report
+
+    alone = [report.model_entry(rows, name) for name in setup.models]
+    by_name = {entry.name: entry for entry in alone}
+    fast, accurate = by_name[pair[0]], by_name[pair[1]]
+    dynamic = dynamic_entries(rows, fast, accurate, thresholds)
+    found = report.curves(rows, fast, accurate)
+    records = report.details(rows, [*alone, *dynamic])
+    identity = setup.identity
+    heading = (
+        f"{identity['set']}, protocol {identity['protocol']}, PSNR/{ssim_name}, {identity['device']}, "
+        f"{len(rows)} triplets; fast {fast.name}, accurate {accurate.name}"
+    )
+    table = report.main_table(rows, [*alone, *dynamic])
+    write_json(
+        out / "results.json",
+        {
+            **identity,
+            "ssim": ssim_name,
+            "fast": fast.name,
+            "accurate": accurate.name,
+            "results": records,
+            "curves": {
+                name: [{"share": p.share, "seconds": p.seconds, "psnr": p.quality} for p in points]
+                for name, points in found.items()
+            },
+        },
+    )
+    write_bytes(out / "table.md", f"{heading}\n\n{table}\n\n{report.details_table(records)}\n".encode())
+    write_bytes(out / "quality_time.png", report.draw_curves(found, title=heading.split(";")[0], alone=alone))
+    print(f"{heading}\n\n{table}\n\nwritten: {out}")
+
+
+def dynamic_entries(
+    rows: "Sequence[Row]", fast: "Entry", accurate: "Entry", thresholds: Sequence[float]
+) -> "list[Entry]":
+    """Return a line per model and threshold, then the other routers at the share of the first such line.
+
+    Without a model the others get a share of one half.
+    """
+    from vfidpa_model import benchmark_report as report
+
+    entries = []
+    for name in rows[0]["routers"]:
+        if name == FLOW:
+            continue
+        scores, seconds = (report.router_values(rows, name, value) for value in ("score", "seconds"))
+        for threshold in thresholds:
+            share = (scores > threshold).astype(float)
+            label = f"dynamic, {name}, threshold {threshold:g}"
+            entries.append(report.dynamic_entry(label, fast, accurate, share, router_seconds=seconds))
+    part = float(entries[0].share.mean()) if entries and entries[0].share is not None else 0.5
+    everyone = fast.seconds * 0 + part
+    flow, seconds = (report.router_values(rows, FLOW, value) for value in ("score", "seconds"))
+    gains = accurate.values["psnr"] - fast.values["psnr"]
+    return [
+        *entries,
+        report.dynamic_entry(f"dynamic, {report.RANDOM}", fast, accurate, everyone, router_seconds=0.0),
+        report.dynamic_entry(f"dynamic, {FLOW}", fast, accurate, report.top_share(flow, part), router_seconds=seconds),
+        report.dynamic_entry(
+            f"dynamic, {report.ORACLE}", fast, accurate, report.top_share(gains, part), router_seconds=0.0
+        ),
+    ]
+
+
+def _set_up(
+    set_name: str, names: Sequence[str], weights: Sequence[str], runs: Sequence[Path], device: "torch.device"
+) -> Setup:
+    from dataset_tools.interpolators import create_interpolator
+    from vfidpa_model.checkpoint import load_checkpoint, read_checkpoint
+    from vfidpa_model.dynamic import ModelRouter
+    from vfidpa_model.protocols import model_options
+    from vfidpa_model.routers import FlowMagnitude
+
+    files = parse_weights(weights)
+    models = {
+        name: create_interpolator(name, weights=files.get(name), device=device, **model_options(name, set_name))
+        for name in names
+    }
+    routers: dict[str, Router] = {}
+    for path in runs:
+        routers[_label(path, routers)] = ModelRouter(load_checkpoint(path, device=device, backend="auto"))
+    hashes = {name: read_checkpoint(path).weights_sha256 for name, path in zip(routers, runs, strict=True)}
+    routers[FLOW] = FlowMagnitude()
+    identity = {"models": {name: made.weights_sha256 for name, made in models.items()}, "routers": hashes}
+    return Setup(models, routers, identity)
+
+
+def _add_spatial(setup: Setup, fast: str, accurate: str, threshold: float) -> None:
+    from vfidpa_model.dynamic import ModelRouter
+    from vfidpa_model.spatial import SpatialInterpolator
+
+    first = next(router for router in setup.routers.values() if isinstance(router, ModelRouter))
+    name = f"spatial, threshold {threshold:g}"
+    setup.models[name] = SpatialInterpolator(first.assessor, setup.models[fast], setup.models[accurate], threshold)
+    setup.identity["models"][name] = ""
+
+
+def parse_weights(given: Sequence[str]) -> dict[str, Path]:
+    """Return ``NAME=FILE`` options as a dictionary.
+
+    Raises:
+        UsageError: One has another form.
+    """
+    files = {}
+    for text in given:
+        name, separator, file = text.partition("=")
+        if not separator or not name or not file:
+            raise UsageError(f"--weights {text!r} must be NAME=FILE, e.g. upr-net=upr-base.pkl")
+        files[name] = Path(file)
+    return files
+
+
+def _label(path: Path, taken: Mapping[str, Any]) -> str:
+    name = path.resolve().name
+    if name in ("best", "last"):
+        name = path.resolve().parent.name
+    return name if name not in taken else f"{name} ({len(taken) + 1})"
+
+
+def _limited(items: Sequence[Any], limit: int | None) -> list[Any]:
+    counts: dict[str, int] = {}
+    kept = []
+    for item in items:
+        counts[item.subset] = counts.get(item.subset, 0) + 1
+        if limit is None or counts[item.subset] <= limit:
+            kept.append(item)
+    return kept
+
+
+def _lpips(device: "torch.device") -> Any:
+    from dataset_tools.metrics import Lpips
+
+    return Lpips(device)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return cli.run(benchmark, argv, prog="python -m vfidpa_model.benchmark")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Benchmark sets as lists of triplets: SNU-FILM, Xiph, Vimeo90K, UCF101, Middlebury, and any manifest.
+
+Each set is found in the layout its authors published; a set that lacks files is an error that names them.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dataset_tools.errors import VfiError
+from dataset_tools.files import inside
+from dataset_tools.frames import Rgb, read_image
+from dataset_tools.manifest import read_manifest
+
+_SNU_LEVELS = ("easy", "medium", "hard", "extreme")
+_SNU_PREFIX = "data/SNU-FILM/"  # in the published lists
+_XIPH_FRAME = re.compile(r"(?:(?P<flat>.+)-)?(?P<number>\d{3})\.png")
+_XIPH_WIDTH, _XIPH_HEIGHT = 2048, 1080  # of both Xiph-2K (resized) and Xiph-4K (cropped)
+
+
+class BenchmarkSetError(VfiError):
+    """A benchmark set is missing, incomplete, or laid out in an unknown way."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One triplet of a set.
+
+    Attributes:
+        subset: Column of the table, e.g. ``"hard"``.
+        sequence: Clip it comes from; intervals are made by sequence.
+        name: Unique in its subset.
+        shape: What is done to the frames first: ``""``, ``"resize"`` or ``"crop"`` (Xiph-2K and Xiph-4K).
+    """
+
+    subset: str
+    sequence: str
+    name: str
+    img0: Path
+    gt: Path
+    img1: Path
+    shape: str = ""
+
+    @property
+    def key(self) -> str:
+        """Identity of the triplet in its set."""
+        return f"{self.subset}/{self.name}"
+
+
+def read_item(item: Item) -> tuple[Rgb, Rgb, Rgb]:
+    """Return img0, gt and img1 as 8-bit RGB.
+
+    Raises:
+        FrameError: A file cannot be read.
+        BenchmarkSetError: The three frames differ in size.
+    """
+    img0, gt, img1 = (_shaped(read_image(path), item.shape) for path in (item.img0, item.gt, item.img1))
+    if not img0.shape == gt.shape == img1.shape:
+        raise BenchmarkSetError(f"triplet {item.key} has frames of different sizes")
+    return img0, gt, img1
+
+
+def load_set(name: str, root: Path) -> list[Item]:
+    """Return the triplets of the set ``name`` under ``root`` (for ``manifest``: the Parquet file, or its folder).
+
+    Raises:
+        BenchmarkSetError: The set is unknown, not there, or incomplete.
+    """
+    if name not in SETS:
+        raise BenchmarkSetError(f"benchmark set {name!r} must be one of {', '.join(SETS)}")
+    items = SETS[name](root)
+    if not items:
+        raise BenchmarkSetError(f"{root} holds no triplets of {name}; docs/benchmarks.md shows its layout")
+    missing = [path for item in items for path in (item.img0, item.gt, item.img1) if not path.is_file()]
+    if missing:
+        raise BenchmarkSetError(f"{name} lacks {len(missing)} files, the first is {missing[0]}")
+    return items
+
+
+def _snu_film(root: Path) -> list[Item]:
+    items = []
+    for level in _SNU_LEVELS:
+        lists = [folder / f"test-{level}.txt" for folder in (root / "eval_modes", root)]
+        for line in _lines(lists):
+            paths = line.split()
+            if len(paths) != 3:
+                raise BenchmarkSetError(f"SNU-FILM list test-{level}.txt: line {line!r} must hold three paths")
+            img0, gt, img1 = (_snu_frame(root, path) for path in paths)
+            items.append(Item(level, gt.parent.name, "/".join(gt.parts[-3:]), img0, gt, img1))
+    return items
+
+
+def _snu_frame(root: Path, listed: str) -> Path:
+    """Return where a listed frame lies: the whole path under the root, without its prefix, or its last three parts."""
+    layouts = (listed, listed.removeprefix(_SNU_PREFIX), "/".join(listed.split("/")[-3:]))
+    candidates = [inside(root, path) for path in layouts]
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _vimeo90k(root: Path) -> list[Item]:
+    folder = root / "sequences" if (root / "sequences").is_dir() else root / "target"
+    items = []
+    for line in _lines([root / "tri_testlist.txt"]):
+        clip = inside(folder, line)
+        items.append(Item("test", line, line, clip / "im1.png", clip / "im2.png", clip / "im3.png"))
+    return items
+
+
+def _ucf101(root: Path) -> list[Item]:
+    inner = root / "ucf101_interp_ours"
+    folders = sorted(path for path in (inner if inner.is_dir() else root).iterdir() if path.is_dir())
+    names = ("frame_00.png", "frame_01_gt.png", "frame_02.png")
+    return [
+        Item("test", folder.name, folder.name, folder / names[0], folder / names[1], folder / names[2])
+        for folder in folders
+        if (folder / names[1]).is_file()
+    ]
+
+
+def _middlebury(root: Path) -> list[Item]:
+    items = []
+    for gt in sorted((root / "other-gt-interp").glob("*/frame10i11.png")):
+        name = gt.parent.name
+        inputs = root / "other-data" / name
+        items.append(Item("other", name, name, inputs / "frame10.png", gt, inputs / "frame11.png"))
+    return items
+
+
+def _xiph(root: Path, *, subset: str, shape: str) -> list[Item]:
+    frames: dict[str, dict[int, Path]] = {}
+    for path in sorted([*root.glob("*.png"), *root.glob("*/*.png")]):
+        match = _XIPH_FRAME.fullmatch(path.name)
+        if match:
+            frames.setdefault(match["flat"] or path.parent.name, {})[int(match["number"])] = path
+    items = []
+    for clip, numbered in sorted(frames.items()):
+        for middle in range(2, 99, 2):
+            triplet = [numbered.get(middle + step) for step in (-1, 0, 1)]
+            if all(triplet):
+                img0, gt, img1 = (path for path in triplet if path)
+                items.append(Item(subset, clip, f"{clip}-{middle:03d}", img0, gt, img1, shape))
+    return items
+
+
+def _manifest(root: Path) -> list[Item]:
+    manifest = read_manifest(root / "data_manifest.parquet" if root.is_dir() else root)
+    items = []
+    for row in manifest.rows():
+        img0, gt, img1 = (manifest.file(row, column) for column in ("img0", "gt", "img1"))
+        clip = f"{row['source']}/{row['clip']}"
+        items.append(Item(row["resolution"] or "all", clip, row["triplet_id"], img0, gt, img1))
+    return items
+
+
+def _lines(candidates: list[Path]) -> list[str]:
+    """Return the lines of the first list that exists, without the empty one that some end with."""
+    for path in candidates:
+        if path.is_file():
+            return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    raise BenchmarkSetError(f"list {candidates[0]} does not exist")
+
+
+def _shaped(rgb: Rgb, shape: str) -> Rgb:
+    height, width = rgb.shape[:2]
+    if shape == "resize":
+        # OpenCV's area filter, as in the benchmark's own script; the house's filter would differ by a level.
+        return np.asarray(cv2.resize(rgb, (_XIPH_WIDTH, _XIPH_HEIGHT), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if shape == "crop":
+        top, left = (height - _XIPH_HEIGHT) // 2, (width - _XIPH_WIDTH) // 2
+        if top < 0 or left < 0:
+            raise BenchmarkSetError(f"Xiph-4K frames must be at least {_XIPH_WIDTH}x{_XIPH_HEIGHT}: {width}x{height}")
+        return rgb[top : top + _XIPH_HEIGHT, left : left + _XIPH_WIDTH]
+    return rgb
+
+
+SETS: dict[str, Callable[[Path], list[Item]]] = {
+    "snu-film": _snu_film,
+    "xiph-2k": lambda root: _xiph(root, subset="2K", shape="resize"),
+    "xiph-4k": lambda root: _xiph(root, subset="4K", shape="crop"),
+    "vimeo90k": _vimeo90k,
+    "ucf101": _ucf101,
+    "middlebury": _middlebury,
+    "manifest": _manifest,
+}
