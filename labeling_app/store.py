@@ -7,7 +7,7 @@ one process queue on a lock: that costs a fraction of a millisecond, while SQLit
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,19 +157,17 @@ def _use_wal(engine: Engine) -> None:
     # Changing the journal mode needs the database alone and ignores busy_timeout, so several first starts retry here.
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
-        raw = engine.raw_connection()
         try:
-            cursor = raw.cursor()
-            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.close()
-            return
+            with closing(engine.raw_connection()) as raw:
+                cursor = raw.cursor()
+                if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                    cursor.execute("PRAGMA journal_mode = WAL")
+                cursor.close()
+                return
         except engine.dialect.loaded_dbapi.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise StoreError(f"cannot open database {engine.url.database}: {error}") from error
             time.sleep(0.02)
-        finally:
-            raw.close()
 
 
 def _may_run_again(error: DBAPIError) -> bool:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from dataset_tools.manifest import read_manifest
 from labeling_app import assignments as rules
 from labeling_app import voting
 from labeling_app.assignments import Gold
@@ -284,10 +285,8 @@ def test_gold_and_repeats_are_mixed_in_and_look_like_work(db_url, tmp_path):
     bench.close()
 
 
-def test_more_overlap_later_and_the_order_of_what_is_uncertain(db_url, tmp_path):
+def test_order_uncertain_comes_first_and_is_marked(db_url, tmp_path):
     path = make_manifest(tmp_path, 42)
-    from dataset_tools.manifest import read_manifest
-
     scored = read_manifest(path)
     scored.with_columns({"score": [1.5 if index < 10 else 1.0 for index in range(42)]}).write()
     bench = make_bench(path, db_url, order="uncertain", random_share=0.0, overlap=1)
