@@ -14,7 +14,7 @@ import numpy as np
 from dataset_tools.errors import VfiError
 from dataset_tools.files import inside
 from dataset_tools.frames import Rgb, read_image
-from dataset_tools.manifest import read_manifest
+from dataset_tools.manifest import DEFAULT_NAME, read_manifest
 
 _SNU_LEVELS = ("easy", "medium", "hard", "extreme")
 _SNU_PREFIX = "data/SNU-FILM/"  # in the published lists
@@ -146,10 +146,13 @@ def _xiph(root: Path, *, subset: str, shape: str) -> list[Item]:
     return items
 
 
-def _manifest(root: Path) -> list[Item]:
-    manifest = read_manifest(root / "data_manifest.parquet" if root.is_dir() else root)
+def manifest_items(path: Path, *, split: str | None = None, resolution: str | None = None) -> list[Item]:
+    """Return the triplets of a manifest (the Parquet file, or its folder), all or those of a split or resolution."""
+    manifest = read_manifest(path / DEFAULT_NAME if path.is_dir() else path)
     items = []
     for row in manifest.rows():
+        if (split and row["split"] != split) or (resolution and row["resolution"] != resolution):
+            continue
         img0, gt, img1 = (manifest.file(row, column) for column in ("img0", "gt", "img1"))
         clip = f"{row['source']}/{row['clip']}"
         items.append(Item(row["resolution"] or "all", clip, row["triplet_id"], img0, gt, img1))
@@ -184,5 +187,5 @@ SETS: dict[str, Callable[[Path], list[Item]]] = {
     "vimeo90k": _vimeo90k,
     "ucf101": _ucf101,
     "middlebury": _middlebury,
-    "manifest": _manifest,
+    "manifest": manifest_items,
 }

@@ -1,0 +1,266 @@
+"""python -m vfidpa_model.calibration: find the threshold that meets a goal, on a manifest's triplets.
+
+Both interpolators and the assessment run once on every triplet; the curve of quality against time follows, and any
+goal can be read off it later. Labels are not needed: the true middle frames are.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from dataset_tools import cli
+from dataset_tools.errors import UsageError, VfiError
+
+if TYPE_CHECKING:
+    import torch
+
+    from dataset_tools.interpolators import Interpolator
+    from vfidpa_model.benchmark_sets import Item
+    from vfidpa_model.quality_cost import Point
+
+FORMAT_VERSION = 1
+FILE_NAME, PICTURE_NAME = "calibration.json", "quality_time.png"
+
+
+class CalibrationError(VfiError):
+    """A calibration file is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The curve of quality against time of one pair of interpolators and one VFI-DPA model.
+
+    Attributes:
+        fast, accurate: Names of the interpolators.
+        fast_seconds, accurate_seconds: Mean time per pair of each alone.
+        accurate_psnr: Mean PSNR of the accurate model alone, dB.
+        points: Settings from all accurate to all fast; seconds include the assessment, quality is PSNR.
+        pairs: How many triplets it rests on.
+        device: Where the times were taken; they hold for no other.
+    """
+
+    fast: str
+    accurate: str
+    fast_seconds: float
+    accurate_seconds: float
+    accurate_psnr: float
+    points: "list[Point]"
+    pairs: int
+    device: str
+
+    def threshold(self, *, budget: float | None = None, quality: float | None = None) -> float:
+        """Return the threshold that meets a goal best.
+
+        Args:
+            budget: Largest share of the accurate model's time; the best quality within it is taken.
+            quality: Largest loss against the accurate model, dB; the least time within it is taken.
+
+        Raises:
+            UsageError: Not exactly one goal is given, or it cannot be met; the message says what can.
+        """
+        return self.point(budget=budget, quality=quality).threshold
+
+    def point(self, *, budget: float | None = None, quality: float | None = None) -> "Point":
+        """Return the setting that meets a goal best; see ``threshold``."""
+        from vfidpa_model.quality_cost import best_within_budget, cheapest_of_quality
+
+        if (budget is None) == (quality is None):
+            raise UsageError("give either a budget or a quality")
+        if budget is not None:
+            found = best_within_budget(self.points, seconds=budget * self.accurate_seconds)
+            least = min(point.seconds for point in self.points) / self.accurate_seconds
+            rule = f"budget ({budget:g}) must be at least {least:.2f}: fast model and assessment take that share"
+        else:
+            assert quality is not None
+            found = cheapest_of_quality(self.points, quality=self.accurate_psnr - quality)
+            best = max(point.quality for point in self.points)
+            rule = (
+                f"quality ({quality:g} dB) must be at least {self.accurate_psnr - best:.3f} dB below the accurate model"
+            )
+        if found is None:
+            raise UsageError(f"{rule} with {self.fast} and {self.accurate} on {self.device}")
+        return found
+
+    def write(self, path: Path) -> None:
+        """Write the calibration as JSON."""
+        from dataset_tools.files import write_json
+
+        write_json(path, {"format_version": FORMAT_VERSION, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the calibration stored at ``path`` (the file, or its folder).
+
+        Raises:
+            CalibrationError: It is missing, damaged, or of a newer version.
+        """
+        from vfidpa_model.quality_cost import Point
+
+        file = path / FILE_NAME if path.is_dir() else path
+        try:
+            values: dict[str, Any] = json.loads(file.read_bytes())
+            made = cls(
+                fast=str(values["fast"]),
+                accurate=str(values["accurate"]),
+                fast_seconds=float(values["fast_seconds"]),
+                accurate_seconds=float(values["accurate_seconds"]),
+                accurate_psnr=float(values["accurate_psnr"]),
+                points=[Point(**{key: float(value) for key, value in point.items()}) for point in values["points"]],
+                pairs=int(values["pairs"]),
+                device=str(values["device"]),
+            )
+        except FileNotFoundError:
+            raise CalibrationError(
+                f"calibration {file} does not exist; make one with vfidpa_model.calibration"
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CalibrationError(f"calibration {file} is damaged: {error}") from error
+        numbers = [made.fast_seconds, made.accurate_seconds, made.accurate_psnr]
+        numbers += [value for point in made.points for value in asdict(point).values()]
+        if values.get("format_version") != FORMAT_VERSION or not made.points or not all(map(math.isfinite, numbers)):
+            raise CalibrationError(f"calibration {file} must have version {FORMAT_VERSION} and finite points")
+        return made
+
+
+def calibrate(
+    items: "Sequence[Item]",
+    *,
+    assessor: Any,
+    fast: "Interpolator",
+    accurate: "Interpolator",
+    device: "torch.device",
+    journal: Path | None = None,
+    identity: dict[str, Any] | None = None,
+) -> Calibration:
+    """Return the calibration measured on triplets.
+
+    Args:
+        assessor: An ``Assessor`` (see ``vfidpa_model.checkpoint``).
+        journal: File in which the measurements are kept, so that a killed run can go on.
+        identity: What must agree for it to go on.
+
+    Raises:
+        CalibrationError: There are no triplets.
+    """
+    from dataset_tools.device import describe_device
+    from vfidpa_model import benchmark_report as report
+    from vfidpa_model.dynamic import ModelRouter
+    from vfidpa_model.pair_measurement import Plan, measure
+    from vfidpa_model.protocols import PROTOCOLS
+    from vfidpa_model.quality_cost import curve
+
+    if not items:
+        raise CalibrationError("no triplets to calibrate on; see --split and --resolution")
+    models, routers = {"fast": fast, "accurate": accurate}, {"model": ModelRouter(assessor)}
+    plan = Plan("manifest", PROTOCOLS["rife"], models, routers, device, identity=identity or {})
+    rows = measure(items, plan, journal=journal)
+    measured = report.measured_pair(report.model_entry(rows, "fast"), report.model_entry(rows, "accurate"))
+    scores, seconds = (report.router_values(rows, "model", value) for value in ("score", "seconds"))
+    return Calibration(
+        fast=fast.name,
+        accurate=accurate.name,
+        fast_seconds=float(measured.fast_seconds.mean()),
+        accurate_seconds=float(measured.accurate_seconds.mean()),
+        accurate_psnr=float(measured.accurate_quality.mean()),
+        points=curve(measured, scores, router_seconds=float(seconds.mean())),
+        pairs=len(rows),
+        device=describe_device(device),
+    )
+
+
+def draw(calibration: Calibration, chosen: "Point | None" = None) -> bytes:
+    """Return a PNG of the curve, with the chosen setting."""
+    from matplotlib.figure import Figure
+
+    from vfidpa_model.charts import png_bytes
+
+    figure = Figure(figsize=(7, 4.5))
+    axes = figure.subplots()
+    points = sorted(calibration.points, key=lambda point: point.share)
+    axes.plot([p.seconds / calibration.accurate_seconds for p in points], [p.quality for p in points], marker=".")
+    axes.plot(1.0, calibration.accurate_psnr, "o", color="black", label=f"{calibration.accurate} alone")
+    if chosen is not None:
+        place = (chosen.seconds / calibration.accurate_seconds, chosen.quality)
+        axes.plot(*place, "o", color="#d1495b", label=f"threshold {chosen.threshold:.3f}, {chosen.share:.0%} accurate")
+    title = f"{calibration.fast} and {calibration.accurate}, {calibration.pairs} triplets, {calibration.device}"
+    axes.set(xlabel="share of the accurate model's time", ylabel="PSNR, dB", title=title)
+    axes.grid(alpha=0.2)
+    axes.legend(fontsize=8)
+    return png_bytes(figure)
+
+
+def command(
+    manifest: Annotated[Path, typer.Argument(help="Manifest (or its folder) to calibrate on.", show_default=False)],
+    run: Annotated[Path, typer.Option(help="VFI-DPA run or checkpoint.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for calibration.json and the curve.")] = Path("runs/calibration"),
+    fast: Annotated[str, typer.Option(help="Fast interpolator.")] = "rife",
+    accurate: Annotated[str, typer.Option(help="Accurate interpolator.")] = "rife-full",
+    weights: Annotated[list[str] | None, typer.Option(help="NAME=FILE: weights of an interpolator.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Largest share of the accurate model's time.")] = None,
+    quality: Annotated[float | None, typer.Option(help="Largest loss against the accurate model, dB.")] = None,
+    split: Annotated[str, typer.Option(help="train, val, test or all: unseen clips give an honest curve.")] = "val",
+    resolution: Annotated[str | None, typer.Option(help="Only this tier, e.g. 720p; all by default.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> int:
+    """Find the threshold that keeps to a budget or a quality, and save the curve.
+
+    Prints the threshold for --budget or --quality, or both models' figures without a goal. Times hold for this device.
+
+    \b
+    Example:
+      python -m vfidpa_model.calibration data --run runs/256p --budget 0.4
+    """
+    from dataset_tools.device import describe_device, select_device
+    from dataset_tools.files import write_bytes
+    from dataset_tools.interpolators import create_interpolator
+    from vfidpa_model.benchmark import parse_weights
+    from vfidpa_model.benchmark_sets import manifest_items
+    from vfidpa_model.checkpoint import load_checkpoint, read_checkpoint
+
+    if budget is not None and quality is not None:
+        raise UsageError("give either --budget or --quality")
+    if split not in ("train", "val", "test", "all"):
+        raise UsageError(f"--split {split!r} must be train, val, test or all")
+    chosen = select_device(device)
+    files = parse_weights(weights or [])
+    models = {name: create_interpolator(name, weights=files.get(name), device=chosen) for name in (fast, accurate)}
+    items = manifest_items(manifest, split=None if split == "all" else split, resolution=resolution)
+    calibration = calibrate(
+        items,
+        assessor=load_checkpoint(run, device=chosen, backend="auto"),
+        fast=models[fast],
+        accurate=models[accurate],
+        device=chosen,
+        journal=out / "pairs.jsonl",
+        identity={
+            "models": {name: [model.name, model.weights_sha256] for name, model in models.items()},
+            "run": read_checkpoint(run).weights_sha256,
+            "device": describe_device(chosen),
+        },
+    )
+    calibration.write(out / FILE_NAME)
+    goal = None if budget is None and quality is None else calibration.point(budget=budget, quality=quality)
+    write_bytes(out / PICTURE_NAME, draw(calibration, goal))
+    if goal is None:
+        share = calibration.fast_seconds / calibration.accurate_seconds
+        print(f"{fast} takes {share:.2f} of the time of {accurate}; curve in {out}")
+    else:
+        part = goal.seconds / calibration.accurate_seconds
+        loss = calibration.accurate_psnr - goal.quality
+        print(f"threshold {goal.threshold:.4f}: {goal.share:.0%} accurate, {part:.2f} of its time, {loss:.3f} dB below")
+    return cli.OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return cli.run(command, argv, prog="python -m vfidpa_model.calibration")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
