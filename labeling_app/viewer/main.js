@@ -42,7 +42,7 @@ class Page {
     this.keys = new Keys(session.settings.keys);
     this.dialogs = new Dialogs(root, (level) => example(base, level));
     this.bench = new Bench(root);
-    this.outbox = new Outbox(api, session.user, (state) => drawUnsent(root, state), () => this.#refusedLate());
+    this.outbox = new Outbox(api, session.user, (state) => drawUnsent(root, state), (answer) => this.work.orphan(answer));
     this.work = new Work({ root, api, outbox: this.outbox, bench: this.bench, dialogs: this.dialogs, session });
     this.workingSince = Date.now();
   }
@@ -61,9 +61,8 @@ class Page {
     this.#remindOfBreaks(signal);
     window.addEventListener("beforeunload", (event) => this.outbox.unsent > 0 && event.preventDefault(), { signal });
     window.addEventListener("hashchange", () => this.#showView(), { signal });
-    this.outbox.flush();
     this.#showView();
-    this.work.start();
+    this.outbox.flush().then(() => this.work.start()); // what was rated before must not be shown again
   }
 
   get actions() {
@@ -177,9 +176,5 @@ class Page {
     if (this.outbox.unsent > 0) return this.outbox.flush();
     await this.api.post("/signout", {});
     location.assign("/signin");
-  }
-
-  #refusedLate() {
-    find(this.root, "last").textContent = t("error.refused_late");
   }
 }

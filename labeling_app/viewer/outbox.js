@@ -16,13 +16,13 @@ export class Outbox {
 
   /**
    * @param onChange called with {unsent, offline} whenever one of them changes.
-   * @param onRefused called with the error when the server refuses what an earlier page had kept.
+   * @param onOrphan called with the server's answer, or a Refused, to what an earlier page had kept.
    */
-  constructor(api, user, onChange, onRefused) {
+  constructor(api, user, onChange, onOrphan) {
     this.#api = api;
     this.#prefix = `vfi.outbox.${user}.`;
     this.onChange = onChange;
-    this.onRefused = onRefused;
+    this.onOrphan = onOrphan;
     this.offline = false;
     window.addEventListener("online", () => this.flush());
   }
@@ -78,13 +78,14 @@ export class Outbox {
     try {
       const answer = await this.#api.post(path, body, "high");
       this.#remove(key);
-      caller?.resolve(answer);
+      if (caller) caller.resolve(answer);
+      else this.onOrphan(answer);
     } catch (error) {
       // Signed out is not an answer to this entry: it stays, and goes out after the next sign-in.
       if (!(error instanceof Refused) || error.status === 401) throw new Unreachable(String(error));
       this.#remove(key);
       if (caller) caller.reject(error);
-      else this.onRefused(error);
+      else this.onOrphan(error);
     }
     this.#retryMs = FIRST_RETRY_MS;
   }

@@ -20,6 +20,10 @@ export class Item {
     return this.assignment_id;
   }
 
+  get isReady() {
+    return this.pairNames.every((name) => this.canvases[name]);
+  }
+
   /** Resolves when the two compared pictures are there. */
   pair() {
     return Promise.all(this.pairNames.map((name) => this.load(name)));
@@ -53,7 +57,7 @@ export class Queue {
   #asked = false;
   #done = new Set(); // rated or skipped here: a reply that was on its way must not bring them back
 
-  /** @param onChange called whenever items came or the server has none left. */
+  /** @param onChange called whenever items or their pictures came, or the server has none left. */
   constructor(api, onChange) {
     this.#api = api;
     this.onChange = onChange;
@@ -96,7 +100,7 @@ export class Queue {
 
   #loadAhead() {
     const ignore = () => {}; // the bench asks again and shows the failure when the item is due
-    for (const item of this.items) item.pair().catch(ignore);
+    for (const item of this.items) if (!item.isReady) item.pair().then(() => this.onChange(), ignore);
     for (const item of this.items.slice(0, 2)) item.inputs().catch(ignore);
   }
 

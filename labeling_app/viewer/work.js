@@ -71,6 +71,12 @@ export class Work {
     };
   }
 
+  /** The server's word on what an earlier page had kept. */
+  orphan(answer) {
+    if (answer instanceof Refused) this.#say("error.refused_late");
+    else this.#acknowledged(answer);
+  }
+
   #acknowledged(reply) {
     if (reply.progress) drawProgress(this.#root, reply.progress);
     if (reply.stage && reply.stage !== this.stageName) {
@@ -189,20 +195,17 @@ export class Work {
   /** Put the queue's first item on the bench as soon as its two pictures are there. */
   #showCurrent() {
     const item = this.queue.current;
+    find(this.#root, "bench").dataset.ready = String(this.queue.items.filter((held) => held.isReady).length);
     const empty = find(this.#root, "empty");
     empty.hidden = !this.queue.nothingLeft;
     if (this.queue.nothingLeft) empty.textContent = t(`nothing.${this.queue.reason || "done"}`);
     find(this.#root, "loading").hidden = Boolean(this.#bench.item && this.#bench.item === item) || this.queue.nothingLeft;
     if (!item) return this.#nothing();
     if (this.#bench.item === item) return;
-    if (this.#isReady(item)) return this.#put(item);
+    if (item.isReady) return this.#put(item);
     item.pair().then(() => this.queue.current === item && this.#bench.item !== item && this.#put(item), () => {
       setTimeout(() => this.queue.current === item && this.#showCurrent(), PICTURE_RETRY_MS);
     });
-  }
-
-  #isReady(item) {
-    return item.pairNames.every((name) => item.canvases[name]);
   }
 
   #put(item) {

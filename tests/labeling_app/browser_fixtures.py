@@ -167,6 +167,10 @@ class BenchPage:
         expect(self.bench).to_have_attribute("data-assignment-id", _SOME)
         return str(self.bench.get_attribute("data-assignment-id"))
 
+    def prefetched(self, count: int) -> None:
+        """Wait until the pictures of ``count`` items are in the browser."""
+        expect(self.bench).to_have_attribute("data-ready", str(count))
+
     def press(self, key: str) -> None:
         self.page.keyboard.press(key)
 

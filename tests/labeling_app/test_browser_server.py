@@ -1,0 +1,197 @@
+"""The page and its server in trouble and in company: offline and back, leases, two annotators, training, blind mode."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from labeling_app.settings import Settings
+from tests.labeling_app.browser_fixtures import BenchPage, clip_frames, events_of, running, signed_in, write_data_set
+
+pytestmark = pytest.mark.browser
+
+COUNT = 8
+
+
+@pytest.fixture(scope="module")
+def data_set(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("server")
+    return write_data_set(folder, clip_frames(demo_clips / "bikes.mp4", COUNT + 2), items=COUNT).path
+
+
+@pytest.fixture
+def settings(data_set: Path, tmp_path: Path) -> Settings:
+    """A database of its own for every test, over one data set."""
+    database = f"sqlite:///{tmp_path / 'labels.sqlite'}"
+    return Settings(manifest=data_set, db_url=database, open_mode=True, gold_rate=0, repeat_rate=0, overlap=1)
+
+
+def test_offline_and_back_keeps_every_vote_in_order(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
+        page = bench.page
+        bench.rate("1")
+        bench.expect_done(1)
+        bench.prefetched(5)
+        server.stop()
+        for key in "234":
+            bench.rate(key)
+        expect(page.get_by_test_id("offline")).to_be_visible()
+        expect(page.get_by_test_id("unsent")).to_have_text("3 not sent")
+        bench.expect_note("kept")
+        bench.expect_done(1)  # not counted before the server has them
+        with page.expect_event("dialog") as warning:
+            page.evaluate("setTimeout(() => location.reload())")
+        assert warning.value.type == "beforeunload"
+        warning.value.dismiss()
+        server.start()
+        expect(page.get_by_test_id("offline")).to_be_hidden()
+        expect(page.get_by_test_id("unsent")).to_be_hidden()
+        bench.expect_done(4)
+    assert [vote["level"] for vote in events_of(settings, "vote")] == [1, 2, 3, 4]
+
+
+def test_votes_kept_by_a_closed_page_go_out_from_the_next(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
+        first = bench.ready()
+        bench.prefetched(5)
+        server.stop()
+        bench.rate("4")
+        again = bench.page.context.new_page()
+        bench.page.close(run_before_unload=False)
+        server.start()
+        again.goto(f"{server.url}/")
+        BenchPage(again).expect_done(1)
+        expect(again.get_by_test_id("bench")).not_to_have_attribute("data-assignment-id", first)
+    assert [vote["level"] for vote in events_of(settings, "vote")] == [4]
+
+
+def test_an_answer_lost_on_the_way_is_not_a_second_vote(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
+        bench.ready()
+        lost = []
+
+        def lose(route):
+            lost.append(route.fetch())  # the server has it, the page never hears of it
+            route.abort()
+
+        bench.page.route("**/api/votes", lose, times=1)
+        bench.rate("2")
+        expect(bench.page.get_by_test_id("unsent")).to_be_hidden()
+        bench.expect_done(1)
+        assert len(lost) == 1
+    assert len(events_of(settings, "vote")) == 1
+
+
+def test_two_annotators_never_hold_the_same_item(browser: Browser, settings: Settings) -> None:
+    with (
+        running(settings) as server,
+        signed_in(browser, server, "Ada") as ada,
+        signed_in(browser, server, "Bo") as bo,
+    ):
+        bench_votes = 0
+        for person in (ada, bo, ada, bo, ada, bo):
+            person.rate("2")
+            bench_votes += 1
+        for person in (ada, bo):
+            while person.page.get_by_test_id("nothing-left").is_hidden() and bench_votes < COUNT:
+                person.rate("3")
+                bench_votes += 1
+        for person in (ada, bo):
+            expect(person.page.get_by_test_id("nothing-left")).to_be_visible()
+    votes = events_of(settings, "vote")
+    assert len({vote["item_id"] for vote in votes}) == len(votes) == COUNT
+    assert {vote["name"] for vote in votes} == {"Ada", "Bo"}
+
+
+def test_items_of_a_silent_annotator_go_to_others(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server, signed_in(browser, server, "Ada") as ada:
+        held = ada.ready()
+        ada.prefetched(5)
+        server.shift_seconds = settings.lease_seconds + 1
+        with signed_in(browser, server, "Bo") as bo:
+            for _ in range(COUNT):
+                bo.rate("2")
+            bo.expect_done(COUNT)
+        assert ada.bench.get_attribute("data-assignment-id") == held
+        ada.rate("4")  # too late to count, and kept all the same
+    levels = [(vote["name"], vote["level"]) for vote in events_of(settings, "vote")]
+    assert levels == [("Bo", 2)] * COUNT + [("Ada", 4)]
+
+
+def test_sign_out_releases_and_signs_in_again(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server, signed_in(browser, server, "Ada") as ada:
+        ada.ready()
+        ada.page.get_by_role("button", name="Sign out").click()
+        expect(ada.page.get_by_test_id("signin")).to_be_visible()
+        ada.page.goto(f"{server.url}/")
+        expect(ada.page).to_have_url(f"{server.url}/signin")
+        ada.page.get_by_label("Name", exact=True).fill("<b>${alert(1)}</b>")
+        ada.page.locator("button[type=submit]").click()
+        expect(ada.page.get_by_test_id("signin-error")).to_contain_text("A name has 1 to 64")
+        ada.page.get_by_label("Language").select_option("de")
+        expect(ada.page.get_by_test_id("signin").locator("button")).to_have_text("Anmelden")
+        with signed_in(browser, server, "Bo") as bo:
+            bo.ready()
+
+
+def test_training_round_with_feedback(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server:
+        with signed_in(browser, server, "Boss") as boss:
+            boss.ready()
+            boss.page.evaluate(
+                """async () => {
+                    const { csrf } = await (await fetch("/api/session")).json();
+                    const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf };
+                    for (const [item_id, level] of [[1, 4], [2, 1]]) {
+                        const body = { gold_id: `gold-item-${item_id}`, item_id, level, purpose: "training", note: "" };
+                        await fetch("/api/gold", { method: "POST", headers, body: JSON.stringify(body) });
+                    }
+                }"""
+            )
+        with signed_in(browser, server, "Ada") as ada:
+            page = ada.page
+            ada.ready()
+            expect(page.get_by_test_id("stage-note")).to_contain_text("Training")
+            ada.press("4")
+            expect(page.get_by_test_id("feedback")).to_contain_text("Right: level 4. Something is broken")
+            ada.press("2")  # the answer has been given: a level means nothing now
+            page.get_by_role("button", name="Next").click()
+            expect(page.get_by_test_id("feedback")).to_be_hidden()
+            ada.press("3")
+            expect(page.get_by_test_id("feedback")).to_contain_text("You gave 3, expected is 1. No difference")
+            ada.press("Enter")
+            expect(page.get_by_test_id("stage-note")).to_be_hidden()
+            ada.rate("2")
+    assert [vote["level"] for vote in events_of(settings, "vote")] == [4, 3, 2]
+
+
+def test_blind_mode_asks_which_is_real(browser: Browser, settings: Settings) -> None:
+    with running(replace(settings, blind=True)) as server, signed_in(browser, server, "Ada") as bench:
+        bench.ready()
+        expect(bench.stage.locator("[data-id=tag-b]")).to_have_text("B")
+        bench.press("3")
+        bench.expect_note("First choose which one is real")
+        bench.press("j")
+        expect(bench.page.locator("[data-real=a]")).to_have_attribute("aria-pressed", "true")
+        bench.rate("3")
+        bench.page.locator("[data-real=b]").click()
+        bench.rate("2")
+        bench.rate("1")  # no difference visible: then there is nothing to choose by
+        bench.expect_done(3)
+    choices = [vote["payload"].get("blind_choice") for vote in events_of(settings, "vote")]
+    assert choices == ["a", "b", None]
+
+
+def test_break_is_suggested_after_25_minutes(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
+        bench.ready()
+        note = bench.page.get_by_test_id("break")
+        expect(note).to_be_hidden()
+        bench.page.clock.install()
+        bench.page.reload()
+        bench.ready()
+        bench.page.clock.fast_forward("25:10")
+        expect(note).to_be_visible()
+        bench.page.get_by_role("button", name="Rested, go on").click()
+        expect(note).to_be_hidden()

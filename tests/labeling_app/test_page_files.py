@@ -1,0 +1,63 @@
+"""The page's constant files: texts complete in every language, no user text near a template, nothing from elsewhere."""
+
+import json
+import re
+
+import pytest
+
+from labeling_app.page import TEXTS, VIEWER, build_page, page_head, viewer_base, viewer_files
+
+SCRIPTS = sorted(VIEWER.glob("*.js"))
+PAGES = [VIEWER / "viewer.html", VIEWER / "signin.html"]
+
+
+def texts(language: str) -> dict[str, str]:
+    return json.loads((TEXTS / f"{language}.json").read_text(encoding="utf-8"))
+
+
+def test_languages_have_the_same_keys_and_placeholders() -> None:
+    english, german = texts("en"), texts("de")
+    assert list(english) == list(german)
+    for key, text in english.items():
+        assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", german[key])), key
+
+
+def test_every_text_that_is_asked_for_exists_and_is_used() -> None:
+    english = texts("en")
+    source = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS + PAGES)
+    asked = re.findall(r'\bt\("([a-z_.]+[\w.]*)"', source)
+    asked += re.findall(r'data-(?:text|label)="([^"]+)"', source)
+    assert sorted(set(asked) - set(english)) == []
+    families = {match.rstrip(".") for match in re.findall(r"`([a-z]+(?:\.[a-z]+)*)\.\$\{", source)}
+    families |= set(re.findall(r'choice\("(\w+)"', source))
+    unused = [
+        key
+        for key in english
+        if f'"{key}"' not in source and not any(key.startswith(f"{family}.") for family in families)
+    ]
+    assert unused == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_markup_holds_nothing_that_gradio_would_run(path) -> None:
+    markup = path.read_text(encoding="utf-8")
+    assert "${" not in markup
+    assert set(re.findall(r"{{(\w+)}}", markup)) <= (
+        {"base", "open", "language"} if path.name == "signin.html" else set()
+    )
+    assert not re.search(r"""\son\w+=|https?://""", markup)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_write_text_only(path) -> None:
+    script = path.read_text(encoding="utf-8")
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script)
+    for name in re.findall(r'from "\./([\w.]+)"', script):
+        assert name in viewer_files()
+
+
+def test_addresses_change_with_the_files_and_the_page_uses_no_events() -> None:
+    assert re.fullmatch(r"/viewer/[0-9a-f]{16}", viewer_base())
+    assert f"{viewer_base()}/main.js" in page_head()
+    page = build_page()
+    assert page.fns == {}
