@@ -58,9 +58,12 @@ def extract_data_set(options: ExtractOptions) -> Summary:
             crop = harvest(usable, options=options, journal=journal, pool=pool)
         _add_splits(crop.rows, [clip.clip for clip in usable.values()], options=options, kept=kept)
         rows = _merge(kept, crop.rows, count=options.count)
-        manifest = _predict(_with_rows(before, rows, options), options)
-        _write_if_new(manifest, before)
-        return _finish(options, crop, listing, unusable, rows=rows, num_kept=len(kept))
+        summary = _finish(options, crop, listing, unusable, rows=rows, num_kept=len(kept))
+        manifest = _with_rows(before, rows, options)
+        if before is None or manifest.metadata != before.metadata or not manifest.table.equals(before.table):
+            manifest.write()
+        _predict(manifest, options)
+        return summary
 
 
 def _read_earlier(options: ExtractOptions) -> Manifest | None:
@@ -111,20 +114,13 @@ def _with_unknown_columns(fresh: Manifest, before: Manifest) -> Manifest:
     return fresh.with_columns({name: before.table.column(name).take(order) for name in extra})
 
 
-def _predict(manifest: Manifest, options: ExtractOptions) -> Manifest:
-    if options.predictor == "none" or not len(manifest):
-        return manifest
-    if None not in manifest.table.column("pred").to_pylist():
-        return manifest
-    manifest.write()  # the frames are kept even if the predictor cannot be had
+def _predict(manifest: Manifest, options: ExtractOptions) -> None:
+    """Predict what is missing; the manifest with the frames is written already, whatever happens here."""
+    if options.predictor == "none" or None not in manifest.table.column("pred").to_pylist():
+        return
     from dataset_tools.predict import predict_manifest
 
-    return predict_manifest(manifest, predictor=options.predictor, device=options.device)
-
-
-def _write_if_new(manifest: Manifest, before: Manifest | None) -> None:
-    if before is None or manifest.metadata != before.metadata or not manifest.table.equals(before.table):
-        manifest.write()
+    predict_manifest(manifest, predictor=options.predictor, device=options.device)
 
 
 def _finish(

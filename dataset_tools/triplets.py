@@ -10,10 +10,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Steps of the two-dimensional golden-ratio (R2) sequence: 1 / p and 1 / p**2 with p**3 = p + 1. Its points fill the
-# unit square evenly from the first few on, which random numbers do not.
-_PLASTIC = 1.3247179572447460
-_STEPS = (1 / _PLASTIC, 1 / _PLASTIC**2)
 _MAX_REPEATS = 100  # in a row; then the few triplets that are left are listed instead
 
 
@@ -74,12 +70,13 @@ def sample_triplets(num_frames: int, *, intervals: tuple[int, int], seed: int) -
     if fitting is None:
         return
     generator = random.Random(seed)
-    x, y = generator.random(), generator.random()
+    shift_x, shift_y = generator.random(), generator.random()
     seen: set[Triplet] = set()
-    repeats = 0
+    repeats = number = 0
     while repeats < _MAX_REPEATS:
+        number += 1  # Halton's sequence, shifted: fills the unit square evenly from the first few points on
+        x, y = (_mirrored_digits(number, 2) + shift_x) % 1, (_mirrored_digits(number, 3) + shift_y) % 1
         triplet = _at(x, y, num_frames=num_frames, intervals=fitting)
-        x, y = (x + _STEPS[0]) % 1, (y + _STEPS[1]) % 1
         if triplet in seen:
             repeats += 1
             continue
@@ -101,3 +98,13 @@ def _at(x: float, y: float, *, num_frames: int, intervals: tuple[int, int]) -> T
     low, high = intervals
     interval = min(high, int(low * math.exp(x * math.log((high + 1) / low))))
     return Triplet(int(y * (num_frames - 2 * interval)), interval)
+
+
+def _mirrored_digits(number: int, base: int) -> float:
+    """Return the number whose digits behind the point are those of ``number``, backwards: 6 = 110 gives 0.011."""
+    result, unit = 0.0, 1.0
+    while number:
+        number, digit = divmod(number, base)
+        unit /= base
+        result += digit * unit
+    return result
