@@ -40,16 +40,17 @@ class PyavFrame(VideoFrame):
     it may differ by one level (1/255) between instruction sets and FFmpeg versions.
 
     Attributes:
+        pts: Presentation time in seconds, exactly.
         raw: The picture as decoded, before rotation.
     """
 
-    __slots__ = ("_matrix", "_reformatter", "raw")
+    __slots__ = ("_matrix", "_reformatter", "pts", "raw")
 
     def __init__(
-        self, index: int, pts_seconds: float, *, raw: av.VideoFrame, matrix: Matrix, reformatter: VideoReformatter
+        self, index: int, pts: Fraction, *, raw: av.VideoFrame, matrix: Matrix, reformatter: VideoReformatter
     ) -> None:
-        super().__init__(index, pts_seconds)
-        self.raw = raw
+        super().__init__(index, float(pts))
+        self.pts, self.raw = pts, raw
         self._matrix = matrix
         self._reformatter = reformatter
 
@@ -101,9 +102,17 @@ class PyavReader(VideoReader):
                 return
             self._check_unchanged(raw)
             index, self._next_index = self._next_index, self._next_index + 1
-            yield PyavFrame(
-                index, self._seconds(raw, index), raw=raw, matrix=self.matrix, reformatter=self._reformatter
-            )
+            yield PyavFrame(index, self._pts(raw, index), raw=raw, matrix=self.matrix, reformatter=self._reformatter)
+
+    def peek(self) -> av.VideoFrame:
+        """Return the first picture as decoded, before any frame has been taken; its tags hold for the stream.
+
+        Raises:
+            ValueError: Frames have been taken.
+        """
+        if self._pending is None:
+            raise ValueError("peek must come before frames")
+        return self._pending
 
     def close(self) -> None:
         self._pending = None
@@ -135,10 +144,16 @@ class PyavReader(VideoReader):
         if display_matrix(raw, self._path) != self.matrix:
             raise VideoError(f"clip {self._path}: rotation changes at frame {self._next_index}; cut it into two clips")
 
-    def _seconds(self, raw: av.VideoFrame, index: int) -> float:
-        if raw.pts is not None and raw.time_base is not None:
-            return float(raw.pts * raw.time_base)
-        return float(index / (self.info.average_fps or self.stream.guessed_rate or _FALLBACK_FPS))
+    def _pts(self, raw: av.VideoFrame, index: int) -> Fraction:
+        # An AVI stores no presentation times; what the decoder makes of it with B-frames is out of order.
+        if raw.pts is not None and raw.time_base is not None and self.container.format.name != "avi":
+            return raw.pts * raw.time_base
+        return index / self.usual_fps
+
+    @property
+    def usual_fps(self) -> Fraction:
+        """Frames per second by the container, or a guess: for what has no time stamps and for rate control."""
+        return self.info.average_fps or self.stream.guessed_rate or _FALLBACK_FPS
 
     def _describe(self) -> VideoInfo:
         width, height = self._shape

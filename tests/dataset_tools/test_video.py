@@ -25,18 +25,21 @@ def test_every_clip_gives_its_frames_or_is_refused(clips, name, decoder):
     tricky = TRICKY[name]
     readable = tricky.numbers is not None and (decoder == "pyav" or tricky.decord)
     numbers: list[int] = []
+    times: list[float] = []
     size, refusal = None, None
     try:
         with open_video(clips / name, decoder=decoder) as reader:
             size = (reader.info.width, reader.info.height)
             for frame in reader.frames():
                 numbers.append(read_number(frame.rgb()))
+                times.append(frame.pts_seconds)
                 assert frame.rgb().shape == (size[1], size[0], 3)
                 assert frame.luma().shape == (size[1], size[0])
                 assert frame.index == len(numbers) - 1
     except VideoError as error:
         refusal = str(error)
     if readable:
+        assert times == sorted(set(times))
         assert (refusal, tuple(numbers), size) == (None, tuple(tricky.numbers or ()), tricky.size)
     else:
         assert refusal is not None

@@ -1,0 +1,108 @@
+"""python -m vfidpa_model.interpolate: a video file through the dynamic pipeline, at a higher frame rate."""
+
+import sys
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dataset_tools.cli import run
+from dataset_tools.errors import UsageError
+from vfidpa_model.timeline import Timeline
+
+CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
+_MAX_FACTOR = 32
+_PROG = "python -m vfidpa_model.interpolate"
+
+
+def interpolate(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Video file.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Video file to write: .mp4, .mov, .mkv or .webm.")],
+    factor: Annotated[
+        int | None, typer.Option(help="Frames for each one, 2 to 32; time stamps are kept. Default 2.")
+    ] = None,
+    fps: Annotated[str | None, typer.Option(help="Frames per second instead, e.g. 60 or 60000/1001.")] = None,
+    fast: Annotated[str, typer.Option(help="Interpolator for easy pairs.")] = "rife",
+    accurate: Annotated[str, typer.Option(help="Interpolator for hard pairs.")] = "rife-full",
+    fast_weights: Annotated[Path | None, typer.Option(help="Weights file of --fast.")] = None,
+    accurate_weights: Annotated[Path | None, typer.Option(help="Weights file of --accurate.")] = None,
+    assessor: Annotated[Path | None, typer.Option(help="VFI-DPA: RUN folder of train, or a checkpoint.")] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Pairs with a score up to it are fast. With --assessor on the level scale (default 2.5); without, "
+            "mean motion in pixels at 256 rows."
+        ),
+    ] = None,
+    scene_cuts: Annotated[bool, typer.Option(help="Repeat the nearer frame across a cut.")] = True,
+    codec: Annotated[str | None, typer.Option(help="FFmpeg encoder. Default: libx264, for .webm libvpx-vp9.")] = None,
+    crf: Annotated[
+        int | None, typer.Option(help="Quality of the encoder, lower is better. Default: 18 for x264.")
+    ] = None,
+    container: Annotated[str | None, typer.Option(help="mp4, mov, mkv or webm. Default: by the name of OUT.")] = None,
+    preview: Annotated[Path | None, typer.Option(help="HTML page with samples of each route.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill, with the same options.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> int:
+    """Raise the frame rate of a video; every original frame is kept, audio and subtitles are copied.
+
+    Without --assessor and --threshold every pair goes to the fast interpolator.
+
+    Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --assessor runs/x --threshold 2.5
+    """
+    from vfidpa_model.interpolation_job import Job, Routing, describe_routes, run_job
+
+    job = Job(
+        source=source,
+        target=target,
+        timeline=_timeline(factor, fps),
+        routing=Routing(fast, accurate, fast_weights, accurate_weights, assessor, threshold),
+        container=_container(target, container),
+        codec=codec or ("libvpx-vp9" if _container(target, container) == "webm" else "libx264"),
+        crf=crf,
+        scene_cuts=scene_cuts,
+        preview=preview,
+    )
+    started = time.monotonic()
+    outcome = run_job(job, device=device, resume=resume, overwrite=overwrite)
+    seconds = time.monotonic() - started
+    kept = f", {outcome.resumed_pieces} of {outcome.piece_count} pieces kept" if outcome.resumed_pieces else ""
+    print(f"{target}: {outcome.frames} frames; {describe_routes(outcome.routes)}; {seconds:.1f} s{kept}")
+    return 0
+
+
+def _timeline(factor: int | None, fps: str | None) -> Timeline:
+    if fps is not None:
+        if factor is not None:
+            raise UsageError("--factor and --fps exclude each other; give one of them")
+        try:
+            rate = Fraction(fps)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if not 0 < rate <= 1000:
+            raise UsageError(f"--fps {fps!r} must be a number above 0 and up to 1000, or a fraction like 60000/1001")
+        return Timeline(fps=rate)
+    factor = 2 if factor is None else factor
+    if not 2 <= factor <= _MAX_FACTOR:
+        raise UsageError(f"--factor {factor} must be 2 to {_MAX_FACTOR}")
+    return Timeline(factor=factor)
+
+
+def _container(target: Path, container: str | None) -> str:
+    name = container or target.suffix.lower().removeprefix(".")
+    if name not in CONTAINERS:
+        raise UsageError(f"container {name!r} must be one of {', '.join(CONTAINERS)}; name OUT so or give --container")
+    return CONTAINERS[name]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run(interpolate, argv, prog=_PROG)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
