@@ -24,6 +24,7 @@ def evaluate(
     labels: str | None = None,
     device: str = "auto",
     workers: int = 0,
+    with_baselines: bool = True,
 ) -> "Evaluation":
     """Return the evaluation of a run's best checkpoint on one split of a manifest; nothing is written.
 
@@ -62,7 +63,7 @@ def evaluate(
         )
     levels, clips = levels_of(evaluated), [sample.clip for sample in evaluated]
     rows = {MODEL: measure_row(scores, levels, clips)}
-    if train:  # without, there is nothing to fit a baseline on
+    if train and with_baselines:  # without training rows there is nothing to fit a baseline on
         for name, baseline in score_baselines(train, evaluated, device=str(chosen)).items():
             rows[name] = measure_row(baseline.scores, levels, clips, ranking=baseline.ranking)
     people = human_row(evaluated)

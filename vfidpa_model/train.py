@@ -49,7 +49,7 @@ def train(
         UsageError, ManifestError: See ``labels.training_samples``; an option that cannot be; ``out`` holds another run.
     """
     from dataset_tools.progress import track
-    from vfidpa_model.report import write_report
+    from vfidpa_model.report import REPORT_NAME, write_report
     from vfidpa_model.run_log import RunLog
     from vfidpa_model.session import prepare
 
@@ -64,7 +64,8 @@ def train(
         cache=cache,
     )
     counters, plan, is_main = session.counters, session.plan, session.accelerator.is_main_process
-    if not counters.is_finished:
+    was_finished = counters.is_finished
+    if not was_finished:
         saved_at = clock()
         with (
             RunLog(out, first_step=counters.step, enabled=is_main) as log,
@@ -83,7 +84,7 @@ def train(
                 elif clock() - saved_at >= save_every_seconds:
                     _save_last(session)
                     saved_at = clock()
-    if is_main:
+    if is_main and not (was_finished and (out / REPORT_NAME).exists()):
         write_report(out, session.val or session.train, device=session.accelerator.device)
     session.accelerator.wait_for_everyone()
     return out

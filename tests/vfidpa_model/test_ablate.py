@@ -1,0 +1,83 @@
+"""The ablation: rows that differ in one part each, equal budgets, resumable, costs measured together."""
+
+import itertools
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from tests.vfidpa_model.labelled_set import labelled_manifest
+from vfidpa_model.ablate import ROWS, main
+from vfidpa_model.config import ModelConfig
+from vfidpa_model.cost import measure_costs
+from vfidpa_model.model import VFIDPA
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory, demo_clips):
+    return labelled_manifest(tmp_path_factory.mktemp("labelled"), demo_clips).path
+
+
+def command(manifest, out, *more):
+    budget = ["--epochs", "1", "--batch", "24", "--crop", "64", "--seeds", "2", "--device", "cpu"]
+    return [str(manifest), "--out", str(out), "--rows", "light", *budget, *more]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "part"),
+    [
+        ("baseline", "pixelshuffle", {"upsample"}),
+        ("pixelshuffle", "temporal", {"temporal_difference"}),
+        ("temporal", "full", {"auxiliary"}),
+    ],
+)
+def test_each_row_has_one_part_more(before, after, part):
+    first, second = ({**asdict(ROWS[key][1]), "auxiliary": ROWS[key][2]} for key in (before, after))
+    assert {name for name in first if first[name] != second[name]} == part
+    assert ROWS["full"][1] == ModelConfig()
+
+
+def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsys):
+    assert main(command(manifest, tmp_path)) == 0
+    page = capsys.readouterr().out
+    assert page == (tmp_path / "ablation.md").read_text()
+    assert "| light VFI-DPA (EfficientNet-Lite0) | asset efficientnet-lite0 | 0." in page
+    assert "±" in page
+    assert "| frame difference |  | " in page
+    table = json.loads((tmp_path / "ablation.json").read_text())
+    row = table["rows"][0]
+    assert len(row["measures"]["mae"]) == 2
+    assert row["cost"]["parameters"] == sum(p.numel() for p in VFIDPA(ROWS["light"][1]).parameters())
+
+    kept = tmp_path / "light/seed-0/evaluation-test/evaluation.json"
+    redone = tmp_path / "light/seed-1/evaluation-test/evaluation.json"
+    state = tmp_path / "light/seed-1/last/training_state.pt"
+    times = [path.stat().st_mtime_ns for path in (kept, state)]
+    redone.unlink()
+    assert main(command(manifest, tmp_path)) == 0
+    assert [path.stat().st_mtime_ns for path in (kept, state)] == times
+    again = json.loads((tmp_path / "ablation.json").read_text())
+    assert again["rows"][0]["measures"] == row["measures"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--rows", "light,heavy"], "row 'heavy' must be one of ahiq, baseline, pixelshuffle, temporal, full, light"),
+        (["--resolution", "720p"], "resolution (720p) must be a tier of"),
+    ],
+)
+def test_refusals(manifest, tmp_path, capsys, more, words):
+    assert main(command(manifest, tmp_path, *more)) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_costs_count_every_pixel_and_take_medians():
+    ticks = itertools.accumulate([0.0, 0.010, 1.0, 0.030, 1.0, 0.020])
+    model = VFIDPA(ROWS["light"][1])
+    options = {"width": 64, "device": torch.device("cpu")}
+    small = measure_costs({"a": model}, height=64, rounds=3, clock=lambda: next(ticks), **options)["a"]
+    assert small.milliseconds == pytest.approx(20)
+    large = measure_costs({"a": model}, height=128, rounds=1, **options)["a"]
+    assert large.gmacs == pytest.approx(2 * small.gmacs, rel=0.01)

@@ -1,0 +1,249 @@
+"""The source's table of parts on any labelled manifest: ``python -m vfidpa_model.ablate MANIFEST --out DIR``.
+
+Each row is a model with one part more; all are trained with the same steps, batches and seeds. What is finished is
+kept: run the same command again to go on.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dataset_tools import cli
+from dataset_tools.errors import UsageError
+from vfidpa_model.config import ModelConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from vfidpa_model.cost import Cost
+
+_PLAIN = ModelConfig(backbone="swin_t", upsample="nearest", temporal_difference=False)
+# key -> (title, model, whether the auxiliary loss is on), in the order of the source's table
+ROWS: dict[str, tuple[str, ModelConfig, bool]] = {
+    "ahiq": ("AHIQ (ViT-B + ResNet-50)", ModelConfig(backbone="ahiq"), False),
+    "baseline": ("Swin-T baseline", _PLAIN, False),
+    "pixelshuffle": ("+ PixelShuffle", replace(_PLAIN, upsample="pixelshuffle"), False),
+    "temporal": ("+ temporal difference", ModelConfig(), False),
+    "full": ("+ auxiliary loss = VFI-DPA", ModelConfig(), True),
+    "light": ("light VFI-DPA (EfficientNet-Lite0)", ModelConfig(backbone="efficientnet_lite0"), True),
+}
+_ASPECT = 16 / 9  # of the pair whose cost is measured
+_MEASURES = ("acc@0.25", "acc@0.5", "acc@0.75", "acc@1", "mae", "srcc", "plcc")
+
+
+def ablate(
+    manifest: Path,
+    out: Path,
+    *,
+    rows: Sequence[str] = tuple(ROWS),
+    seeds: int = 3,
+    config: TrainConfig,
+    ahiq_patch: int = 8,
+    split: str = "test",
+    device: str = "auto",
+    workers: int = 0,
+    cache: Path | None = None,
+) -> dict[str, Any]:
+    """Train and evaluate every row with every seed, measure the costs together, and return the table as JSON values.
+
+    A row with a seed lies in ``out/KEY/seed-S``; one that has its ``evaluation.json`` is not done again.
+
+    Raises:
+        UsageError: An unknown row; ``out`` was begun with other options.
+        ManifestError: As in training and evaluation.
+    """
+    unknown = [key for key in rows if key not in ROWS]
+    if unknown:
+        raise UsageError(f"row {unknown[0]!r} must be one of {', '.join(ROWS)}")
+    records: dict[str, list[dict[str, Any]]] = {key: [] for key in rows}
+    for seed in range(config.seed, config.seed + seeds):  # seed by seed: the table is complete early
+        for key in rows:
+            title, model, has_auxiliary = ROWS[key]
+            patch = ahiq_patch if model.backbone == "ahiq" else model.ahiq_patch
+            print(f"{title}, seed {seed}", file=sys.stderr)
+            run = out / key / f"seed-{seed}"
+            records[key].append(
+                _row_with_seed(
+                    manifest,
+                    run,
+                    model_config=replace(model, tier=config.resolution, ahiq_patch=patch),
+                    config=replace(config, seed=seed, aux_weight=config.aux_weight if has_auxiliary else 0.0),
+                    split=split,
+                    device=device,
+                    workers=workers,
+                    cache=cache,
+                    with_baselines=key == rows[0] and seed == config.seed,
+                )
+            )
+    costs = _measure_costs([out / key / f"seed-{config.seed}" for key in rows], device=device)
+    table = _summarise(records, dict(zip(rows, costs, strict=True)))
+    table["options"] = {**config.to_dict(), "seeds": seeds, "split": split, "ahiq_patch": ahiq_patch}
+    return table
+
+
+def _row_with_seed(
+    manifest: Path,
+    run: Path,
+    *,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    split: str,
+    device: str,
+    workers: int,
+    cache: Path | None,
+    with_baselines: bool,
+) -> dict[str, Any]:
+    from vfidpa_model.evaluate import evaluate, write_evaluation
+    from vfidpa_model.train import train
+
+    # A finished run is only checked: other options or another manifest are refused.
+    train(
+        manifest,
+        run,
+        model_config=model_config,
+        config=config,
+        device=device,
+        resume=True,
+        workers=workers,
+        cache=cache,
+    )
+    folder = run / f"evaluation-{split}"
+    if not (folder / "evaluation.json").exists():
+        found = evaluate(run, manifest, split=split, device=device, workers=workers, with_baselines=with_baselines)
+        write_evaluation(found, folder)
+    record: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
+    return record
+
+
+def _measure_costs(runs: Sequence[Path], *, device: str) -> "list[Cost]":
+    from dataset_tools.device import select_device
+    from vfidpa_model.checkpoint import load_model
+    from vfidpa_model.cost import measure_costs
+
+    models = {str(run): load_model(run)[0] for run in runs}
+    height = next(iter(models.values())).config.rows or 256
+    width = round(height * _ASPECT / 16) * 16
+    found = measure_costs(models, height=height, width=width, device=select_device(device))
+    return [found[str(run)] for run in runs]
+
+
+def _summarise(records: Mapping[str, Sequence[Mapping[str, Any]]], costs: "Mapping[str, Cost]") -> dict[str, Any]:
+    """Return the rows with mean and standard deviation over the seeds, and the baselines of the first evaluation."""
+    from vfidpa_model.evaluation import MODEL
+
+    rows = []
+    for key, found in records.items():
+        values = {name: [record["rows"][MODEL]["measures"][name] for record in found] for name in _MEASURES}
+        started_from = found[0]["facts"]["backbone started from"]
+        rows.append(
+            {"title": ROWS[key][0], "started_from": started_from, "measures": values, "cost": costs[key].to_dict()}
+        )
+    first = next(iter(records.values()))[0]
+    for name, row in sorted(first["rows"].items()):
+        if name != MODEL:
+            values = {measure: [row["measures"][measure]] for measure in _MEASURES}
+            rows.append({"title": name, "started_from": "", "measures": values, "cost": None})
+    facts = {name: first[name] for name in ("num_pairs", "num_clips")}
+    return {"rows": rows, **facts, "device": first["facts"]["device"]}
+
+
+def to_markdown(table: Mapping[str, Any]) -> str:
+    """Return the table of ``ablate`` as Markdown: mean ± standard deviation over the seeds."""
+    options = table["options"]
+    head = ["model", "backbone from", *_MEASURES, "parameters (M)", "GMACs", "ms per pair"]
+    lines = [
+        f"Trained on {options['labels']} labels at {options['resolution']} for {options['epochs']} epochs, batch "
+        f"{options['batch']}, crop {options['crop']}, {options['seeds']} seeds; "
+        f"{table['num_pairs']} {options['split']} pairs of {table['num_clips']} clips; {table['device']}; "
+        f"AHIQ with patches of {options['ahiq_patch']}.",
+        "",
+        f"| {' | '.join(head)} |",
+        f"| --- |{' --- |' * (len(head) - 1)}",
+    ]
+    for row in table["rows"]:
+        cost = row["cost"]
+        numbers = (
+            [f"{cost['parameters'] / 1e6:.1f}", f"{cost['gmacs']:.1f}", f"{cost['milliseconds']:.0f}"]
+            if cost
+            else ["", "", ""]
+        )
+        cells = [row["title"], row["started_from"], *(_spread(row["measures"][name]) for name in _MEASURES), *numbers]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean = f"{statistics.mean(known):.3f}"
+    return f"{mean} ± {statistics.stdev(known):.3f}" if len(known) > 1 else mean
+
+
+def ablate_command(
+    manifest: Annotated[Path, typer.Argument(help="Manifest with labels (data_manifest.parquet).")],
+    out: Annotated[Path, typer.Option(help="Folder for all runs and the table.")],
+    rows: Annotated[str, typer.Option(help=f"Rows, by comma: {','.join(ROWS)}.")] = ",".join(ROWS),
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings per row.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = TrainConfig.seed,
+    resolution: Annotated[str, typer.Option(help="Tier: 256p, 720p, 1080p, or all.")] = TrainConfig.resolution,
+    labels: Annotated[str, typer.Option(help="human, proxy, or any.")] = TrainConfig.labels,
+    split: Annotated[str, typer.Option(help="Split to evaluate on: val or test.")] = "test",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs; never fewer.")] = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = TrainConfig.batch,
+    lr: Annotated[float, typer.Option(help="Highest learning rate, of every row.")] = TrainConfig.lr,
+    crop: Annotated[int, typer.Option(min=64, help="Side of the training crop, pixels.")] = TrainConfig.crop,
+    aux_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of the LPIPS loss in the rows that have it.")
+    ] = TrainConfig.aux_weight,
+    ahiq_patch: Annotated[int, typer.Option(help="Patch size of AHIQ's ViT: 8, or 16 for a quarter of the time.")] = 8,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load frames.")] = 0,
+    cache: Annotated[Path | None, typer.Option(help="Folder for decoded frames, shared by all rows.")] = None,
+) -> None:
+    """Train and evaluate the source's ablation rows under equal budget and print the table.
+
+    Example: python -m vfidpa_model.ablate data/data_manifest.parquet --out runs/ablation --labels proxy --seeds 3
+    """
+    from dataset_tools.files import write_bytes, write_json
+
+    config = TrainConfig(
+        resolution=resolution,
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        crop=crop,
+        aux_weight=aux_weight,
+        labels=labels,
+        seed=seed,
+        patience=0,  # an equal budget: no row stops early
+    )
+    table = ablate(
+        manifest,
+        out,
+        rows=[key.strip() for key in rows.split(",")],
+        seeds=seeds,
+        config=config,
+        ahiq_patch=ahiq_patch,
+        split=split,
+        device=device,
+        workers=workers,
+        cache=cache,
+    )
+    page = to_markdown(table)
+    write_bytes(out / "ablation.md", page.encode())
+    write_json(out / "ablation.json", table)
+    print(page, end="")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return cli.run(ablate_command, argv, prog="python -m vfidpa_model.ablate")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
