@@ -131,8 +131,10 @@ def running(settings: Settings) -> Iterator[Server]:
 
 
 @contextmanager
-def signed_in(browser: Browser, server: Server, name: str, **context: object) -> Iterator["BenchPage"]:
-    """A page of its own browser context on the bench, in open mode; fails on any script error."""
+def signed_in(
+    browser: Browser, server: Server, name: str, *, password: str | None = None, **context: object
+) -> Iterator["BenchPage"]:
+    """A page of its own browser context, signed in; fails on any script error."""
     session = browser.new_context(**({"locale": "en-GB"} | context))
     errors: list[str] = []
     try:
@@ -141,6 +143,8 @@ def signed_in(browser: Browser, server: Server, name: str, **context: object) ->
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{server.url}/")
         page.get_by_label("Name", exact=True).fill(name)
+        if password is not None:
+            page.get_by_label("Password").fill(password)
         page.locator("button[type=submit]").click()
         yield BenchPage(page)
     finally:
@@ -166,6 +170,12 @@ class BenchPage:
         """Wait for an item and return its assignment id."""
         expect(self.bench).to_have_attribute("data-assignment-id", _SOME)
         return str(self.bench.get_attribute("data-assignment-id"))
+
+    def ready_or_empty(self) -> None:
+        """Wait until the bench shows an item or says that there is none."""
+        expect(
+            self.page.locator("[data-assignment-id]:not([data-assignment-id='']), [data-id=empty]:visible")
+        ).to_have_count(1)
 
     def prefetched(self, count: int) -> None:
         """Wait until the pictures of ``count`` items are in the browser."""
