@@ -26,7 +26,7 @@ class Sample:
         img0, img1: Image files; ``img0_sha256``, ``img1_sha256`` are of their pixels.
         level: Consensus on the level scale, 1 to 4.
         distribution: Share of the votes per level, sums to 1; without votes the two levels around ``level``.
-        votes: annotator -> level, the latest unflagged vote of each; empty for proxy labels.
+        votes: annotator -> level, the latest vote of each; empty for proxy labels.
         inputs_lpips, motion: From the manifest; NaN where it has none.
     """
 
@@ -48,10 +48,13 @@ class Sample:
 
 
 def latest_votes(votes: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
-    """Return annotator -> level from a manifest's raw votes: the latest of each, without flagged ones."""
+    """Return annotator -> level from a manifest's raw votes: the latest of each.
+
+    A flag asks for a look at the pair; the vote counts, as it does in the consensus.
+    """
     latest: dict[str, tuple[Any, int]] = {}
     for vote in votes or ():
-        if vote["flagged"] or vote["level"] not in LEVELS:
+        if vote["level"] not in LEVELS:
             continue
         known = latest.get(vote["annotator"])
         if known is None or known[0] is None or (vote["created_at"] is not None and vote["created_at"] >= known[0]):

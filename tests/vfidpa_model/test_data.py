@@ -69,10 +69,10 @@ def test_soft_labels(votes, level, expected):
         (None, {}),
         ([vote("a", 1), vote("b", 3)], {"a": 1, "b": 3}),
         ([vote("a", 4, day=3), vote("a", 1, day=1)], {"a": 4}),  # the later one, whatever the order
-        ([vote("a", 4, flagged=True), vote("b", 2)], {"b": 2}),
+        ([vote("a", 4, flagged=True), vote("b", 2)], {"a": 4, "b": 2}),  # a flag asks for a look, it takes nothing back
     ],
 )
-def test_only_the_latest_unflagged_vote_counts(votes, expected):
+def test_only_the_latest_vote_counts(votes, expected):
     assert latest_votes(votes) == expected
 
 
