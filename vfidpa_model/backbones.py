@@ -14,6 +14,8 @@ from urllib.error import URLError
 
 import timm
 import torch
+import torch.nn.functional as F
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torchvision.models import Swin_T_Weights, SwinTransformer
 
@@ -104,6 +106,7 @@ class EfficientNetLite0(Backbone):
     def __init__(self) -> None:
         super().__init__((127 / 255,) * 3, (128 / 255,) * 3)
         self.network = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 4))
+        _fix_padding(self.network)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return (shallow, deep) of RGB in [0, 1], (B, 3, H, W), H and W multiples of 32.
@@ -129,6 +132,29 @@ class EfficientNetLite0(Backbone):
         own = self.network.state_dict()
         self.network.load_state_dict({name: value for name, value in state.items() if name in own})
         return "asset efficientnet-lite0"
+
+
+class _HalvingConv2d(nn.Conv2d):
+    """A convolution of stride 2 with TensorFlow's padding for even sizes: one more pixel after than before.
+
+    timm's own computes the padding from the size in every call, which an exporter with free sizes cannot follow.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = self.kernel_size[0] - 2
+        before, after = total // 2, total - total // 2
+        return super().forward(F.pad(x, (before, after, before, after)))
+
+
+def _fix_padding(network: nn.Module) -> None:
+    for module in list(network.modules()):
+        for name, old in module.named_children():
+            if isinstance(old, Conv2dSame):
+                new = _HalvingConv2d(
+                    old.in_channels, old.out_channels, old.kernel_size[0], stride=2, groups=old.groups, bias=False
+                )
+                new.weight = old.weight
+                setattr(module, name, new)
 
 
 def create_backbone(name: str) -> Backbone:

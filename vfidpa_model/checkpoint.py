@@ -22,7 +22,7 @@ from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.files import write_bytes, write_json
 from dataset_tools.manifest import created_by
 from vfidpa_model.config import ModelConfig
-from vfidpa_model.model import VFIDPA, Assessment
+from vfidpa_model.model import VFIDPA, Assessment, Body
 from vfidpa_model.resize import shrink_to_height
 
 FORMAT_VERSION = 1
@@ -150,18 +150,29 @@ class Assessor:
     Attributes:
         config: The model's architecture and tier.
         meta: What the training recorded.
+        weights_sha256: Of the checkpoint's weights file; empty for a model that never was in one.
         backend: What computes: ``torch``, ``onnx`` or ``openvino``.
     """
 
     def __init__(
-        self, model: VFIDPA, *, meta: Mapping[str, Any] | None = None, device: torch.device | str = "cpu"
+        self,
+        model: VFIDPA,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        weights_sha256: str = "",
+        device: torch.device | str = "cpu",
     ) -> None:
         self.model = model.to(device).eval()
         self.config = model.config
         self.meta = dict(meta or {})
+        self.weights_sha256 = weights_sha256
         self.device = torch.device(device)
         self.backend = "torch"
-        self._run: Any = self.model
+        self._body: Body = self.model.body
+
+    def use_body(self, body: Body, *, backend: str) -> None:
+        """Let ``body``, an exported copy of the model's, do the work from now on."""
+        self._body, self.backend = body, backend
 
     @property
     def tier_height(self) -> int | None:
@@ -183,8 +194,7 @@ class Assessor:
         with torch.inference_mode():
             small0 = shrink_to_height(img0.to(self.device), self.tier_height)
             small1 = shrink_to_height(img1.to(self.device), self.tier_height)
-            result: Assessment = self._run(small0, small1)
-        return result
+            return self.model.assess_with(self._body, small0, small1)
 
     def predict(self, img0: Images, img1: Images) -> npt.NDArray[np.float32]:
         """Return the score of each pair, (B,); (1,) for a single pair.
@@ -237,5 +247,13 @@ def load_checkpoint(path: Path | str, *, device: torch.device | str = "cpu", bac
     """
     if backend not in BACKENDS:
         raise UsageError(f"backend ({backend!r}) must be one of {', '.join(BACKENDS)}")
+    from vfidpa_model.backends import choose_backend, load_body
+
     model, checkpoint = load_model(Path(path), device=device)
-    return Assessor(model, meta=checkpoint.meta, device=device)
+    assessor = Assessor(model, meta=checkpoint.meta, weights_sha256=checkpoint.weights_sha256, device=device)
+    chosen = choose_backend(checkpoint, assessor.device) if backend == "auto" else backend
+    if chosen != "torch":
+        if assessor.device.type != "cpu":
+            raise UsageError(f"backend {chosen!r} runs on the CPU; use --backend torch on {assessor.device}")
+        assessor.use_body(load_body(checkpoint, chosen, fallback=model.body), backend=chosen)
+    return assessor

@@ -42,7 +42,7 @@ class ModelConfig:
         upsample: How the deep feature reaches the shallow one's size: ``pixelshuffle`` (source) or ``nearest``.
         temporal_difference: Whether the difference of the two frames' features joins the representation.
         difference: Which part of a frame's feature is subtracted; open in the source. ``both`` as in AHIQ.
-        difference_form: ``signed`` (plain subtraction, source) or ``absolute`` (swapping the frames changes nothing).
+        difference_form: ``signed`` (plain subtraction, source) or ``absolute`` (the change has no direction).
         head: ``regression`` (source) or ``ordinal`` (trained on the votes' distribution).
         num_levels: Levels of the scale, 1 = easy.
         deep_width, shallow_width: Channels of the upsampled deep and of the deformed shallow feature; 0 takes the

@@ -4,6 +4,8 @@ After "Dynamic Video Frame Interpolator with Integrated Difficulty Pre-Assessmen
 leaves open is a field of ``ModelConfig``; ``docs/model.md`` has the figure.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -15,6 +17,8 @@ from vfidpa_model.backbones import DEEP_STRIDE, SHALLOW_STRIDE, create_backbone
 from vfidpa_model.config import ModelConfig
 from vfidpa_model.deform_net import DeformNet
 from vfidpa_model.head import OrdinalScale, PatchHead, create_scale, weighted_mean
+
+Body = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # padded frames to raw scores and weights
 
 SMALLEST_SIDE = 64  # pixels; Swin's deep feature has 2 x 2 locations there
 
@@ -64,12 +68,14 @@ class SiameseBody(nn.Module):
 
     def forward(self, img0: Tensor, img1: Tensor) -> tuple[Tensor, Tensor]:
         """Return the raw scores and the weights, (B, H/8, W/8) each."""
+        B = img0.shape[0]
         shallow, deep = self.deform_net(*self.backbone(torch.cat((img0, img1))))  # both frames in one batch
         both = torch.cat((deep, shallow), dim=1)
-        parts = list(self.spatial(both).chunk(2))
+        spatial = self.spatial(both)
+        parts = [spatial[:B], spatial[B:]]  # not chunk: an exporter would fix the batch size
         if self.difference is not None:
-            first, second = {"deep": deep, "shallow": shallow, "both": both}[self.difference].chunk(2)
-            change = first - second
+            chosen = {"deep": deep, "shallow": shallow, "both": both}[self.difference]
+            change = chosen[:B] - chosen[B:]
             parts.insert(0, self.temporal(change.abs() if self.is_absolute else change))
         raw, weights = self.head(torch.cat(parts, dim=1))
         return raw, weights
@@ -101,34 +107,34 @@ class VFIDPA(nn.Module):
         Raises:
             ValueError: The shapes differ, are not (B, 3, H, W), or a side is below 64.
         """
+        return self.assess_with(self.body, img0, img1)
+
+    def assess_with(self, body: Body, img0: Tensor, img1: Tensor) -> Assessment:
+        """Do what ``forward`` does with another ``body``, such as an exported copy of this model's."""
         if img0.shape != img1.shape or img0.dim() != 4 or img0.shape[1] != 3:
             raise ValueError(f"img0 {tuple(img0.shape)} and img1 {tuple(img1.shape)} must be (B, 3, H, W) and equal")
         H, W = img0.shape[-2:]
         if min(H, W) < SMALLEST_SIDE:
             raise ValueError(f"frame size ({W}x{H}) must be at least {SMALLEST_SIDE} a side")
-        raw, weights = self._maps(img0, img1)
-        latent = weighted_mean(raw, weights)
-        if isinstance(self.scale, OrdinalScale):
-            log_probabilities = self.scale.log_probabilities(latent)
-            return Assessment(self.scale(latent), self.scale(raw), weights, log_probabilities)
-        return Assessment(self.scale(latent), self.scale(raw), weights, None)
-
-    def _maps(self, img0: Tensor, img1: Tensor) -> tuple[Tensor, Tensor]:
-        H, W = img0.shape[-2:]
         multiple, stride = self.body.multiple, self.body.stride
         padding = (0, -W % multiple, 0, -H % multiple)
         if any(padding):
             # Repeating the edge keeps the content's statistics; zeros would be an edge of their own.
             img0, img1 = F.pad(img0, padding, mode="replicate"), F.pad(img1, padding, mode="replicate")
-        raw, weights = self.body(img0, img1)
+        raw, weights = body(img0, img1)
         rows, columns = -(-H // stride), -(-W // stride)
-        return raw[:, :rows, :columns], weights[:, :rows, :columns]
+        return self.conclude(raw[:, :rows, :columns], weights[:, :rows, :columns])
+
+    def conclude(self, raw: Tensor, weights: Tensor) -> Assessment:
+        """Return the assessment that follows from raw scores and weights per location, (B, h, w) each."""
+        latent = weighted_mean(raw, weights)
+        is_ordinal = isinstance(self.scale, OrdinalScale)
+        log_probabilities = self.scale.log_probabilities(latent) if is_ordinal else None  # type: ignore[operator]
+        return Assessment(self.scale(latent), self.scale(raw), weights, log_probabilities)
 
 
 def create_model(config: ModelConfig, *, pretrained: bool = True) -> VFIDPA:
     """Return a new model for training; its config records what the backbone started from."""
-    from dataclasses import replace
-
     model = VFIDPA(config)
     if pretrained:
         record = model.body.load_pretrained() if isinstance(model.body, AHIQ) else model.body.backbone.load_pretrained()

@@ -1,0 +1,153 @@
+"""``python -m vfidpa_model.predict``: the difficulty of one frame pair, or of every pair of a manifest."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dataset_tools import cli
+from dataset_tools.errors import UsageError, VfiError
+
+if TYPE_CHECKING:
+    from dataset_tools.frames import Rgb
+    from dataset_tools.manifest import Manifest
+    from vfidpa_model.checkpoint import Assessor
+
+_LEVEL_NAMES = {1: "easy", 2: "slight", 3: "hard", 4: "failed"}
+_BATCH = 8
+SCORED_BY = "scored_by"  # key of the manifest's metadata: tier -> what gave the scores
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="training run or checkpoint folder")],
+    frames: Annotated[list[Path] | None, typer.Argument(help="img0 and img1, two image files")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="score every pair of this manifest, into column score")] = None,
+    map: Annotated[  # noqa: A002
+        Path | None, typer.Option(help="also write the score map over the mean of the two frames to this PNG")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="torch, onnx, openvino, or auto: the fastest that was exported, on a CPU")
+    ] = "auto",
+) -> int:
+    """Predict how hard a frame pair is to interpolate, from 1 (easy) to 4 (failed), without interpolating.
+
+    With --manifest, pairs of the model's tier get their score; other rows, and all labels, stay as they are.
+
+    Examples:
+      python -m vfidpa_model.predict runs/light img0.png img1.png --map difficulty.png
+      python -m vfidpa_model.predict runs/light --manifest data/data_manifest.parquet
+    """
+    if (manifest is None) == (not frames):
+        raise UsageError("give either two frames or --manifest")
+    if frames and len(frames) != 2:
+        raise UsageError(f"frames ({len(frames)}) must be two: img0 and img1")
+    if map is not None and not frames:
+        raise UsageError("--map goes with two frames, not with --manifest")
+    from dataset_tools.device import select_device
+    from vfidpa_model.checkpoint import load_checkpoint
+
+    assessor = load_checkpoint(run, device=select_device(device), backend=backend)
+    if frames:
+        _predict_pair(assessor, frames[0], frames[1], picture=map)
+        return cli.OK
+    assert manifest is not None
+    return _predict_manifest(assessor, manifest)
+
+
+def _predict_pair(assessor: "Assessor", first: Path, second: Path, *, picture: Path | None) -> None:
+    from dataset_tools.frames import read_image, write_image
+    from vfidpa_model.checkpoint import as_batch
+    from vfidpa_model.pictures import overlay
+
+    img0, img1 = read_image(first), read_image(second)
+    if img0.shape != img1.shape:
+        raise UsageError(f"{first} and {second} must have one size, found {img0.shape[:2]} and {img1.shape[:2]}")
+    found = assessor.assess(as_batch(img0), as_batch(img1))
+    score = float(found.score)
+    level = min(max(round(score), 1), assessor.config.num_levels)
+    print(f"{score:.3f} ({_LEVEL_NAMES.get(level, level)}; model for {assessor.config.tier}, {assessor.backend})")
+    if picture is not None:
+        mean = ((img0.astype("uint16") + img1 + 1) // 2).astype("uint8")
+        write_image(picture, overlay(mean, found.score_map[0].float().cpu().numpy()))
+
+
+def _predict_manifest(assessor: "Assessor", path: Path) -> int:
+    from dataset_tools.manifest import read_manifest
+    from dataset_tools.progress import track
+
+    manifest = read_manifest(path)
+    rows = manifest.rows()
+    tier = assessor.config.tier
+    chosen = [index for index, row in enumerate(rows) if tier in ("all", row["resolution"])]
+    if not chosen:
+        raise UsageError(f"manifest {path} has no pair of tier {tier}, which the model is for")
+    scores: list[float | None] = [row.get("score") for row in rows]
+    failures: list[str] = []
+    with track("scoring", len(chosen)) as progress:
+        for numbers, img0, img1 in _batches(manifest, rows, chosen, failures):
+            for number, score in zip(numbers, assessor.predict(img0, img1), strict=True):
+                scores[number] = float(score)
+            progress.advance(len(numbers), note=f"{len(failures)} failed" if failures else "")
+    _write(manifest, scores, assessor)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    print(
+        f"{path}: {len(chosen) - len(failures)} pairs scored, {len(rows) - len(chosen)} of another tier, "
+        f"{len(failures)} failed ({assessor.backend} on {assessor.device})"
+    )
+    return cli.FAILED if failures else cli.OK
+
+
+def _batches(
+    manifest: "Manifest", rows: list[dict[str, Any]], chosen: Sequence[int], failures: list[str]
+) -> Iterator[tuple[list[int], list["Rgb"], list["Rgb"]]]:
+    """Yield (row numbers, img0s, img1s) of one size; a pair that cannot be read becomes a line in ``failures``."""
+    from dataset_tools.frames import read_image
+
+    numbers: list[int] = []
+    firsts: list[Rgb] = []
+    seconds: list[Rgb] = []
+    for number in chosen:
+        row = rows[number]
+        try:
+            img0, img1 = (read_image(manifest.file(row, column)) for column in ("img0", "img1"))
+            if img0.shape != img1.shape or min(img0.shape[:2]) < 64:
+                raise UsageError(f"sizes {img0.shape[:2]} and {img1.shape[:2]} must be equal, 64 or more a side")
+        except VfiError as error:
+            failures.append(f"{row['triplet_id']}: {error}")
+            continue
+        if numbers and (len(numbers) == _BATCH or firsts[0].shape != img0.shape):
+            yield numbers, firsts, seconds
+            numbers, firsts, seconds = [], [], []
+        numbers.append(number)
+        firsts.append(img0)
+        seconds.append(img1)
+    if numbers:
+        yield numbers, firsts, seconds
+
+
+def _write(manifest: "Manifest", scores: list[float | None], assessor: "Assessor") -> None:
+    import pyarrow as pa
+
+    scored = manifest.with_columns({"score": pa.array(scores, type=pa.float32())})
+    try:
+        known = json.loads(manifest.metadata.get(SCORED_BY, "{}"))
+    except ValueError:
+        known = {}
+    made_by = {"weights_sha256": assessor.weights_sha256, "backend": assessor.backend, "device": str(assessor.device)}
+    metadata = {**manifest.metadata, SCORED_BY: json.dumps({**known, assessor.config.tier: made_by}, sort_keys=True)}
+    replace(scored, metadata=metadata).write()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return cli.run(predict, argv, prog="python -m vfidpa_model.predict")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
