@@ -1,10 +1,16 @@
-"""The demo set, extracted and predicted once for all tests that need it; mark them ``xdist_group("demo")``."""
+"""Data sets for the tests of everything that reads one: the demo set, and a small one for each test to spoil.
 
+The demo set is extracted and predicted once for all tests that need it; mark them ``xdist_group("demo")``.
+"""
+
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dataset_tools import extract
+from dataset_tools.manifest import Manifest, read_manifest
+from tests.dataset_tools.small_data_set import build_small_data_set
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +19,34 @@ def demo_set(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("demo_set") / "demo"
     assert extract.main(["--source", "demo", "--out", str(out), "--count", "48", "--seed", "7"]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def _unpredicted(demo_clips, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("unpredicted")
+    build_small_data_set(root, demo_clips)
+    return root
+
+
+@pytest.fixture(scope="session")
+def _predicted(_unpredicted, tmp_path_factory) -> Path:
+    from dataset_tools.predict import predict_manifest
+
+    root = tmp_path_factory.mktemp("predicted") / "set"
+    shutil.copytree(_unpredicted, root)
+    predict_manifest(read_manifest(root / "data_manifest.parquet"), device="cpu")
+    return root
+
+
+@pytest.fixture
+def unpredicted(_unpredicted, tmp_path) -> Manifest:
+    """Five triplets of two clips at 256p, in a folder of the test's own, without predictions."""
+    shutil.copytree(_unpredicted, tmp_path / "set")
+    return read_manifest(tmp_path / "set" / "data_manifest.parquet")
+
+
+@pytest.fixture
+def predicted(_predicted, tmp_path) -> Manifest:
+    """The same with RIFE's predictions and all metrics."""
+    shutil.copytree(_predicted, tmp_path / "predicted")
+    return read_manifest(tmp_path / "predicted" / "data_manifest.parquet")

@@ -1,0 +1,144 @@
+"""``verify`` passes a sound data set and names every kind of fault."""
+
+import shutil
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_tools import verify
+from dataset_tools.frames import pixels_sha256, read_image, write_image
+from dataset_tools.manifest import read_manifest
+
+
+def set_values(manifest, number, **values):
+    """Write the manifest with some values of one row changed."""
+    columns = {
+        name: [value if at == number else row[name] for at, row in enumerate(manifest.rows())]
+        for name, value in values.items()
+    }
+    manifest.with_columns(columns).write()
+    return manifest.path
+
+
+def run(path, capsys, *options):
+    code = verify.main([str(path), *options])
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return code, captured.out + captured.err
+
+
+@pytest.mark.parametrize("which", ["predicted", "unpredicted"])
+def test_a_sound_data_set(request, capsys, which):
+    manifest = request.getfixturevalue(which)
+    code, said = run(manifest.path, capsys)
+    assert code == 0
+    assert f"5 rows, {20 if which == 'predicted' else 15} files, 0 faults" in said
+
+
+VOTE = {"annotator": "a", "level": 7, "created_at": datetime(2026, 1, 1, tzinfo=UTC), "seconds": 1.0, "flagged": False}
+GOOD = {**VOTE, "level": 3}
+
+
+@pytest.mark.parametrize(
+    ("number", "values", "says"),
+    [
+        (0, {"split": "train"}, "clip videos/bigbuckbunny.mp4 must be in one split, found in train, val"),
+        (0, {"split": None}, "split must not be null"),
+        (0, {"split": "dev"}, "split 'dev' must be train, val or test"),
+        (0, {"interval": 3}, r"indices [3, 5, 7] must be 3 (interval) apart"),
+        (1, {"resolution": "4k"}, "resolution '4k' must be one of 256p"),
+        (1, {"resolution": "720p"}, "height 256 must be that of 720p"),
+        (1, {"native_height": 200}, "144x256 is larger than the source, 1280x200"),
+        (2, {"level": 2.0}, "must be both there or both null"),
+        (2, {"level": 5.0, "level_source": "human"}, "level 5.0 must be in 1..4"),
+        (2, {"level": 2.0, "level_source": "guess"}, "must be human or proxy"),
+        (2, {"votes": [VOTE]}, "a vote's level must be in 1..4"),
+        (2, {"votes": [GOOD, GOOD]}, "an annotator has voted twice"),
+        (3, {"predictor": None}, "half a prediction"),
+        (3, {"img0_sha256": "0" * 64}, "pixels differ from the manifest's hash; dataset_tools.materialize says"),
+        (3, {"img0_sha256": None}, "has no hash in the manifest"),
+    ],
+)
+def test_faults_of_rows(predicted, capsys, number, values, says):
+    code, said = run(set_values(predicted, number, **values), capsys)
+    assert code == 1
+    assert says in said
+
+
+def test_leaks_and_duplicates_by_content(predicted, capsys):
+    rows = predicted.rows()
+    twin = {name: rows[1][name] for name in ("img0", "gt", "img1", "img0_sha256", "gt_sha256", "img1_sha256")}
+    set_values(predicted, 0, **twin)
+    set_values(read_manifest(predicted.path), 4, clip="copy.mp4", split="test")  # still with the hash of bikes.mp4
+    code, said = run(predicted.path, capsys, "--rows-only")
+    assert code == 1
+    assert f"2 triplets hold the same pictures: {rows[0]['triplet_id']}, {rows[1]['triplet_id']}" in said
+    assert f"clips with sha256 {rows[4]['clip_sha256']} (videos/bikes.mp4, videos/copy.mp4) must be in one" in said
+
+
+def test_files_missing_damaged_resized(predicted, capsys):
+    rows = predicted.rows()
+    predicted.file(rows[0], "gt").unlink()
+    path = predicted.file(rows[1], "img0")
+    path.write_bytes(path.read_bytes()[:-400])
+    write_image(predicted.file(rows[2], "img1"), np.zeros((10, 20, 3), np.uint8))
+    code, said = run(predicted.path, capsys)
+    assert code == 1
+    assert f"gt {rows[0]['gt']}: cannot read" in said
+    assert f"img0 {rows[1]['img0']}: cannot read" in said
+    assert f"img1 {rows[2]['img1']}: is 20x10, must be 144x256" in said
+    assert "3 faults" in said
+
+
+@pytest.mark.parametrize(("change", "code"), [("one level", 0), ("another picture", 1), ("another predictor", 1)])
+def test_predictions_of_another_machine(predicted, capsys, change, code):
+    row = predicted.rows()[4]
+    pred = read_image(predicted.file(row, "pred")).copy()
+    if change == "another picture":
+        pred = 255 - pred
+    else:
+        pred[::7, ::7] ^= 1
+    write_image(predicted.file(row, "pred"), pred)
+    if change == "another predictor":
+        set_values(predicted, 4, predictor="mean")
+    found, said = run(predicted.path, capsys)
+    assert found == code
+    says = {
+        "one level": "accepted: ",
+        "another picture": "(0.1/255 is accepted)",
+        "another predictor": "only predictions of rife-3.9 can be judged, this is of mean",
+    }
+    assert says[change] in said
+    assert pixels_sha256(pred) != row["pred_sha256"]
+
+
+@pytest.mark.parametrize("kind", ["leaves the folder", "newer", "not parquet", "missing", "link"])
+def test_manifests_that_are_refused(predicted, tmp_path, capsys, kind):
+    path = predicted.path
+    if kind == "leaves the folder":
+        table = predicted.table.set_column(
+            predicted.table.column_names.index("gt"), "gt", pa.array(["../../etc/passwd"] * 5)
+        )
+        pq.write_table(table, path)
+        says = "'../../etc/passwd' must stay inside"
+    elif kind == "newer":
+        pq.write_table(predicted.table.replace_schema_metadata({"schema_version": "2.0"}), path)
+        says = "schema_version 2.0, newer than"
+    elif kind == "not parquet":
+        path.write_text("a table")
+        says = "is not a readable Parquet file"
+    elif kind == "missing":
+        path = tmp_path / "none.parquet"
+        says = "does not exist"
+    else:
+        folder = predicted.root / "frames" / "videos"
+        shutil.move(folder, tmp_path / "elsewhere")
+        folder.symlink_to(tmp_path / "elsewhere")
+        says = "must stay inside"
+    code, said = run(path, capsys)
+    assert code == 1
+    assert says in said
+    assert said.count("\n") == 1
