@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, HTTPException
@@ -84,12 +85,11 @@ class Guard:
             await _too_large(limit)(scope, receive, send)
             return
         body = _LimitedBody(receive, limit)
-        guarded = _SafeHeaders(send, own=own)
-        try:
+        guarded = _SafeHeaders(send, body, own=own)
+        with suppress(_TooLargeError):
             await self.app(scope, body, guarded)
-        except _TooLargeError:
-            if not guarded.started:
-                await _too_large(limit)(scope, receive, send)
+        if body.is_too_large and not guarded.started:
+            await _too_large(limit)(scope, receive, send)
 
 
 class _TooLargeError(Exception):
@@ -100,20 +100,26 @@ class _LimitedBody:
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive, self._left = receive, limit
 
+    @property
+    def is_too_large(self) -> bool:
+        return self._left < 0
+
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
-            if self._left < 0:
+            if self.is_too_large:
                 raise _TooLargeError
         return message
 
 
 class _SafeHeaders:
-    def __init__(self, send: Send, *, own: bool) -> None:
-        self._send, self._own, self.started = send, own, False
+    def __init__(self, send: Send, body: _LimitedBody, *, own: bool) -> None:
+        self._send, self._body, self._own, self.started = send, body, own, False
 
     async def __call__(self, message: Message) -> None:
+        if self._body.is_too_large and not self.started:
+            return  # FastAPI makes its own answer (400) of the error: ours (413) follows
         if message["type"] == "http.response.start":
             self.started = True
             present = {name.lower() for name, _ in message.get("headers", [])}

@@ -14,6 +14,7 @@ MAX_ITEMS = 5
 
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, strip_whitespace=True)]
+Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Level = Annotated[int, Field(ge=1, le=4)]
 
 
@@ -46,7 +47,7 @@ class VoteRequest(Body):
     """One level given to one assignment; ``vote_id`` is made by the client, so that a retry is never a second vote."""
 
     vote_id: ClientId
-    assignment_id: int
+    assignment_id: Id
     level: Level
     seconds: float = Field(0.0, ge=0, le=1e6, description="From the item's first paint to the key.")
     flagged: bool = False
@@ -65,7 +66,7 @@ class SkipRequest(Body):
     """Leave an item to others."""
 
     skip_id: ClientId
-    assignment_id: int
+    assignment_id: Id
     reason: Text = ""
 
 
@@ -73,21 +74,21 @@ class CommentRequest(Body):
     """A remark on an item."""
 
     comment_id: ClientId
-    assignment_id: int
+    assignment_id: Id
     text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, strip_whitespace=True)]
 
 
 class HeartbeatRequest(Body):
     """The page still shows or holds these assignments."""
 
-    assignment_ids: list[int] = Field(max_length=50)
+    assignment_ids: list[Id] = Field(max_length=50)
 
 
 class ReviewRequest(Body):
     """A reviewer's verdict on an item whose votes disagree."""
 
     verdict_id: ClientId
-    item_id: int
+    item_id: Id
     level: Level
     comment: Text | None = None
 
@@ -96,7 +97,7 @@ class GoldRequest(Body):
     """Make an item a gold item (``level``), or an ordinary one again (null)."""
 
     gold_id: ClientId
-    item_id: int
+    item_id: Id
     level: Level | None
     purpose: Literal["training", "qualification", "gold"] = "gold"
     note: Text = ""

@@ -8,15 +8,20 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from dataset_tools.frames import pixels_sha256, write_image
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, from_rows
-from labeling_app.accounts import Account, add_account
+from labeling_app.accounts import Account, add_account, hash_password
+from labeling_app.api import install
 from labeling_app.bench import Bench, open_bench
 from labeling_app.settings import Settings
 from labeling_app.store import Store
@@ -88,10 +93,20 @@ def make_bench(manifest: Path, db_url: str | None = None, *, clock: FakeClock | 
     return open_bench(Settings(manifest, db_url=db_url, **options), clock=clock or FakeClock())
 
 
+@cache
+def _password_hash() -> str:
+    return hash_password(PASSWORD)  # slow by design, so once
+
+
 def add_user(store: Store, name: str, *, role: str = "annotator", password: str | None = None) -> Account:
-    """Add an account."""
+    """Add an account; the only password is ``PASSWORD``."""
+    assert password in (None, PASSWORD)
     with store.write() as connection:
-        return add_account(connection, name, now_us=1, role=role, password=password)
+        account = add_account(connection, name, now_us=1, role=role)
+        if password is not None:
+            change = text("UPDATE users SET password_hash = :hash WHERE id = :id")
+            connection.execute(change, {"hash": _password_hash(), "id": account.id})
+        return account
 
 
 @dataclass
@@ -152,3 +167,49 @@ def _first_line(process: subprocess.Popen[str]) -> str:
         process.kill()
         raise AssertionError(f"the server did not start: {line} {process.stdout.read()}")
     return line
+
+
+_APPS: dict[int, tuple[Bench, FastAPI]] = {}
+
+
+def _app(bench: Bench) -> FastAPI:
+    """Return the one application of a bench; building its routes takes longer than most tests."""
+    if id(bench) not in _APPS:
+        _APPS.clear()
+        app = FastAPI()
+        install(app, bench)
+        _APPS[id(bench)] = (bench, app)
+    return _APPS[id(bench)][1]
+
+
+class Client:
+    """A browser's side of the API: keeps the cookie, sends the CSRF token."""
+
+    def __init__(self, bench: Bench, *, address: str = "127.0.0.1") -> None:
+        self.http = TestClient(
+            _app(bench), base_url="http://localhost", client=(address, 50000), follow_redirects=False
+        )
+        self.csrf = ""
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
+        """Sign in and keep the CSRF token."""
+        answer = self.http.post("/signin", json={"name": name, "password": password})
+        self.csrf = answer.json().get("csrf", "")
+        return answer
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.http.get(path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return self.http.post(path, json=body, headers={"X-CSRF-Token": self.csrf}, **options)
+
+    def items(self, count: int = 1) -> list[dict[str, Any]]:
+        """Return leased items."""
+        answer = self.post("/api/items", {"count": count})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["items"]
+
+    def vote(self, item: Mapping[str, Any], level: int = 2, **fields: Any) -> httpx.Response:
+        """Vote on an item with an id that follows from it."""
+        body = {"vote_id": f"vote-{item['assignment_id']:05d}", "assignment_id": item["assignment_id"], "level": level}
+        return self.post("/api/votes", {**body, "seconds": 1.5, **fields})

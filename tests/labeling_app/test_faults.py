@@ -1,0 +1,128 @@
+"""The server is killed again and again while ten annotators vote: no acknowledged vote is lost, none is doubled.
+
+VFI_TEST_KILLS=50 python -m pytest tests/labeling_app/test_faults.py     the full proof, on both databases
+"""
+
+import os
+import random
+import threading
+import uuid
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from labeling_app.accounts import add_account, set_token
+from labeling_app.audit import check_consistency
+from labeling_app.bench import open_bench
+from labeling_app.settings import Settings
+from labeling_app.store import Store
+from tests.labeling_app.helpers import ApiServer, make_manifest
+
+NUM_ANNOTATORS = 10
+FEWEST_VOTES, MOST_VOTES = 5, 60  # acknowledged between two kills: from the first moments on to well under way
+TIMEOUT_SECONDS = 120.0
+
+
+class Crowd:
+    """Scripted annotators that vote through retries until told to stop."""
+
+    def __init__(self, url: str, tokens: list[str]) -> None:
+        self.acknowledged: list[tuple[str, int]] = []
+        self.errors: list[str] = []
+        self._url, self._stop, self._changed = url, threading.Event(), threading.Condition()
+        self._threads = [threading.Thread(target=self._label, args=(token,), daemon=True) for token in tokens]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def wait_for_more(self, votes: int) -> None:
+        """Wait until ``votes`` more are acknowledged."""
+        with self._changed:
+            wanted = len(self.acknowledged) + votes
+            assert self._changed.wait_for(lambda: len(self.acknowledged) >= wanted or self.errors, TIMEOUT_SECONDS)
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(TIMEOUT_SECONDS)
+        assert not any(thread.is_alive() for thread in self._threads)
+
+    def _label(self, token: str) -> None:
+        level = 0
+        with httpx.Client(base_url=self._url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as http:
+            while not self._stop.is_set():
+                for item in self._retry(http, "/api/items", {"count": 5}).get("items", []):
+                    level = level % 4 + 1
+                    vote = {"vote_id": uuid.uuid4().hex, "assignment_id": item["assignment_id"], "level": level}
+                    if self._retry(http, "/api/votes", vote).get("accepted"):
+                        with self._changed:
+                            self.acknowledged.append((vote["vote_id"], level))
+                            self._changed.notify_all()
+
+    def _retry(self, http: httpx.Client, path: str, body: dict) -> dict:
+        """Send until answered; only a stop or a refusal ends it early, with an empty answer."""
+        while True:
+            try:
+                answer = http.post(path, json=body)
+            except httpx.TransportError:
+                if self._stop.wait(0.05):
+                    return {}
+                continue
+            if answer.status_code == 200:
+                return answer.json()
+            with self._changed:
+                self.errors.append(f"{path}: {answer.status_code} {answer.text}")
+                self._changed.notify_all()
+            return {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "kills"), [("sqlite", 3), pytest.param("postgresql", 2, marks=pytest.mark.postgresql)]
+)
+def test_every_acknowledged_vote_is_there_exactly_once(request, tmp_path, kind, kills):
+    db_url = request.getfixturevalue(f"{kind}_url")
+    kills = int(os.environ.get("VFI_TEST_KILLS", kills))
+    manifest = make_manifest(tmp_path / "data", max(400, 60 * kills))
+    tokens = prepare(manifest, db_url)
+    rng = random.Random(7)
+    with ApiServer(manifest, db_url) as server:
+        crowd = Crowd(server.url, tokens)
+        crowd.start()
+        try:
+            for _ in range(kills):
+                crowd.wait_for_more(rng.randint(FEWEST_VOTES, MOST_VOTES))
+                server.kill()
+                server.start()
+            crowd.wait_for_more(FEWEST_VOTES)
+        finally:
+            crowd.stop()
+    assert crowd.errors == []
+    assert_all_there_once(db_url, crowd.acknowledged)
+
+
+def prepare(manifest, db_url):
+    open_bench(Settings(manifest, db_url=db_url, overlap=NUM_ANNOTATORS)).close()
+    store = Store(db_url)
+    tokens = []
+    for number in range(NUM_ANNOTATORS):
+        with store.write() as connection:
+            add_account(connection, f"annotator {number}", now_us=1)
+            tokens.append(set_token(connection, f"annotator {number}", now_us=1))
+    store.close()
+    return tokens
+
+
+def assert_all_there_once(db_url, acknowledged):
+    store = Store(db_url)
+    with store.read() as connection:
+        rows = connection.execute(text("SELECT client_id, level FROM events WHERE kind = 'vote'")).all()
+        doubled = text("SELECT assignment_id FROM current_votes GROUP BY assignment_id HAVING COUNT(*) > 1")
+        assert connection.execute(doubled).all() == []
+        check_consistency(connection)
+    store.close()
+    stored = {row.client_id: row.level for row in rows}
+    assert len(stored) == len(rows)
+    assert len(acknowledged) == len(dict(acknowledged)) > 0
+    assert {vote_id: stored.get(vote_id) for vote_id, _ in acknowledged} == dict(acknowledged)
