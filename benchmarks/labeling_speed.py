@@ -207,7 +207,7 @@ def main() -> int:
         with bench_server(manifest) as url:
             page = browser.new_page(viewport={"width": 1920, "height": 1080})
             measure_bench(page, url, print_line, presses=presses)
-            page.close(verbose=False)
+            page.close()
         with stock_server(folder, args.items) as url:
             measure_stock(browser.new_page(), url, print_line, presses=presses)
         browser.close()
