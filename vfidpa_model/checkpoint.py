@@ -224,7 +224,7 @@ def as_batch(images: Images) -> Tensor:
             raise ValueError(f"array {images.shape} {images.dtype} must be uint8 RGB, (H, W, 3) or (B, H, W, 3)")
         tensor = torch.from_numpy(np.array(images))  # a copy: PyTorch warns about read-only memory
         return as_batch(tensor.movedim(-1, -3))
-    if not isinstance(images, Sequence) or not images:
+    if isinstance(images, str) or not isinstance(images, Sequence) or not images:
         raise ValueError(f"images ({type(images).__name__}) must be arrays, PIL images, tensors or a sequence of them")
     batches = [as_batch(image) for image in images]
     shapes = {(tuple(batch.shape[1:]), batch.dtype) for batch in batches}
