@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataset_tools import cli
+from dataset_tools.allocator import keep_freed_memory
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import Manifest, read_manifest
 from dataset_tools.progress import track
@@ -141,6 +142,7 @@ def predict(
 
     Example: python -m dataset_tools.predict data/data_manifest.parquet --predictor rife-full
     """
+    keep_freed_memory()
     if overwrite and only_missing:
         raise UsageError("--overwrite and --only-missing exclude each other")
     outcome = predict_rows(
