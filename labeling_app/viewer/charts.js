@@ -19,7 +19,7 @@ export function bars(entries, label) {
     const height = (value / most) * 120;
     const middle = index * step + step / 2;
     return [
-      svg("rect", { x: index * step + step * 0.16, y: 146 - height, width: step * 0.68, height, class: "bar" }),
+      svg("rect", { x: index * step + step * 0.16, y: 146 - height, width: step * 0.68, height, class: "column" }),
       text(middle, 140 - height, number(value), { "text-anchor": "middle" }),
       text(middle, 166, name, { "text-anchor": "middle" }),
     ];
@@ -74,7 +74,7 @@ export function matrix(counts, label) {
   const nodes = counts.flatMap((row, i) =>
     row.flatMap((count, j) => [
       svg("rect", { x: 26 + j * cell, y: 20 + i * cell, width: cell - 2, height: cell - 2, rx: 3, class: "cell", "fill-opacity": 0.12 + 0.88 * (count / most) }),
-      text(26 + j * cell + cell / 2 - 1, 20 + i * cell + 21, number(count), { "text-anchor": "middle", class: count / most > 0.55 ? "label dark" : "label" }),
+      text(26 + j * cell + cell / 2 - 1, 20 + i * cell + 21, number(count), { "text-anchor": "middle", class: count / most > 0.55 ? "label dark" : "label light" }),
     ]),
   );
   for (let level = 1; level <= counts.length; level += 1) {

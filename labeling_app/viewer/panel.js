@@ -55,9 +55,10 @@ export function drawItem(root, item) {
 function drawThumbs(root, item) {
   const holders = [find(root, "thumb-0"), find(root, "thumb-1")];
   holders.forEach(clear);
-  item?.inputs().then(([img0, img1]) => {
+  item?.inputs().then(async (pictures) => {
+    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))); // the compared pair is painted first
     if (find(root, "bench").dataset.assignmentId !== String(item.id)) return;
-    [img0, img1].forEach((canvas, index) => {
+    pictures.forEach((canvas, index) => {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", t(index ? "inputs.after" : "inputs.before"));
       clear(holders[index]).append(canvas);

@@ -8,6 +8,8 @@ import { hasText, t } from "./texts.js";
 
 const HEARTBEAT_MS = 60_000;
 const PICTURE_RETRY_MS = 2000;
+const KEPT_ITEMS = 50; // that undo can bring back while the server is away
+const KEPT_PICTURES = 2; // of those, the newest keep their pictures in memory
 
 export class Work {
   #root;
@@ -49,13 +51,18 @@ export class Work {
     const first = await soon;
     this.#busy = false;
     if (first instanceof Refused) return this.#refused(item, first);
-    this.#rated.push({ item, level });
-    if (this.#rated.length > 20) this.#rated.shift();
+    this.#remember(item, level);
     if (first === "offline") answer.then((reply) => this.#acknowledged(reply), (error) => this.#sayError(error));
     else this.#acknowledged(first);
     this.#say(first === "offline" ? "last.kept" : "last.rated", { level });
     if (first !== "offline" && first.feedback) return this.#showFeedback(item, first.feedback);
     this.#next(item);
+  }
+
+  #remember(item, level) {
+    this.#rated.push({ item, level });
+    this.#rated.at(-1 - KEPT_PICTURES)?.item.drop();
+    if (this.#rated.length > KEPT_ITEMS) this.#rated.shift();
   }
 
   #vote(item, level) {
