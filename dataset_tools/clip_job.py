@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,12 @@ import av
 import av.error
 from PIL import Image
 
-from dataset_tools.clip_frames import Frame, clip_sha256, clip_stamp, iterate_frames, pts_seconds
+from dataset_tools.clip_frames import clip_sha256, clip_stamp, iterate_frames, pts_seconds
 from dataset_tools.cuts import FrameSignature, Rejection, find_rejection, is_static, signature
-from dataset_tools.errors import FrameError, VfiError
-from dataset_tools.files import write_bytes
+from dataset_tools.errors import FrameError
 from dataset_tools.frame_paths import frame_path
-from dataset_tools.frames import (
-    RESOLUTION_HEIGHTS,
-    Rgb,
-    encode_png,
-    fit_height,
-    pixels_sha256,
-    read_image,
-    resize_area,
-)
+from dataset_tools.frame_writer import FrameWriter
+from dataset_tools.frames import RESOLUTION_HEIGHTS, Rgb, fit_height
 from dataset_tools.sources import Clip
 from dataset_tools.triplets import Triplet, sample_triplets
 from dataset_tools.video import open_video
@@ -32,10 +25,6 @@ from dataset_tools.video_pyav import open_container
 
 _FEW_FRAMES = 64  # below that, a clip is counted by decoding: it could be taken for too short
 _MAX_MISSES = 300  # triplets in a row that do not move or are rejected: the clip has no more to give
-
-
-class StorageError(VfiError):
-    """The data set's folder cannot be written to; the clip is not to blame."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +127,16 @@ def extract(job: ExtractJob, *, beat: Callable[[], None]) -> ClipResult:
         VideoError, FrameError: The clip is damaged: nothing of it may be used.
         StorageError: A frame cannot be written.
     """
-    return _Extraction(job, beat).run()
+    with FrameWriter() as writer:
+        return _Extraction(job, beat, writer).run()
 
 
 class _Extraction:
-    def __init__(self, job: ExtractJob, beat: Callable[[], None]) -> None:
+    def __init__(self, job: ExtractJob, beat: Callable[[], None], writer: FrameWriter) -> None:
         self.job = job
         self.beat = beat
+        self.writer = writer
+        self.being_stored: dict[tuple[str, int], Future[str]] = {}  # (tier, index) to the hash to come
         self.signatures: list[FrameSignature] = []
         self.verdicts: dict[Triplet, Rejection | None] = {}
         self.result = ClipResult(asked=job.moving, stored={tier: {} for tier in job.tiers})
@@ -156,7 +148,7 @@ class _Extraction:
         wanted = self._choose()
         if missing := {triplet for triplet in wanted if not self._is_stored(triplet)}:
             self._decode(missing)
-        self._drop_others(wanted)
+        self._finish(wanted)
         return self.result
 
     def _samples(self, num_frames: int) -> Iterator[Triplet]:
@@ -169,27 +161,19 @@ class _Extraction:
         for triplet in sorted(wanted, key=lambda triplet: triplet.img1):
             ends.setdefault(triplet.img1, []).append(triplet)
             last_use.update(dict.fromkeys(triplet.indices, triplet.img1))
-        held: dict[int, dict[str, Rgb]] = {}
+        held: dict[int, Rgb] = {}
         for frame in _with_beats(iterate_frames(self.job.clip, decoder=self.job.decoder), self.beat):
-            if len(self.signatures) == frame.index:
+            if not self.result.num_frames:
                 self.signatures.append(signature(frame.luma()))
+            elif not ends:
+                break
             if frame.index in last_use:
-                held[frame.index] = self._at_tiers(frame)
+                held[frame.index] = frame.rgb()
+                self.result.pts[frame.index] = pts_seconds(frame)
             for triplet in ends.pop(frame.index, ()):
                 if self._verdict(triplet) is None and self._is_asked_for(triplet):
                     self._store(triplet, held)
-            held = {index: pictures for index, pictures in held.items() if last_use[index] > frame.index}
-
-    def _at_tiers(self, frame: Frame) -> dict[str, Rgb]:
-        rgb = frame.rgb()
-        self.result.pts[frame.index] = pts_seconds(frame)
-        pictures = {}
-        for tier in self.job.tiers:
-            height, width = rgb.shape[:2]
-            width, height = fit_height(width, height, target_height=RESOLUTION_HEIGHTS[tier])
-            self.result.sizes[tier] = width, height
-            pictures[tier] = resize_area(rgb, width=width, height=height)
-        return pictures
+            held = {index: rgb for index, rgb in held.items() if last_use[index] > frame.index}
 
     def _verdict(self, triplet: Triplet) -> Rejection | None:
         if triplet not in self.verdicts:
@@ -202,16 +186,20 @@ class _Extraction:
     def _is_asked_for(self, triplet: Triplet) -> bool:
         return triplet.indices in self.job.statics or not self._is_static(triplet)
 
-    def _store(self, triplet: Triplet, held: dict[int, dict[str, Rgb]]) -> None:
+    def _store(self, triplet: Triplet, held: dict[int, Rgb]) -> None:
+        source, clip = self.job.clip.key
         for index in triplet.indices:
-            for tier, picture in held[index].items():
-                if index not in self.result.stored[tier]:
-                    clip = self.job.clip
-                    write_frame(self.job.out / frame_path(clip.source, clip.name, tier, index), picture)
-                    self.result.stored[tier][index] = pixels_sha256(picture)
+            height, width = held[index].shape[:2]
+            for tier in self.job.tiers:
+                size = fit_height(width, height, target_height=RESOLUTION_HEIGHTS[tier])
+                self.result.sizes[tier] = size
+                if (tier, index) not in self.being_stored:
+                    path = self.job.out / frame_path(source, clip, tier, index)
+                    future = self.writer.write(path, held[index], width=size[0], height=size[1])
+                    self.being_stored[tier, index] = future
 
     def _is_stored(self, triplet: Triplet) -> bool:
-        return all(index in frames for frames in self.result.stored.values() for index in triplet.indices)
+        return all((tier, index) in self.being_stored for tier in self.job.tiers for index in triplet.indices)
 
     def _choose(self) -> list[Triplet]:
         """List the valid triplets in sampling order, and return those to be stored."""
@@ -237,13 +225,13 @@ class _Extraction:
         result.is_exhausted = moving < self.job.moving
         return chosen
 
-    def _drop_others(self, wanted: Sequence[Triplet]) -> None:
-        """Forget what was stored while the number of frames was not known; the files are tidied up at the end."""
+    def _finish(self, wanted: Sequence[Triplet]) -> None:
+        """Wait for the files, and forget those stored before the number of frames was known."""
         keep = {index for triplet in wanted for index in triplet.indices}
         result = self.result
-        for frames in result.stored.values():
-            for index in set(frames) - keep:
-                del frames[index]
+        for (tier, index), sha256 in self.being_stored.items():
+            if index in keep:
+                result.stored[tier][index] = sha256.result()
         result.pts = {index: seconds for index, seconds in result.pts.items() if index in keep}
 
 
@@ -266,26 +254,6 @@ def _describe(clip: Clip, triplet: Triplet, rejection: Rejection) -> dict[str, A
         "img1_index": triplet.img1,
         "numbers": json.dumps(numbers, sort_keys=True),
     }
-
-
-def write_frame(path: Path, rgb: Rgb) -> None:
-    """Write a frame losslessly and atomically, unless it is there already.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    if path.exists():
-        try:
-            if pixels_sha256(read_image(path)) == pixels_sha256(rgb):
-                return
-        except FrameError:
-            pass
-    try:
-        write_bytes(path, encode_png(rgb))
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}; make room and run the same command again"
-        ) from error
 
 
 def to_json(value: ClipResult) -> dict[str, Any]:

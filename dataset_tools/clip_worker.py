@@ -20,6 +20,7 @@ import cv2
 from dataset_tools import clip_job
 from dataset_tools.clip_frames import clip_sha256
 from dataset_tools.errors import VfiError
+from dataset_tools.frame_writer import StorageError
 from dataset_tools.rebuild_job import WantedFrame, rebuild
 from dataset_tools.sources import Clip
 
@@ -53,7 +54,7 @@ def work(job: dict[str, Any], *, beat: Callable[[], None]) -> dict[str, Any]:
             return {"done": _rebuild(job, clip, beat)}
         result = clip_job.extract(_extract_job(job, clip), beat=beat)
         return {"done": {**clip_job.to_json(result), "sha256": job["sha256"] or clip_sha256(clip)}}
-    except clip_job.StorageError as error:
+    except StorageError as error:
         return {"stop": str(error)}
     except VfiError as error:
         return {"rejected": str(error)}

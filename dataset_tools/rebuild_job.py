@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from dataset_tools.clip_frames import clip_sha256, iterate_frames
-from dataset_tools.clip_job import write_frame
 from dataset_tools.errors import FrameError, VideoError
 from dataset_tools.files import inside
+from dataset_tools.frame_writer import write_frame
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.sources import Clip
 
@@ -65,10 +65,11 @@ def rebuild(
         beat()
         for item in by_index.pop(frame.index, ()):
             rgb = resize_area(frame.rgb(), width=item.width, height=item.height)
+            found = pixels_sha256(rgb)
             difference = _difference(rgb, item, originals)
             if difference is None or out != originals:  # a right original is what people saw and labelled: kept
-                write_frame(inside(out, item.file), rgb)
-            answers.append({"file": item.file, "is_equal": pixels_sha256(rgb) == item.sha256, "difference": difference})
+                write_frame(inside(out, item.file), rgb, sha256=found)
+            answers.append({"file": item.file, "is_equal": found == item.sha256, "difference": difference})
         if not by_index:
             break
     answers += [{"file": item.file, "is_missing": True} for items in by_index.values() for item in items]

@@ -1,0 +1,76 @@
+"""Writes frames beside decoding: sizes, hashes, encodes and stores them in threads of their own."""
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dataset_tools.errors import FrameError, VfiError
+from dataset_tools.files import write_bytes
+from dataset_tools.frames import Rgb, encode_png, pixels_sha256, read_image, resize_area
+
+_THREADS = 2  # waiting for the disk and encoding, both without Python's lock, go on while the next frame is decoded
+_MAX_WAITING = 12  # frames held in memory until they are written
+
+
+class StorageError(VfiError):
+    """The data set's folder cannot be written to; the clip is not to blame."""
+
+
+class FrameWriter:
+    """Takes frames to be written and returns the hashes of their pixels. Use it in a ``with`` block."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS)
+        self._waiting: deque[Future[str]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def write(self, path: Path, rgb: Rgb, *, width: int, height: int) -> "Future[str]":
+        """Store ``rgb``, made smaller to ``width`` x ``height``, as ``path``; the hash comes when it is on disk.
+
+        Raises:
+            StorageError: An earlier frame could not be written.
+        """
+        while len(self._waiting) >= _MAX_WAITING:
+            self._waiting.popleft().result()
+        future = self._pool.submit(_write_smaller, path, rgb, width, height)
+        self._waiting.append(future)
+        return future
+
+
+def _write_smaller(path: Path, rgb: Rgb, width: int, height: int) -> str:
+    small = resize_area(rgb, width=width, height=height)
+    sha256 = pixels_sha256(small)
+    write_frame(path, small, sha256=sha256)
+    return sha256
+
+
+def write_frame(path: Path, rgb: Rgb, *, sha256: str) -> None:
+    """Write a frame losslessly and atomically, unless it is there already.
+
+    Args:
+        sha256: Of its pixels.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    if path.exists():
+        try:
+            if pixels_sha256(read_image(path)) == sha256:
+                return
+        except FrameError:
+            pass
+    try:
+        write_bytes(path, encode_png(rgb))
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}; make room and run the same command again"
+        ) from error
