@@ -1,0 +1,170 @@
+"""Command line: the data card of a data set, one HTML file with counts, histograms and example triplets."""
+
+import html
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dataset_tools import cli
+from dataset_tools.errors import VfiError
+from dataset_tools.files import write_bytes
+from dataset_tools.manifest import Manifest, extraction_options, read_manifest
+from dataset_tools.rejected import DEFAULT_NAME as REJECTED_NAME
+from dataset_tools.rejected import read_rejected
+
+DEFAULT_NAME = "report.html"
+NUM_EXAMPLES = 6
+Row = Mapping[str, Any]
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c2330; background: #fff; margin: 2rem auto; max-width: 72rem;
+  padding: 0 1.5rem; }
+h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .8rem; }
+p.lead, figcaption, td.note { color: #566072; }
+.tables { display: flex; flex-wrap: wrap; gap: 1.5rem 2.5rem; align-items: flex-start; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+td, th { padding: .2rem .9rem .2rem 0; text-align: left; border-bottom: 1px solid #e3e7ee; vertical-align: top; }
+td.number, th.number { text-align: right; padding-right: 0; }
+img { max-width: 100%; height: auto; display: block; }
+figure { margin: 0 0 1.6rem; } figcaption { font-size: .9rem; overflow-wrap: anywhere; }
+.frames { display: grid; grid-template-columns: repeat(4, 1fr); gap: .4rem; margin-bottom: .3rem; }
+.frames span { font-size: .8rem; color: #566072; }
+.frames .missing { border: 1px dashed #b9c1ce; padding: 1rem; font-size: .8rem; overflow-wrap: anywhere; }
+"""
+
+
+def write_report(manifest: Manifest, path: Path) -> None:
+    """Write the data card of ``manifest`` to ``path``: one HTML file that needs no other file and no network."""
+    write_bytes(path, report_html(manifest).encode())
+
+
+def report_html(manifest: Manifest) -> str:
+    """Return the data card. Every name in it is escaped: names of clips and annotators come from anywhere."""
+    from dataset_tools.report_pictures import histograms
+
+    rows = manifest.rows()
+    title = f"Data set {manifest.root.resolve().name}"
+    sections = [
+        f"<h1>{html.escape(title)}</h1><p class='lead'>{html.escape(_summary(manifest, rows))}</p>",
+        f"<h2>What is in it</h2><div class='tables'>{''.join(_count_tables(rows))}</div>",
+        f"<h2>Motion and metrics</h2>{histograms(rows)}",
+        f"<h2>Examples, from easy to hard</h2>{''.join(_example(manifest, row) for row in choose_examples(rows))}",
+        f"<h2>Turned down</h2>{_rejections(manifest)}",
+        f"<h2>How it was made</h2>{_options(manifest)}",
+    ]
+    head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style>"
+    return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(sections)}</body></html>\n"
+
+
+def choose_examples(rows: Sequence[Row], *, number: int = NUM_EXAMPLES) -> list[Row]:
+    """Return triplets spread evenly from the easiest to the hardest prediction, by LPIPS."""
+    predicted = sorted(
+        (row for row in rows if row["pred_lpips"] is not None), key=lambda row: (row["pred_lpips"], row["triplet_id"])
+    )
+    if len(predicted) <= number:
+        return predicted
+    return [predicted[round(place * (len(predicted) - 1) / (number - 1))] for place in range(number)]
+
+
+def _summary(manifest: Manifest, rows: Sequence[Row]) -> str:
+    clips = {(row["source"], row["clip"]) for row in rows}
+    predictors = sorted({row["predictor"] for row in rows if row["predictor"]})
+    labelled = sum(row["level_source"] == "human" for row in rows)
+    made_by = manifest.metadata.get("created_by", "an unknown program")
+    return (
+        f"{len(rows)} triplets of {len(clips)} clips, {labelled} labelled by people, predicted by "
+        f"{', '.join(predictors) or 'nothing yet'}; written by {made_by}."
+    )
+
+
+def _count_tables(rows: Sequence[Row]) -> list[str]:
+    tables = [
+        _table(title, Counter(str(row[column]) for row in rows))
+        for title, column in (("Source", "source"), ("Resolution", "resolution"), ("Split", "split"))
+    ]
+    tables.append(_table("Interval", Counter(row["interval"] for row in rows)))
+    levels = Counter(f"{row['level']:g} ({row['level_source']})" for row in rows if row["level"] is not None)
+    if unlabelled := sum(row["level"] is None for row in rows):
+        levels["none yet"] = unlabelled
+    tables.append(_table("Level", levels))
+    return tables
+
+
+def _table(title: str, counts: Mapping[Any, int]) -> str:
+    lines = "".join(
+        f"<tr><td>{html.escape(str(key))}</td><td class='number'>{count}</td></tr>"
+        for key, count in sorted(counts.items())
+    )
+    return f"<table><caption>{html.escape(title)}</caption>{lines}</table>"
+
+
+def _example(manifest: Manifest, row: Row) -> str:
+    from dataset_tools.report_pictures import thumbnail
+
+    cells = []
+    for column, words in (("img0", "img0"), ("gt", "gt, the truth"), ("pred", "pred"), ("img1", "img1")):
+        try:
+            picture = f"<img alt='{column}' src='{thumbnail(manifest.file(row, column))}'>"
+        except VfiError as error:
+            picture = f"<div class='missing'>{html.escape(str(error))}</div>"
+        cells.append(f"<div>{picture}<span>{words}</span></div>")
+    level = "" if row["level"] is None else f", level {row['level']:g} ({row['level_source']})"
+    numbers = (
+        f"LPIPS {row['pred_lpips']:.3f}, PSNR {row['pred_psnr']:.1f} dB, SSIM {row['pred_ssim']:.3f}, "
+        f"motion {row['motion']:.1f} pixels, interval {row['interval']}{level}"
+    )
+    caption = f"{html.escape(row['triplet_id'])}: {html.escape(numbers)}"
+    return f"<figure><div class='frames'>{''.join(cells)}</div><figcaption>{caption}</figcaption></figure>"
+
+
+def _rejections(manifest: Manifest) -> str:
+    path = manifest.root / REJECTED_NAME
+    items = read_rejected(path) if path.exists() else []
+    if not items:
+        return "<p>Nothing was turned down.</p>"
+    by_reason: dict[str, list[str]] = {}
+    for item in items:
+        by_reason.setdefault(str(item["reason"]), []).append(str(item["message"]))
+    lines = "".join(
+        f"<tr><td>{html.escape(reason)}</td><td class='number'>{len(messages)}</td>"
+        f"<td class='note'>&emsp;{html.escape(messages[0])}</td></tr>"
+        for reason, messages in sorted(by_reason.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    )
+    return f"<table><tr><th>Reason</th><th class='number'>Times</th><th>&emsp;First of them</th></tr>{lines}</table>"
+
+
+def _options(manifest: Manifest) -> str:
+    options = {**extraction_options(manifest), "seed": manifest.metadata.get("seed")}
+    lines = "".join(
+        f"<tr><td>{html.escape(str(key))}</td><td>{html.escape(str(value))}</td></tr>"
+        for key, value in sorted(options.items())
+        if value is not None
+    )
+    return f"<table>{lines}</table>" if lines else "<p>Not recorded.</p>"
+
+
+def report(
+    manifest: Annotated[Path, typer.Argument(help="The manifest, data_manifest.parquet.")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file; report.html beside the manifest by default.")] = None,
+) -> None:
+    """Write a data card: counts, histograms of motion and metrics, example triplets, rejections by reason.
+
+    Example: python -m dataset_tools.report data/data_manifest.parquet --out report.html
+    """
+    target = out or manifest.parent / DEFAULT_NAME
+    write_report(read_manifest(manifest), target)
+    print(target)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``python -m dataset_tools.report`` and return its exit code."""
+    return cli.run(report, argv, prog="python -m dataset_tools.report")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
