@@ -113,7 +113,7 @@ class WindowAttention(nn.Module):
         bias = self.get_parameter(table)[self.relative_position_index.view(-1)].view(tokens, tokens, _HEADS)
         scores = q @ k.transpose(-2, -1) + bias.permute(2, 0, 1)
         if mask is not None:
-            scores = scores + mask.unsqueeze(1)
+            scores = scores + mask.unsqueeze(1).to(scores.dtype)
         return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
 
 

@@ -20,11 +20,15 @@ def backward_warp(img: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         (B, C, H', W').
     """
     height, width = img.shape[-2:]
+    # Half precision has no room for positions, and PyTorch 2.14 samples bfloat16 with channels last wrongly on a CPU.
+    exact = torch.promote_types(img.dtype, torch.float32)
+    flow = flow.to(exact)
     grid = _grid(flow.shape[-2], flow.shape[-1], flow.device, flow.dtype)
     steps = flow.new_tensor([2 / (width - 1), 2 / (height - 1)]).view(1, 2, 1, 1)
     # Planes of x and y instead of pairs: adding them, and sampling on a CPU, is then twice as fast.
     at = torch.addcmul(grid, flow, steps).permute(0, 2, 3, 1)
-    return F.grid_sample(img, at.to(img.dtype), mode="bilinear", padding_mode="border", align_corners=True)
+    sampled = F.grid_sample(img.to(exact), at, mode="bilinear", padding_mode="border", align_corners=True)
+    return sampled.to(img.dtype)
 
 
 SplatMode = Literal["summation", "average", "linear", "softmax"]
@@ -65,6 +69,7 @@ def splat(
 
 def _splat_sum(img: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     B, C, H, W = img.shape
+    flow = flow.to(torch.promote_types(flow.dtype, torch.float32))  # half precision has no room for positions
     x = torch.arange(W, device=flow.device, dtype=flow.dtype) + flow[:, 0]
     y = torch.arange(H, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
     left, top = x.detach().floor(), y.detach().floor()

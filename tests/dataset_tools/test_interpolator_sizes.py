@@ -1,5 +1,7 @@
 """Every interpolator by name: official keys, any size, batches, and wrong input."""
 
+import copy
+
 import pytest
 import torch
 
@@ -83,6 +85,15 @@ def test_a_batch_gives_what_single_calls_give(model):
     batch = network.interpolate(*frames)
     singles = torch.cat([network.interpolate(frames[0, i : i + 1], frames[1, i : i + 1]) for i in range(2)])
     torch.testing.assert_close(batch, singles, atol=1e-4, rtol=0)
+
+
+def test_half_precision_gives_nearly_the_same_frame(model):
+    _, network = model
+    frames = [frame[..., :64] for frame in golden_inputs("64x96")]
+    full = network.interpolate(*frames)
+    half = copy.deepcopy(network).to(torch.bfloat16).interpolate(*(frame.to(torch.bfloat16) for frame in frames))
+    assert bool(half.isfinite().all())
+    assert (half.float() - full).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize(
