@@ -7,6 +7,7 @@ python -m labeling_app export --manifest data_manifest.parquet
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -102,11 +103,11 @@ def run_server(settings: Settings) -> None:
         UsageError: The address is reachable from elsewhere, and anybody there could come in.
         ServeError: The address is in use or not ours.
     """
-    import uvicorn
+    settings = check_access(settings)
+    import uvicorn  # after the checks: wrong usage is told at once, the page takes seconds to load
 
     from labeling_app.app import create_app
 
-    settings = check_access(settings)
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         listener = socket.create_server((settings.host, settings.port), family=family)
@@ -127,7 +128,8 @@ def run_server(settings: Settings) -> None:
             log_level="warning",
             timeout_graceful_shutdown=5,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; every vote is on disk already
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def check_access(settings: Settings) -> Settings:

@@ -69,13 +69,15 @@ def next_items(bench: Bench, user: Account, *, count: int) -> tuple[list[RowMapp
 
 
 def current_stage(bench: Bench, user: Account) -> Stage:
-    """Return the annotator's stage, after moving it on where its round is finished (each step is an event)."""
+    """Return the annotator's stage, after moving it on where its round is finished (that is an event)."""
     with bench.store.read() as connection:
         stage = connection.execute(select(users.c.stage).where(users.c.id == user.id)).scalar_one()
-    while stage != "work" and (following := _following_stage(bench, user, stage)) is not None:
-        _enter_stage(bench, user, stage, following)
-        stage = following
-    return stage
+    entered = stage
+    while entered != "work" and (following := _following_stage(bench, user, entered)) is not None:
+        entered = following
+    if entered != stage:
+        _enter_stage(bench, user, stage, entered)
+    return entered
 
 
 def lease_end_us(bench: Bench) -> int:
@@ -97,15 +99,21 @@ def _sweep(bench: Bench, *, force: bool = False) -> None:
 
 
 def _renew_held(bench: Bench, user: Account) -> list[RowMapping]:
+    """Return what the annotator holds in the order to show, after renewing leases past half of their time.
+
+    Renewing at every request would write to disk once more per vote.
+    """
     with bench.store.read() as connection:
-        if not held(connection, user_id=user.id):
-            return []
+        lines = held(connection, user_id=user.id)
+    half_us = int(bench.settings.lease_seconds * 500_000)
+    if any(row["lease_expires_at_us"] < bench.clock() + half_us for row in lines):
 
-    def work(connection: Connection) -> list[RowMapping]:
-        renew(connection, user_id=user.id, ids=None, expires_us=lease_end_us(bench))
-        return held(connection, user_id=user.id)
+        def work(connection: Connection) -> list[RowMapping]:
+            renew(connection, user_id=user.id, ids=None, expires_us=lease_end_us(bench))
+            return held(connection, user_id=user.id)
 
-    return [row for row in bench.store.transact(work) if row["item_id"] in bench.catalogue.by_id]
+        lines = bench.store.transact(work)
+    return [row for row in lines if row["item_id"] in bench.catalogue.by_id]
 
 
 def _claim_next(bench: Bench, user: Account, stage: Stage, *, last_item: int | None) -> RowMapping | None:

@@ -134,7 +134,11 @@ class ApiServer:
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )
-        self.port = int(_first_line(self.process))
+        line = first_line(self.process)
+        if not line.strip().isdigit():
+            self.process.kill()
+            raise AssertionError(f"the server did not start: {line} {self.process.stdout.read()}")
+        self.port = int(line)
         assert httpx.get(f"{self.url}/healthz", timeout=START_SECONDS).status_code == 200
 
     def kill(self) -> None:
@@ -154,19 +158,16 @@ class ApiServer:
         self.kill()
 
 
-def _first_line(process: subprocess.Popen[str]) -> str:
+def first_line(process: subprocess.Popen[str]) -> str:
+    """Return the first line that a server prints; kills it when none comes in time."""
     lines: queue.Queue[str] = queue.Queue()
     assert process.stdout is not None
     threading.Thread(target=lambda: lines.put(process.stdout.readline()), daemon=True).start()
     try:
-        line = lines.get(timeout=START_SECONDS)
+        return lines.get(timeout=START_SECONDS)
     except queue.Empty:
         process.kill()
         raise AssertionError(f"the server said nothing within {START_SECONDS:.0f} s") from None
-    if not line.strip().isdigit():
-        process.kill()
-        raise AssertionError(f"the server did not start: {line} {process.stdout.read()}")
-    return line
 
 
 _APPS: dict[int, tuple[Bench, FastAPI]] = {}
