@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,34 +14,21 @@ from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.extract_options import num_cores
 from dataset_tools.manifest import Manifest, extraction_options, read_manifest
 from dataset_tools.progress import track
+from dataset_tools.rebuild_check import MAX_FRAME_DIFFERENCE, Check
 from dataset_tools.rebuild_job import WantedFrame
 from dataset_tools.sources import Clip, list_sources
 from dataset_tools.splits import Key
 from dataset_tools.worker_pool import WorkerPool
-
-# The conversion from YUV to RGB may round differently on another CPU, by one level; everything else is exact.
-MAX_DIFFERENCE = 1
-
-
-@dataclass
-class Check:
-    """How the frames made again compare to the manifest.
-
-    Attributes:
-        num_equal: Frames with the manifest's hash.
-        within: Files that differ by at most ``MAX_DIFFERENCE`` levels of 255.
-        faults: One line per file or clip that is wrong or cannot be judged.
-    """
-
-    num_equal: int = 0
-    within: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
 
 
 def materialize(
     manifest: Annotated[Path, typer.Argument(help="The manifest (data_manifest.parquet).")],
     source: Annotated[list[str], typer.Option(help="Where the clips are: KIND:PATH, or demo. Repeatable.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the frames; the manifest's own by default.")] = None,
+    predictions: Annotated[bool, typer.Option("--predictions", help="Make the predictions again, too.")] = False,
+    predictor: Annotated[str, typer.Option(help="Interpolator that made them.")] = "rife",
+    weights: Annotated[Path | None, typer.Option(help="Its weights file; RIFE has its own by default.")] = None,
+    device: Annotated[str, typer.Option(help="For the predictions: auto, cpu, cuda or cuda:N.")] = "auto",
     decoder: Annotated[str | None, typer.Option(help="pyav or decord; that of the extraction by default.")] = None,
     workers: Annotated[int, typer.Option(help="Decoding processes; 0 means one per core.", min=0)] = 0,
     clip_timeout: Annotated[float, typer.Option(help="Give a clip up after so many seconds without a frame.")] = 60.0,
@@ -49,23 +36,27 @@ def materialize(
     """Make all frames of a manifest again from the clips it was extracted from, and check their hashes.
 
     A frame whose hash differs is compared to its original where that is still in the manifest's folder: one level of
-    255 is accepted. Ends with 1 when anything differs more, cannot be judged or cannot be made. Predictions are made
-    by dataset_tools.predict.
+    255 is accepted, and a mean of 0.1 levels for predictions. Originals that have the manifest's hash are never
+    overwritten. Ends with 1 when anything differs more, cannot be judged or cannot be made.
 
     Example: python -m dataset_tools.materialize data_manifest.parquet --source demo --out demo
     """
     if clip_timeout <= 0:
         raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
     table = read_manifest(manifest)
+    out = out or table.root
     with WorkerPool(workers or num_cores(), silence_seconds=clip_timeout) as pool:
-        check = materialize_frames(table, sources=source, out=out or table.root, decoder=decoder, pool=pool)
-    for fault in check.faults:
-        print(fault)
-    print(
-        f"{out or table.root}: {check.num_equal} frames equal, {len(check.within)} within {MAX_DIFFERENCE}/255, "
-        f"{len(check.faults)} faults"
-    )
-    return cli.FAILED if check.faults else cli.OK
+        checks = {"frames": materialize_frames(table, sources=source, out=out, decoder=decoder, pool=pool)}
+    if predictions:
+        from dataset_tools.rebuild_predictions import rebuild_predictions
+
+        checks["predictions"] = rebuild_predictions(table, out=out, predictor=predictor, weights=weights, device=device)
+    for check in checks.values():
+        for fault in check.faults:
+            print(fault)
+    for name, check in checks.items():
+        print(f"{out}: {check.num_equal} {name} equal, {check.num_within} within tolerance, {len(check.faults)} faults")
+    return cli.FAILED if any(check.faults for check in checks.values()) else cli.OK
 
 
 def materialize_frames(
@@ -124,14 +115,14 @@ def _judge(clip: Clip, answer: dict[str, Any], check: Check) -> None:
     for frame in answer["done"]:
         if frame.get("is_missing"):
             check.faults.append(f"{frame['file']}: beyond the end of clip {clip.name}")
-        elif frame["is_equal"]:
-            check.num_equal += 1
-        elif frame["difference"] is None:
-            check.faults.append(f"{frame['file']}: differs, and its original is not there to tell by how much")
-        elif frame["difference"] > MAX_DIFFERENCE:
-            check.faults.append(f"{frame['file']}: differs by up to {frame['difference']}/255")
         else:
-            check.within.append(frame["file"])
+            check.add(
+                frame["file"],
+                is_equal=frame["is_equal"],
+                difference=frame["difference"],
+                accepted=MAX_FRAME_DIFFERENCE,
+                kind="up to",
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

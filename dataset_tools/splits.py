@@ -40,33 +40,25 @@ def assign_splits(
         shares: Of train, val and test. A split with a share gets a clip as long as there are enough clips.
         official: Clips whose data set says ``"train"``, ``"val"`` or ``"test"``. An official train clip may become
             ``val``, as the shares say, never ``test``; the other two are kept.
-        fixed: Clips that already are in a split, and stay there.
+        fixed: Clips that already are in a split, and stay there whatever clips have come or gone since.
     """
     wanted = dict(zip(SPLITS, shares, strict=True))
-    result = {key: fixed[key] for key in clips if key in fixed}
-    result.update({key: official[key] for key in clips if key not in result and official.get(key) in ("val", "test")})
-    has_val = "val" in official.values()
-    for is_official in (False, True):
-        free = [key for key in clips if key not in result and (key in official) == is_official]
-        if is_official:
-            allowed = {"train": 1.0} if has_val else {"train": wanted["train"], "val": wanted["val"]}
-        else:
-            allowed = wanted
-        taken = [split for key, split in result.items() if (key in official) == is_official]
-        result.update(_deal(free, allowed, seed=seed, taken=taken))
-    return result
+    result = {key: official[key] for key in clips if official.get(key) in ("val", "test")}
+    for_official_train = {"train": 1.0} if "val" in official.values() else {**wanted, "test": 0.0}
+    result.update(_deal([key for key in clips if official.get(key) == "train"], for_official_train, seed=seed))
+    result.update(_deal([key for key in clips if key not in official], wanted, seed=seed))
+    return {**result, **{key: split for key, split in fixed.items() if key in result}}
 
 
-def _deal(clips: Sequence[Key], shares: Mapping[str, float], *, seed: int, taken: Sequence[str]) -> dict[Key, str]:
+def _deal(clips: Sequence[Key], shares: Mapping[str, float], *, seed: int) -> dict[Key, str]:
     """Deal clips in seeded order, each to the split that is furthest below its share; empty splits come first."""
     used = [split for split in _FILL_ORDER if shares.get(split, 0) > 0] or ["train"]
-    total = sum(shares.get(split, 0) for split in used) or 1.0
-    counts = {split: sum(other == split for other in taken) for split in used}
+    counts = dict.fromkeys(used, 0)
     result = {}
-    size = len(clips) + sum(counts.values())
     for key in sorted(clips, key=lambda key: (clip_seed(seed, key[0], key[1], purpose="split"), key)):
         empty = [split for split in used if counts[split] == 0]
-        missing = {split: shares.get(split, 0) / total * size - counts[split] for split in used}
+        total = sum(shares.get(split, 0) for split in used) or 1.0
+        missing = {split: shares.get(split, 0) / total * len(clips) - counts[split] for split in used}
         chosen = empty[0] if empty else max(used, key=missing.__getitem__)
         counts[chosen] += 1
         result[key] = chosen

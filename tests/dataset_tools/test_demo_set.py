@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dataset_tools import materialize
-from dataset_tools.frames import pixels_sha256, read_image
-from dataset_tools.manifest import SCHEMA, read_manifest
+from dataset_tools.frames import pixels_sha256, read_image, write_image
+from dataset_tools.manifest import SCHEMA, Manifest, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 # A network's sums come in another order on another CPU; the frames themselves are equal by hash.
@@ -43,6 +44,25 @@ def test_it_is_the_set_of_make_demo(demo_set):
 def test_it_can_be_materialized(demo_set, tmp_path, capsys):
     command = [str(ROOT / "data_manifest.parquet"), "--source", "demo", "--out", str(tmp_path)]
     assert materialize.main(command) == 0
-    assert ", 0 within 1/255, 0 faults" in capsys.readouterr().out
     files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.png")}
     assert files == {path.relative_to(demo_set) for path in (demo_set / "frames").rglob("*.png")}
+    assert capsys.readouterr().out == f"{tmp_path}: {len(files)} frames equal, 0 within tolerance, 0 faults\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"), [(0, 0, "1 predictions equal, 0 within"), (9, 1, "a mean of 9/255")]
+)
+def test_predictions_can_be_made_again(demo_set, tmp_path, capsys, change, code, said):
+    """From a manifest of one row whose prediction is there; the changed one is as if another machine had made it."""
+    whole = read_manifest(demo_set / "data_manifest.parquet")
+    one = Manifest(tmp_path / "set" / "data_manifest.parquet", whole.table.slice(47, 1), whole.metadata)
+    (row,) = one.rows()
+    pixels = read_image(whole.file(row, "pred"))
+    pixels = np.where(pixels > 128, pixels - change, pixels + change).astype(np.uint8)
+    write_image(one.file(row, "pred"), pixels)
+    one.with_columns({"pred_sha256": [pixels_sha256(pixels)]}).write()
+    command = [str(one.path), "--source", "demo", "--out", str(tmp_path / "new"), "--predictions", "--device", "cpu"]
+    assert materialize.main(command) == code
+    out = capsys.readouterr().out
+    assert "3 frames equal, 0 within tolerance, 0 faults" in out
+    assert said in out

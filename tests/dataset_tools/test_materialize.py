@@ -46,14 +46,14 @@ def test_the_manifest_alone_brings_all_frames_back(made, clips, tmp_path, capsys
     assert run(tmp_path, clips) == 0
     assert pictures(tmp_path) == pictures(made)
     number = len(pictures(made))
-    assert capsys.readouterr().out == f"{tmp_path}: {number} frames equal, 0 within 1/255, 0 faults\n"
+    assert capsys.readouterr().out == f"{tmp_path}: {number} frames equal, 0 within tolerance, 0 faults\n"
     assert run(made, clips, "--out", str(tmp_path / "elsewhere")) == 0
     assert pictures(tmp_path / "elsewhere") == pictures(made)
 
 
 @pytest.mark.parametrize(
     ("change", "expected", "code"),
-    [(1, "1 within 1/255, 0 faults", 0), (2, "differs by up to 2/255", 1), (None, "its original is not there", 1)],
+    [(1, "1 within tolerance, 0 faults", 0), (2, "differs by up to 2/255", 1), (None, "its original is not there", 1)],
 )
 def test_a_frame_that_differs_is_measured(made, clips, tmp_path, capsys, change, expected, code):
     """As if the manifest came from another machine: hash and original are those of slightly other pixels."""

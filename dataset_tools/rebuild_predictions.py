@@ -1,0 +1,69 @@
+"""Makes the predictions of a manifest again and checks them; whole originals are never overwritten."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dataset_tools.errors import FrameError, VfiError
+from dataset_tools.files import inside
+from dataset_tools.frames import Rgb, pixels_sha256, read_image
+from dataset_tools.manifest import Manifest
+from dataset_tools.predictor import Predictor, Row
+from dataset_tools.progress import track
+from dataset_tools.rebuild_check import MAX_MEAN_PREDICTION_DIFFERENCE, Check
+
+
+def rebuild_predictions(manifest: Manifest, *, out: Path, predictor: str, weights: Path | None, device: str) -> Check:
+    """Predict every row again that has a prediction, from the frames under ``out``, and return the check.
+
+    In the manifest's own folder, predictions that are there and have the manifest's hash stay as they are.
+
+    Raises:
+        UsageError, AssetError, WeightsError: The predictor cannot be loaded.
+    """
+    engine = Predictor(predictor, weights=weights, device=device)
+    check = Check()
+    wanted = []
+    for row in manifest.rows():
+        if row["pred"] is None:
+            continue
+        if (row["predictor"], row["predictor_sha256"]) != (engine.name, engine.weights_sha256):
+            check.faults.append(
+                f"{row['pred']}: made by {row['predictor']}, not by this {engine.name}; see --predictor"
+            )
+        elif out == manifest.root and _original(row, manifest) is not None:
+            check.num_equal += 1
+        else:
+            wanted.append(row)
+    with track("predictions", len(wanted)) as progress:
+        for place, result in engine.predict(wanted, root=out):
+            _judge(wanted[place], result, manifest, out, check)
+            progress.advance()
+    return check
+
+
+def _judge(row: Row, result: dict[str, object] | VfiError, manifest: Manifest, out: Path, check: Check) -> None:
+    if isinstance(result, VfiError):
+        check.faults.append(f"{row['pred']}: {result}")
+        return
+    original = _original(row, manifest)
+    difference = None
+    if original is not None:
+        made = read_image(inside(out, str(result["pred"])))
+        difference = float(np.abs(original.astype(np.int16) - made).mean())
+    check.add(
+        row["pred"],
+        is_equal=result["pred_sha256"] == row["pred_sha256"],
+        difference=difference,
+        accepted=MAX_MEAN_PREDICTION_DIFFERENCE,
+        kind="a mean of",
+    )
+
+
+def _original(row: Row, manifest: Manifest) -> Rgb | None:
+    """Return the prediction in the manifest's folder if it has the manifest's hash."""
+    try:
+        pixels = read_image(manifest.file(row, "pred"))
+    except FrameError:
+        return None
+    return pixels if pixels_sha256(pixels) == row["pred_sha256"] else None
