@@ -36,7 +36,8 @@ def model_entry(rows: Sequence[Row], name: str) -> Entry:
     """Return the line of a model alone."""
     found = [row["models"][name] for row in rows]
     values = {metric: _column(found, metric) for metric in METRICS}
-    return Entry(name, values, _column(found, "seconds"), None)
+    share = _column(found, "share")
+    return Entry(name, values, _column(found, "seconds"), None if np.isnan(share).any() else share)
 
 
 def dynamic_entry(name: str, fast: Entry, accurate: Entry, share: Values, *, router_seconds: Values | float) -> Entry:

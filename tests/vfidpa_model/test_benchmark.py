@@ -115,6 +115,8 @@ def test_table_has_the_source_shape_and_every_router(done):
         "dynamic, flow magnitude",
         "dynamic, oracle (true gain)",
     ]
+    has_share = {record["model"]: record["accurate_share"] is not None for record in results["results"]}
+    assert [has_share[name] for name in names] == [False, False, True, True, True, True, True]
     assert set(results["curves"]) == {"light-256p", "flow magnitude", "oracle (true gain)", "random"}
     assert (out / "quality_time.png").read_bytes().startswith(b"\x89PNG")
     assert all(r["psnr_low"] <= r["psnr"] + 1e-9 and r["psnr"] <= r["psnr_high"] + 1e-9 for r in results["results"])
