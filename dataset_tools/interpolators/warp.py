@@ -17,7 +17,7 @@ def backward_warp(img: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
         flow: (B, 2, H', W') in pixels of ``img``, x first; its size is that of the result.
 
     Returns:
-        (B, C, H', W').
+        (B, C, H', W'), of the flow's type: positions in half precision would be off by whole pixels.
     """
     height, width = img.shape[-2:]
     # Half precision has no room for positions, and PyTorch 2.14 samples bfloat16 with channels last wrongly on a CPU.

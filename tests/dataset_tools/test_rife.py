@@ -90,6 +90,17 @@ def test_any_size_and_batches(size):
     torch.testing.assert_close(frame, singles, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("refine", [False, True])
+def test_mixed_precision_keeps_flow_and_frames_whole(refine):
+    model, (img0, img1) = network(TRAINED, refine=refine), golden_inputs("64x128")
+    with torch.inference_mode():
+        frame = model(img0, img1)
+        with torch.autocast("cpu", torch.bfloat16):  # stands in for CUDA's half precision, and is coarser
+            found, mixed = model.estimate(img0, img1), model(img0, img1)
+    assert (found.flow.dtype, mixed.dtype) == (torch.float32, torch.float32)
+    assert (frame - mixed).abs().mean() < 0.002
+
+
 def test_registry_names_and_options():
     model = create_interpolator("rife-full", scale=0.5)
     assert (model.name, model.refine, model.ensemble, model.scale) == ("rife-3.9-refined-ensemble", True, True, 0.5)
