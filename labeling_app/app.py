@@ -1,5 +1,6 @@
 """The web application: our own routes first, then Gradio's page below ``/`` for who is signed in."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,7 +20,6 @@ from labeling_app.settings import Settings
 
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _FRESH = {"Cache-Control": "no-store"}
-_LANGUAGES = ("en", "de")
 
 
 class SignInFirst:
@@ -85,11 +85,16 @@ def _add_pages(app: FastAPI, settings: Settings) -> None:
         "language": settings.language,
     }.items():
         page = page.replace("{{" + name + "}}", value)
-    texts = {language: (TEXTS / f"{language}.json").read_bytes() for language in _LANGUAGES}
+    texts = {path.stem: path.read_bytes() for path in sorted(TEXTS.glob("*.json"))}
+    names = {language: json.loads(data)["language.name"] for language, data in texts.items()}
 
     @app.get("/signin", include_in_schema=False)
     def signin_page() -> HTMLResponse:
         return HTMLResponse(page, headers=_FRESH)
+
+    @app.get("/texts", include_in_schema=False)
+    def page_languages() -> dict[str, str]:
+        return names
 
     @app.get("/texts/{language}.json", include_in_schema=False)
     def page_texts(language: str) -> Response:

@@ -2,7 +2,7 @@
 
 import { clear, el, find } from "./dom.js";
 import { canBeKey, DEFAULT_KEYS, keyName, printed } from "./keys.js";
-import { t } from "./texts.js";
+import { fillLanguages, t } from "./texts.js";
 
 export const SKIP_REASONS = ["same_frames", "scene_cut", "broken_picture", "unsure", "other"];
 
@@ -93,10 +93,9 @@ export class Dialogs {
   }
 
   /** Let the annotator choose keys and language. Resolves with the new settings, or null. */
-  async settings(keys, language) {
-    const languages = el("select", { "aria-label": t("settings.language"), data: { id: "language" } },
-      el("option", { value: "en", text: "English" }), el("option", { value: "de", text: "Deutsch" }));
-    languages.value = language;
+  async settings(keys) {
+    const languages = el("select", { "aria-label": t("settings.language"), data: { id: "language" } });
+    await fillLanguages(languages);
     const table = el("div", { class: "key-table" });
     const note = el("p", { class: "muted", role: "status", text: t("settings.keys_hint") });
     const draw = () => clear(table).append(...Object.keys(DEFAULT_KEYS).map((action) => this.#keyRow(action, keys, draw, note)));

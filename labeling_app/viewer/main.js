@@ -25,30 +25,34 @@ export async function start(element, base) {
   listeners = new AbortController();
   const root = find(element, "app");
   const api = new Api();
-  api.onSignedOut = () => location.assign("/signin?ended=1");
+  api.onSignedOut = () => {
+    listeners.abort(); // with them the warning on leaving: what is unsent stays in the storage for the next sign-in
+    location.assign("/signin?ended=1");
+  };
   const session = await api.session();
   await loadTexts(session.settings.language ?? localStorage.getItem("vfi.language") ?? session.options.language);
   document.documentElement.lang = t("language.code");
   document.title = t("app.name");
-  new Page(root, api, session, base).start(listeners.signal);
+  new Page(root, api, session, base, listeners.signal).start();
 }
 
 class Page {
-  constructor(root, api, session, base) {
+  constructor(root, api, session, base, signal) {
     this.root = root;
+    this.signal = signal;
     this.api = api;
     this.session = session;
     this.base = base;
     this.keys = new Keys(session.settings.keys);
     this.dialogs = new Dialogs(root, (level) => example(base, level));
     this.bench = new Bench(root);
-    this.outbox = new Outbox(api, session.user, (state) => drawUnsent(root, state), (answer) => this.work.orphan(answer));
-    this.work = new Work({ root, api, outbox: this.outbox, bench: this.bench, dialogs: this.dialogs, session });
+    this.outbox = new Outbox(api, session.user, (state) => drawUnsent(root, state), (answer) => this.work.orphan(answer), signal);
+    this.work = new Work({ root, api, outbox: this.outbox, bench: this.bench, dialogs: this.dialogs, session, signal });
     this.workingSince = Date.now();
   }
 
-  start(signal) {
-    const { root, session } = this;
+  start() {
+    const { root, session, signal } = this;
     applyTexts(root);
     drawLevels(root, this.base, (level) => this.work.rate(level));
     find(root, "who").textContent = session.user;
@@ -165,7 +169,7 @@ class Page {
   }
 
   async #openSettings() {
-    const chosen = await this.dialogs.settings(new Keys(this.keys.changes()), t("language.code"));
+    const chosen = await this.dialogs.settings(new Keys(this.keys.changes()));
     if (!chosen) return;
     await this.api.put("/api/settings", { ...this.session.settings, ...chosen });
     // A new language touches every text of the page; the items are held on the server, so nothing is lost.

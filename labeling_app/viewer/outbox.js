@@ -18,13 +18,13 @@ export class Outbox {
    * @param onChange called with {unsent, offline} whenever one of them changes.
    * @param onOrphan called with the server's answer, or a Refused, to what an earlier page had kept.
    */
-  constructor(api, user, onChange, onOrphan) {
+  constructor(api, user, onChange, onOrphan, signal) {
     this.#api = api;
     this.#prefix = `vfi.outbox.${user}.`;
     this.onChange = onChange;
     this.onOrphan = onOrphan;
     this.offline = false;
-    window.addEventListener("online", () => this.flush());
+    window.addEventListener("online", () => this.flush(), { signal });
   }
 
   get unsent() {

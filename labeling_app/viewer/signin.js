@@ -1,7 +1,7 @@
 // The sign-in page: name and password, or a name alone in open mode.
 
 import { find } from "./dom.js";
-import { applyTexts, loadTexts, t } from "./texts.js";
+import { applyTexts, fillLanguages, loadTexts, t } from "./texts.js";
 
 const LANGUAGE = "vfi.language"; // of this browser, until an annotator's own setting is known
 const body = document.body;
@@ -11,7 +11,7 @@ async function useLanguage(language) {
   await loadTexts(language);
   document.documentElement.lang = t("language.code");
   document.title = `${t("signin.title")} · ${t("app.name")}`;
-  find(body, "language").value = t("language.code");
+  await fillLanguages(find(body, "language"));
   applyTexts(body);
 }
 

@@ -10,6 +10,14 @@ export async function loadTexts(wanted) {
   language = table["language.code"];
 }
 
+/** Fill a select with the languages there are, by their own names, the present one chosen. */
+export async function fillLanguages(select) {
+  const names = await (await fetch("/texts")).json();
+  select.replaceChildren(...Object.entries(names).map(([code, name]) => new Option(name, code)));
+  select.value = language;
+  return select;
+}
+
 /** Return the text of `key`, with {name} replaced from `values`; the key itself where there is none. */
 export function t(key, values = {}) {
   const text = table[key] ?? key;
@@ -18,10 +26,6 @@ export function t(key, values = {}) {
 
 export function hasText(key) {
   return key in table;
-}
-
-export function currentLanguage() {
-  return language;
 }
 
 export function number(value, digits = 0) {

@@ -19,7 +19,7 @@ export class Work {
   #busy = false; // a key pressed while a vote is on its way is not for the next item
   #rated = []; // items rated in this page, newest last: what undo shows while the server is away
 
-  constructor({ root, api, outbox, bench, dialogs, session }) {
+  constructor({ root, api, outbox, bench, dialogs, session, signal }) {
     this.#root = root;
     this.#api = api;
     this.#outbox = outbox;
@@ -30,8 +30,9 @@ export class Work {
     this.#clearMarks();
     drawProgress(root, session.progress);
     this.#noteStage();
-    setInterval(() => this.#heartbeat(), HEARTBEAT_MS);
-    find(root, "feedback-next").addEventListener("click", () => this.#afterFeedback());
+    const heartbeat = setInterval(() => this.#heartbeat(), HEARTBEAT_MS);
+    signal.addEventListener("abort", () => clearInterval(heartbeat));
+    find(root, "feedback-next").addEventListener("click", () => this.#afterFeedback(), { signal });
   }
 
   start() {

@@ -66,6 +66,19 @@ def test_votes_kept_by_a_closed_page_go_out_from_the_next(browser: Browser, sett
     assert [vote["level"] for vote in events_of(settings, "vote")] == [4]
 
 
+def test_votes_outlive_a_session_that_ended(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
+        page = bench.page
+        bench.ready()
+        page.context.clear_cookies()
+        bench.press("3")
+        expect(page.get_by_text("Your session has ended")).to_be_visible()
+        page.get_by_label("Name", exact=True).fill("Ada")
+        page.locator("button[type=submit]").click()
+        bench.expect_done(1)
+    assert [vote["level"] for vote in events_of(settings, "vote")] == [3]
+
+
 def test_an_answer_lost_on_the_way_is_not_a_second_vote(browser: Browser, settings: Settings) -> None:
     with running(settings) as server, signed_in(browser, server, "Ada") as bench:
         bench.ready()

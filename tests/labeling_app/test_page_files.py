@@ -9,10 +9,31 @@ from labeling_app.page import TEXTS, VIEWER, build_page, page_head, viewer_base,
 
 SCRIPTS = sorted(VIEWER.glob("*.js"))
 PAGES = [VIEWER / "viewer.html", VIEWER / "signin.html"]
+SOURCES = [*SCRIPTS, *PAGES, VIEWER.parent / "app.py"]
 
 
 def texts(language: str) -> dict[str, str]:
     return json.loads((TEXTS / f"{language}.json").read_text(encoding="utf-8"))
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two #rrggbb colours, 1..21, as WCAG 2.2 defines it."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, bright = sorted([luminance(one), luminance(other)])
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("ground", ["ground", "panel", "raised", "pressed"])
+@pytest.mark.parametrize("ink", ["text", "soft", "mark", "warn", "bad"])
+def test_colours_meet_contrast_aa(ground: str, ink: str) -> None:
+    style = (VIEWER / "viewer.css").read_text(encoding="utf-8")
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", style))
+    assert contrast(colours[ground], colours[ink]) >= 4.5
 
 
 def test_languages_have_the_same_keys_and_placeholders() -> None:
@@ -24,7 +45,7 @@ def test_languages_have_the_same_keys_and_placeholders() -> None:
 
 def test_every_text_that_is_asked_for_exists_and_is_used() -> None:
     english = texts("en")
-    source = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS + PAGES)
+    source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     asked = re.findall(r'\bt\("([a-z_.]+[\w.]*)"', source)
     asked += re.findall(r'data-(?:text|label)="([^"]+)"', source)
     assert sorted(set(asked) - set(english)) == []
