@@ -78,9 +78,9 @@ class Bench:
     identity: pa.Table = field(default_factory=lambda: pa.table({}))
 
     def __post_init__(self) -> None:
-        # Five wrong passwords in five minutes per name and address; an address may try a few names.
+        # Five wrong passwords in five minutes per name and address. A whole office may share an address.
         self.name_limiter = Limiter(limit=5, window_seconds=300, clock=self.clock)
-        self.address_limiter = Limiter(limit=30, window_seconds=300, clock=self.clock)
+        self.address_limiter = Limiter(limit=100, window_seconds=300, clock=self.clock)
 
     def user_lock(self, user_id: int) -> threading.Lock:
         """Return the lock that lets one request at a time choose items for an annotator."""

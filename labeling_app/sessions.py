@@ -26,46 +26,51 @@ COOKIE = "vfi_session"
 CSRF_HEADER = "x-csrf-token"
 SESSION_SECONDS = 30 * 24 * 3600
 _US = 1_000_000
+_MAX_KEYS = 10_000
 
 
 class Limiter:
-    """Counts failed sign-ins per key in a sliding window, in memory; thread-safe."""
+    """Counts sign-in attempts per key in a sliding window, in memory; thread-safe."""
 
     def __init__(self, *, limit: int, window_seconds: float, clock: Clock) -> None:
         self.limit, self.window_us, self._clock = limit, int(window_seconds * _US), clock
-        self._failures: dict[str, deque[int]] = defaultdict(deque)
+        self._attempts: dict[str, deque[int]] = defaultdict(deque)
         self._lock = threading.Lock()
 
-    def wait_seconds(self, key: str) -> float:
-        """Return how long this key has to wait: 0 while it is below the limit."""
+    def attempt(self, key: str) -> float:
+        """Note an attempt and return 0, or return how many seconds this key has to wait.
+
+        Attempts count before their outcome is known, so that many at once are no way around the limit.
+        """
         with self._lock:
             times = self._recent(key)
-            if len(times) < self.limit:
-                return 0.0
-            return max(0.0, (times[0] + self.window_us - self._clock()) / _US)
+            if len(times) >= self.limit:
+                return max(0.001, (times[0] + self.window_us - self._clock()) / _US)
+            times.append(self._clock())
+            if len(self._attempts) > _MAX_KEYS:  # an attacker who changes names must not fill the memory
+                for stale in [name for name in self._attempts if not self._recent(name)]:
+                    del self._attempts[stale]
+            return 0.0
 
-    def count(self, key: str) -> None:
-        """Note a failure."""
+    def take_back(self, key: str, *, all_of_them: bool = False) -> None:
+        """Forget the latest attempt of a key, or all of them, after it turned out to be right."""
         with self._lock:
-            self._recent(key).append(self._clock())
-            if len(self._failures) > 10_000:  # an attacker who changes names must not fill the memory
-                for stale in [name for name in self._failures if not self._recent(name)]:
-                    del self._failures[stale]
-
-    def forget(self, key: str) -> None:
-        """Drop a key's failures, after a success."""
-        with self._lock:
-            self._failures.pop(key, None)
+            times = self._attempts.get(key)
+            if times and not all_of_them:
+                times.pop()
+            if all_of_them or not times:
+                self._attempts.pop(key, None)
 
     def _recent(self, key: str) -> deque[int]:
-        times = self._failures[key]
+        times = self._attempts[key]
         while times and times[0] <= self._clock() - self.window_us:
             times.popleft()
         return times
 
 
 def open_session(connection: Connection, user_id: int, *, now_us: int) -> str:
-    """Create a session and return its token, for the cookie."""
+    """Create a session and return its token, for the cookie; sessions that ran out go."""
+    connection.execute(delete(sessions).where(sessions.c.expires_at_us < now_us))
     token = secrets.token_urlsafe(32)
     values = {
         "token_sha256": digest(token),

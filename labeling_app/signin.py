@@ -76,21 +76,21 @@ def _check(bench: Bench, request: Request, name: str, password: str) -> Account:
     name = check_name(name)
     address = client_address(bench, request)
     key = f"{address}\n{name}"
-    wait = max(bench.name_limiter.wait_seconds(key), bench.address_limiter.wait_seconds(address))
+    wait = bench.name_limiter.attempt(key) or bench.address_limiter.attempt(address)
     if wait > 0:
         seconds = int(wait) + 1
         raise HTTPException(429, f"too many attempts; try again in {seconds} s", {"Retry-After": str(seconds)})
     with bench.store.read() as connection:
         row = find_row(connection, name)
+    account: Account | None = None
     if bench.settings.open_mode and (row is None or row["password_hash"] is None):
         account = bench.store.transact(lambda connection: _open_account(connection, name, bench.clock()))
-        if not account.disabled:
-            return account
-    elif len(password) <= _MAX_PASSWORD and verify_password(row, password) and row is not None and not row["disabled"]:
-        bench.name_limiter.forget(key)
-        return to_account(row)
-    bench.name_limiter.count(key)
-    bench.address_limiter.count(address)
+    elif len(password) <= _MAX_PASSWORD and verify_password(row, password) and row is not None:
+        account = to_account(row)
+    if account is not None and not account.disabled:
+        bench.name_limiter.take_back(key, all_of_them=True)
+        bench.address_limiter.take_back(address)
+        return account
     user_id = None if row is None else row["id"]
     failed = Event(
         kind="sign_in_failed", at_us=bench.clock(), user_id=user_id, payload={"name": name, "address": address}

@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 
 from dataset_tools.errors import UsageError, VfiError
 
@@ -125,8 +125,8 @@ def _create_engine(url: str) -> Engine:
             raise UsageError(f"database {backend!r} must be sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME")
         if backend == "postgresql" and parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        # Enough connections for every thread of the web server: none may wait for another's.
-        options: dict[str, Any] = {"pool_size": 20, "max_overflow": 40, "pool_pre_ping": backend == "postgresql"}
+        # One for each of the web server's 40 threads, and two such servers stay below PostgreSQL's default of 100.
+        options: dict[str, Any] = {"pool_size": 10, "max_overflow": 34, "pool_pre_ping": backend == "postgresql"}
         engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"database URL {url!r} is not valid: {error}") from error
@@ -171,6 +171,7 @@ def _use_wal(engine: Engine) -> None:
 
 
 def _may_run_again(error: DBAPIError) -> bool:
-    if getattr(error.orig, "sqlstate", None) in _RETRY_STATES:
+    # A unique key met: somebody else wrote the same row first, and the next try will find it.
+    if isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) in _RETRY_STATES:
         return True
     return isinstance(error, OperationalError) and "database is locked" in str(error.orig)

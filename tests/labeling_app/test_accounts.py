@@ -110,14 +110,13 @@ def test_changes_that_are_refused(store, values, error, message):
 def test_the_brake_holds_and_lets_go():
     clock = FakeClock()
     limiter = Limiter(limit=3, window_seconds=60, clock=clock)
-    for _ in range(3):
-        assert limiter.wait_seconds("anna") == 0
-        limiter.count("anna")
-    assert 59 < limiter.wait_seconds("anna") <= 60
-    assert limiter.wait_seconds("ben") == 0
+    assert [limiter.attempt("anna") for _ in range(3)] == [0, 0, 0]
+    assert 59 < limiter.attempt("anna") <= 60
+    assert limiter.attempt("ben") == 0
     clock.advance(61)
-    assert limiter.wait_seconds("anna") == 0
-    for _ in range(3):
-        limiter.count("anna")
-    limiter.forget("anna")
-    assert limiter.wait_seconds("anna") == 0
+    assert [limiter.attempt("anna") for _ in range(3)] == [0, 0, 0]
+    limiter.take_back("anna")  # the last one was right
+    assert limiter.attempt("anna") == 0
+    assert limiter.attempt("anna") > 0
+    limiter.take_back("anna", all_of_them=True)
+    assert limiter.attempt("anna") == 0

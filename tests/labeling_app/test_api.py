@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from dataset_tools.frames import pixels_sha256
 from dataset_tools.manifest import read_manifest
@@ -198,3 +199,18 @@ def test_open_api_describes_the_labelling_routes(bench, anna):
     paths = anna.get("/openapi.json").json()["paths"]
     assert {"/api/items", "/api/votes", "/api/stats", "/api/export"} <= set(paths)
     assert anna.get("/healthz").json() == {"status": "ok"}
+
+
+def test_everything_that_was_done_is_in_the_log(bench, anna):
+    (item,) = anna.items()
+    anna.vote(item)
+    anna.post("/api/undo", {"undo_id": "undo-00001"})
+    anna.http.put("/api/settings", json={}, headers={"X-CSRF-Token": anna.csrf})
+    Client(bench).sign_in("anna", "wrong password")
+    sign_in(bench, "boss").get("/api/export")
+    anna.post("/signout")
+    with bench.store.read() as connection:
+        kinds = list(connection.execute(text("SELECT kind FROM events ORDER BY id")).scalars())
+    assert [kind for kind in kinds if kind not in ("account_added", "stage")] == [
+        "sign_in", "vote", "undo", "settings", "sign_in_failed", "sign_in", "export", "sign_out",
+    ]  # fmt: skip
