@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools import cli
+from dataset_tools.allocator import keep_freed_memory
 from dataset_tools.errors import UsageError
 from dataset_tools.extract_options import num_cores, parse_options
 from dataset_tools.extraction import extract_data_set
@@ -38,6 +39,7 @@ def extract(
 
     Example: python -m dataset_tools.extract --source videos:clips --out data --count 600 --seed 7
     """
+    keep_freed_memory()  # for the predictor
     if clip_timeout <= 0:
         raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
     options = parse_options(

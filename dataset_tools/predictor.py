@@ -1,6 +1,5 @@
 """The engine of ``predict``: reads pairs, interpolates in batches, writes and measures the results, all at once."""
 
-import os
 import re
 import threading
 from collections import defaultdict
@@ -13,6 +12,7 @@ import torch
 
 from dataset_tools.device import select_device
 from dataset_tools.errors import FrameError, VfiError
+from dataset_tools.extract_options import num_cores
 from dataset_tools.files import inside
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
@@ -76,7 +76,7 @@ class Predictor:
             return
         self._lpips = self._lpips or Lpips(self.device)
         threads_before = torch.get_num_threads()
-        pool = ThreadPoolExecutor(_num_workers(), initializer=torch.set_num_threads, initargs=(1,))
+        pool = ThreadPoolExecutor(min(num_cores(), _MAX_WORKERS), initializer=torch.set_num_threads, initargs=(1,))
         try:
             for done in pool.map(lambda batch: self._do_batch(batch, rows, root), self._batches(rows)):
                 yield from done
@@ -159,8 +159,3 @@ def _read_triplet(row: Row, root: Path) -> tuple[Rgb, Rgb, Rgb]:
             size, wanted = f"{image.shape[1]}x{image.shape[0]}", f"{row['width']}x{row['height']}"
             raise FrameError(f"{root / row[column]} is {size}, must be {wanted} as the manifest says")
     return img0, gt, img1
-
-
-def _num_workers() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MAX_WORKERS)
