@@ -1,5 +1,6 @@
 """``python -m vfidpa_model.export``: a trained model as ONNX, OpenVINO or torch.export file, checked on real frames."""
 
+import copy
 import sys
 import tempfile
 import time
@@ -127,9 +128,14 @@ def _write(model: "VFIDPA", format: str, folder: Path, *, size: tuple[int, int])
 
 def _trace(model: "VFIDPA", *, size: tuple[int, int], native: bool) -> Any:
     import torch
+    from torch import nn
     from torch.export import Dim
 
-    deform = model.body.deform_net.deform
+    body: Any = copy.deepcopy(model.body)
+    body.deform_net.deform.native = native
+    for module in body.modules():
+        if isinstance(module, nn.ReLU6):
+            module.inplace = False  # same result, half the time of the exporters
     # Two distinct sides and a batch of two: a traced 1, or equal sides, would be taken for constants.
     height, width = size if size != (0, 0) else (64, 96)
     example = tuple(torch.rand(2, 3, height, width) for _ in range(2))
@@ -137,12 +143,8 @@ def _trace(model: "VFIDPA", *, size: tuple[int, int], native: bool) -> Any:
     if size == (0, 0):
         free[2] = 32 * Dim("rows", min=2, max=_LARGEST_ROWS)
         free[3] = 32 * Dim("columns", min=2, max=_LARGEST_COLUMNS)
-    deform.native = native
-    try:
-        with torch.no_grad():
-            return torch.export.export(model.body, example, dynamic_shapes=(free, free))
-    finally:
-        deform.native = None
+    with torch.no_grad():
+        return torch.export.export(body, example, dynamic_shapes=(free, free))
 
 
 def _compare(model: "VFIDPA", body: "Body", pairs: Sequence[Pair]) -> tuple[float, float, float]:
