@@ -16,7 +16,7 @@ from dataset_tools.manifest import from_rows
 from tests.vfidpa_model import miniatures
 from vfidpa_model.benchmark import main, parse_weights
 from vfidpa_model.benchmark_sets import BenchmarkSetError, load_set, read_item
-from vfidpa_model.checkpoint import save_checkpoint
+from vfidpa_model.checkpoint import load_checkpoint, save_checkpoint
 from vfidpa_model.config import ModelConfig
 from vfidpa_model.model import VFIDPA
 from vfidpa_model.protocols import PROTOCOLS, model_options
@@ -43,6 +43,9 @@ def run(tmp_path_factory):
 def done(tmp_path_factory, snu_film, run):
     """The command, run once on the miniature, and what it wrote."""
     out = tmp_path_factory.mktemp("out")
+    assessor = load_checkpoint(run)
+    pairs = [read_item(item) for item in load_set("snu-film", snu_film)]
+    median = float(np.median([assessor.predict(img0, img1)[0] for img0, _, img1 in pairs]))
     options = [
         "snu-film",
         "--root",
@@ -55,8 +58,9 @@ def done(tmp_path_factory, snu_film, run):
         "--device",
         "cpu",
     ]
+    options += ["--threshold", str(median), "--threshold", "9"]
     assert main(options) == 0
-    return out, json.loads((out / "results.json").read_text()), options
+    return out, json.loads((out / "results.json").read_text()), options, median
 
 
 def ssim_matlab(a, b):
@@ -79,7 +83,7 @@ def ssim_matlab(a, b):
 
 
 def test_rife_numbers_equal_an_independent_computation(done, snu_film):
-    _, results, _ = done
+    _, results, *_ = done
     rife = create_interpolator("rife")
     for level in LEVELS:
         psnr, similarity = [], []
@@ -100,7 +104,7 @@ def test_rife_numbers_equal_an_independent_computation(done, snu_film):
 
 
 def test_table_has_the_source_shape_and_every_router(done):
-    out, results, _ = done
+    out, results, _, median = done
     lines = (out / "table.md").read_text().splitlines()
     assert "protocol rife" in lines[0]
     header = next(line for line in lines if line.startswith("|"))
@@ -109,23 +113,25 @@ def test_table_has_the_source_shape_and_every_router(done):
     assert names == [
         "rife",
         "rife-full",
-        "spatial, threshold 2.5",
-        "dynamic, light-256p, threshold 2.5",
+        f"spatial, threshold {median:g}",
+        f"dynamic, light-256p, threshold {median:g}",
+        "dynamic, light-256p, threshold 9",
         "dynamic, random",
         "dynamic, flow magnitude",
         "dynamic, oracle (true gain)",
     ]
     has_share = {record["model"]: record["accurate_share"] is not None for record in results["results"]}
-    assert [has_share[name] for name in names] == [False, False, True, True, True, True, True]
+    assert [has_share[name] for name in names] == [False] * 2 + [True] * 6
     assert set(results["curves"]) == {"light-256p", "flow magnitude", "oracle (true gain)", "random"}
     assert (out / "quality_time.png").read_bytes().startswith(b"\x89PNG")
     assert all(r["psnr_low"] <= r["psnr"] + 1e-9 and r["psnr"] <= r["psnr_high"] + 1e-9 for r in results["results"])
 
 
 def test_dynamic_lines_follow_from_the_measured_pairs(done):
-    out, results, _ = done
+    out, results, _, median = done
     rows = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()[1:]]
-    hard = [row["routers"]["light-256p"]["score"] > 2.5 for row in rows]
+    hard = [row["routers"]["light-256p"]["score"] > median for row in rows]
+    assert sum(hard) == len(rows) // 2
     for metric in ("psnr", "ssim", "lpips", "seconds"):
         expected = [
             row["models"]["rife-full" if is_hard else "rife"][metric]
@@ -133,16 +139,13 @@ def test_dynamic_lines_follow_from_the_measured_pairs(done):
             for row, is_hard in zip(rows, hard, strict=True)
             if row["subset"] == "hard"
         ]
-        found = next(
-            r
-            for r in results["results"]
-            if r["model"] == "dynamic, light-256p, threshold 2.5" and r["subset"] == "hard"
-        )
+        name = f"dynamic, light-256p, threshold {median:g}"
+        found = next(r for r in results["results"] if r["model"] == name and r["subset"] == "hard")
         assert found[metric] == pytest.approx(np.mean(expected))
 
 
 def test_a_killed_run_goes_on_where_it_was_and_other_options_are_refused(done, capsys):
-    out, results, options = done
+    out, results, options, _ = done
     journal = out / "pairs.jsonl"
     whole = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(whole[:-1]) + whole[-1][:20])  # the last line torn by the kill
