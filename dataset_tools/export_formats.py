@@ -28,8 +28,7 @@ def write_recipe(manifest: Manifest, out: Path) -> None:
         f"{len(manifest)} frame triplets: which frames of which clips, their hashes, metrics and levels. The frames\n"
         "are rebuilt from the clips, which you get from their owners, and checked against the hashes:\n\n"
         "```\n"
-        f"python -m dataset_tools.materialize {DEFAULT_NAME} --source KIND:PATH\n"
-        f"python -m dataset_tools.predict {DEFAULT_NAME}\n"
+        f"python -m dataset_tools.materialize {DEFAULT_NAME} --source KIND:PATH --predictions\n"
         f"python -m dataset_tools.verify {DEFAULT_NAME}\n"
         "```\n"
     )

@@ -17,9 +17,7 @@ from dataset_tools.extract_options import num_cores
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, to_rgb, to_tensor
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, read_manifest
 from dataset_tools.progress import track
-
-# A prediction computed on another machine may round otherwise here and there; a mean of more is another picture.
-MAX_MEAN_DIFFERENCE = 0.1  # of 255
+from dataset_tools.rebuild_check import MAX_MEAN_PREDICTION_DIFFERENCE
 
 
 @dataclass
@@ -96,8 +94,10 @@ def _judge_predictions(manifest: Manifest, suspects: list[tuple[Mapping[str, Any
             continue
         stored = read_image(manifest.file(row, "pred"))
         mean = float(np.abs(again.astype(np.int16) - stored).mean())
-        line += f", by {mean:.3f}/255 on average from a new prediction ({MAX_MEAN_DIFFERENCE}/255 is accepted)"
-        (verdict.accepted if mean <= MAX_MEAN_DIFFERENCE else verdict.faults).append(line)
+        line += (
+            f", by {mean:.3f}/255 on average from a new prediction ({MAX_MEAN_PREDICTION_DIFFERENCE}/255 is accepted)"
+        )
+        (verdict.accepted if mean <= MAX_MEAN_PREDICTION_DIFFERENCE else verdict.faults).append(line)
 
 
 class _Again:
