@@ -20,6 +20,7 @@ from dataset_tools.interpolators.warp import backward_warp
 from dataset_tools.weights import load_into, load_weights
 
 _SCALES = (4.0, 2.0, 1.0)  # of the three blocks
+_USER_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 _MULTIPLE = 32  # image sizes must divide by it, at scale 1
 _WORSE_BY = 0.01  # a pixel is distilled where the student's error exceeds the teacher's by this much
 
@@ -56,8 +57,8 @@ class IFNet(nn.Module):
 
     def __init__(self, *, scale: float = 1.0, flip_average: bool = False) -> None:
         super().__init__()
-        if not 0 < scale <= 4:
-            raise ValueError(f"scale ({scale}) must be in (0, 4]")
+        if scale not in _USER_SCALES:
+            raise ValueError(f"scale ({scale}) must be one of {', '.join(map(str, _USER_SCALES))}")
         self.scale, self.flip_average = scale, flip_average
         self.weights_sha256 = ""
         images = 7 if self._times else 6

@@ -67,6 +67,13 @@ def test_only_rife_m_interpolates_at_any_time():
         IFNet().interpolate(frame, frame, 0.25)
 
 
+def test_scale_changes_the_padding_and_must_be_a_power_of_two():
+    frame = torch.rand(1, 3, 65, 40)
+    assert IFNet(scale=0.25).interpolate(frame, frame).shape == frame.shape
+    with pytest.raises(ValueError, match=r"scale \(0\.3\) must be one of 0\.25, 0\.5"):
+        IFNet(scale=0.3)
+
+
 def test_checkpoints_load_with_their_prefix_and_the_wrong_variant_is_named(tmp_path):
     model = IFNet()
     file = tmp_path / "flownet.pkl"
