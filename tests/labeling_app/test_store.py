@@ -29,10 +29,10 @@ def test_opening_a_new_database_by_many_processes_at_once(db_url):
     program = f"from labeling_app.store import Store; Store({db_url!r}).close(); print('open')"
     openers = [
         subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for _ in range(6)
+        for _ in range(4)
     ]
     try:
-        assert [opener.communicate(timeout=120)[0] for opener in openers] == [b"open\n"] * 6
+        assert [opener.communicate(timeout=120)[0] for opener in openers] == [b"open\n"] * 4
     finally:
         for opener in openers:
             opener.kill()
