@@ -1,5 +1,6 @@
 """Command line: (re)compute the predictions and metrics of a manifest. Also called by ``extract``."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -79,28 +80,40 @@ def predict_rows(
     from dataset_tools.predictor import COLUMNS, Predictor
 
     engine = Predictor(predictor, weights=weights, device=device)
+    _remove_leftovers(manifest.root)
     rows = manifest.rows()
     states = [_state(row, manifest, engine, only_missing=only_missing, overwrite=overwrite) for row in rows]
     wanted = [position for position, state in enumerate(states) if state == "wanted"]
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     failures: list[str] = []
     saved = clock()
-    with track("predict", len(wanted)) as progress:
-        for place, result in engine.predict([rows[position] for position in wanted], root=manifest.root):
-            if isinstance(result, VfiError):
-                failures.append(f"{rows[wanted[place]]['triplet_id']}: {result}")
-            else:
-                for name, value in result.items():
-                    columns[name][wanted[place]] = value
-            progress.advance(note=f"{len(failures)} failed" if failures else "")
-            if clock() - saved >= _SAVE_EVERY_SECONDS:
-                manifest.with_columns(columns).write()
-                saved = clock()
+    try:
+        with track("predict", len(wanted)) as progress:
+            for place, result in engine.predict([rows[position] for position in wanted], root=manifest.root):
+                if isinstance(result, VfiError):
+                    failures.append(f"{rows[wanted[place]]['triplet_id']}: {result}")
+                else:
+                    for name, value in result.items():
+                        columns[name][wanted[place]] = value
+                progress.advance(note=f"{len(failures)} failed" if failures else "")
+                if clock() - saved >= _SAVE_EVERY_SECONDS:
+                    manifest.with_columns(columns).write()
+                    saved = clock()
+    except BaseException:  # Ctrl-C or a full disk: what was done is kept
+        with contextlib.suppress(OSError):
+            manifest.with_columns(columns).write()
+        raise
     num_done = len(wanted) - len(failures)
     if num_done:
         manifest = with_proxy_levels(manifest.with_columns(columns), add=False)
         manifest.write()
     return Outcome(manifest, num_done, states.count("current"), states.count("voted"), failures)
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Remove temporary files of a run that was killed."""
+    for path in root.glob("pred/**/.*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def _state(

@@ -1,5 +1,10 @@
 """Predictions: measured on what is stored, resumable, equal in any batch, never taken from under a vote."""
 
+import errno
+import re
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,7 +13,7 @@ import torch
 
 from dataset_tools import predict
 from dataset_tools.errors import VfiError
-from dataset_tools.frames import pixels_sha256, read_image, to_rgb, to_tensor
+from dataset_tools.frames import pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.manifest import from_rows, read_manifest
 from dataset_tools.metrics import Lpips, mean_motion, psnr, ssim
@@ -81,6 +86,38 @@ def test_saves_while_it_runs(unpredicted, monkeypatch):
     monkeypatch.setattr("dataset_tools.manifest.Manifest.write", lambda self: saved.append(self))
     predict_rows(unpredicted, predictor=MEAN, device="cpu", clock=lambda: next(ticks))
     assert [manifest.table.column("pred").null_count for manifest in saved] == [4, 3, 2, 1, 0, 0]
+
+
+def test_a_full_disk_loses_nothing(unpredicted, predicted, monkeypatch, capsys):
+    writes = iter(range(100))
+
+    def write_until_full(path, rgb):
+        if next(writes) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_image(path, rgb)
+
+    monkeypatch.setattr("dataset_tools.predictor.write_image", write_until_full)
+    assert predict.main([str(unpredicted.path), "--device", "cpu"]) == 1
+    assert re.search(r"predict: \S+\.png: No space left on device\n", capsys.readouterr().err)
+    assert read_manifest(unpredicted.path).table.column("pred").null_count < 5
+    assert predict.main([str(unpredicted.path), "--device", "cpu"]) == 0
+    assert read_manifest(unpredicted.path).rows() == predicted.rows()
+
+
+def test_killed_and_run_again_gives_the_same(unpredicted, predicted):
+    command = [sys.executable, "-m", "dataset_tools.predict", str(unpredicted.path), "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(unpredicted.root.glob("pred/**/*.png")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.wait(timeout=60)
+    assert predict.main([str(unpredicted.path), "--device", "cpu"]) == 0
+    assert read_manifest(unpredicted.path).rows() == predicted.rows()
+    assert not list(unpredicted.root.glob("pred/**/*.tmp"))
 
 
 def test_one_bad_row_stops_nothing(unpredicted, capsys):
