@@ -9,7 +9,7 @@ import socket
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.error import URLError
 
 import timm
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torchvision.models import Swin_T_Weights, SwinTransformer
 
 from dataset_tools.errors import WeightsError
+from dataset_tools.weights import load_into, load_weights
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _DOWNLOAD_TIMEOUT_SECONDS = 10.0
@@ -128,9 +129,8 @@ class EfficientNetLite0(Backbone):
         """Load the pinned ImageNet weights and return ``asset efficientnet-lite0``."""
         from dataset_tools.assets import fetch_asset
 
-        state = lite0_state(fetch_asset("efficientnet-lite0"))
-        own = self.network.state_dict()
-        self.network.load_state_dict({name: value for name, value in state.items() if name in own})
+        path = fetch_asset("efficientnet-lite0")
+        load_into(self.network, lite0_state(path), path=path, ignore_prefixes=("conv_head.", "bn2.", "classifier."))
         return "asset efficientnet-lite0"
 
 
@@ -166,16 +166,12 @@ def lite0_state(path: Path) -> dict[str, Tensor]:
     """Return the weights of a file in ``efficientnet_pytorch`` form under timm's names.
 
     Raises:
-        WeightsError: The file is not such a state dict.
+        WeightsError: The file is missing, damaged, or not such a state dict.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on a damaged file
-        raise WeightsError(f"weights {path} cannot be read: {error}") from error
-    return rename_lite0(state)
+    return rename_lite0(load_weights(path)[0])
 
 
-def rename_lite0(state: Mapping[str, Any]) -> dict[str, Any]:
+def rename_lite0(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state dict of ``efficientnet_pytorch`` form under the names of timm's ``efficientnet_lite0``.
 
     There the blocks are counted through, here they are grouped in stages; and the convolutions of the first block,

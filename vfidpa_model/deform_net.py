@@ -28,12 +28,13 @@ def deform_conv3x3(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | Non
     tap = torch.arange(_TAPS, device=x.device)
     rows = torch.arange(H, device=x.device).view(1, 1, H, 1) + (tap // 3 - 1).view(1, _TAPS, 1, 1)
     columns = torch.arange(W, device=x.device).view(1, 1, 1, W) + (tap % 3 - 1).view(1, _TAPS, 1, 1)
-    moves = offset.view(B, _TAPS, 2, H, W)
-    y = (moves[:, :, 0] + rows) * 2 / (H - 1) - 1
-    x_ = (moves[:, :, 1] + columns) * 2 / (W - 1) - 1
-    grid = torch.stack((x_, y), dim=-1).view(B, _TAPS * H, W, 2)
-    sampled = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    out = weight.view(weight.shape[0], C * _TAPS) @ sampled.view(B, C * _TAPS, H * W)
+    exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 cannot tell neighbouring locations apart
+    moves = offset.to(exact).view(B, _TAPS, 2, H, W)
+    down = (moves[:, :, 0] + rows) * 2 / (H - 1) - 1
+    right = (moves[:, :, 1] + columns) * 2 / (W - 1) - 1
+    grid = torch.stack((right, down), dim=-1).view(B, _TAPS * H, W, 2)
+    sampled = F.grid_sample(x.to(exact), grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    out = weight.view(weight.shape[0], C * _TAPS) @ sampled.to(x.dtype).view(B, C * _TAPS, H * W)
     out = out.view(B, weight.shape[0], H, W)
     return out if bias is None else out + bias.view(1, -1, 1, 1)
 

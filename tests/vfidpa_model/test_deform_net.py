@@ -38,6 +38,14 @@ def test_gradients_equal_torchvisions():
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-4)
 
 
+def test_mixed_precision_keeps_the_locations_apart():
+    layer = DeformConv2d(3, 4)
+    x, offset = torch.randn(1, 3, 4, 400), torch.full((1, 18, 4, 400), 0.25)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(x, offset.bfloat16())
+    torch.testing.assert_close(found.float(), layer(x, offset), atol=0.05, rtol=0.05)
+
+
 def test_native_switch_changes_nothing():
     layer = DeformConv2d(3, 5)
     x, offset = torch.randn(1, 3, 8, 8), torch.randn(1, 18, 8, 8)
