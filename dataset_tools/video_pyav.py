@@ -36,8 +36,8 @@ class PyavFrame(VideoFrame):
 
     ``rgb`` is FFmpeg's (swscale's) bilinear conversion, the one of PyAV's plain ``to_ndarray(format="rgb24")``: the
     stream's own matrix and range are honoured, an untagged stream is taken as BT.601 limited range, and 10-bit video
-    is brought to 8 bit. Decoding is bit-equal on every CPU; this conversion uses the CPU's vector instructions, so
-    it may differ by one level (1/255) between instruction sets and FFmpeg versions.
+    is brought to 8 bit. Decoding is bit-equal on every CPU; this conversion uses the CPU's vector instructions: it
+    gave the same bits with SSSE3 up to AVX-512, and up to 3 levels (3/255) less or more without any.
 
     Attributes:
         pts: Presentation time in seconds, exactly.
