@@ -1,8 +1,9 @@
 """The web application: our own routes first, then Gradio's page below ``/`` for who is signed in."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
@@ -51,7 +52,8 @@ def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
         yield
         bench.close()
 
-    app = FastAPI(title="Labelling bench", lifespan=lifespan)
+    # FastAPI's own pages under /docs and /redoc load code from a network that may not be there.
+    app = FastAPI(title="Labelling bench", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(SignInFirst, bench=bench)  # before api.install: its guard then stands outside
     api.install(app, bench)
     _add_pages(app, settings)
@@ -78,19 +80,18 @@ def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
 
 def _add_pages(app: FastAPI, settings: Settings) -> None:
     """Add the sign-in page and the constant files of the page, which need no session."""
-    page = (VIEWER / "signin.html").read_text(encoding="utf-8")
-    for name, value in {
-        "base": viewer_base(),
-        "open": str(settings.open_mode).lower(),
-        "language": settings.language,
-    }.items():
-        page = page.replace("{{" + name + "}}", value)
+    values = {"base": viewer_base(), "open": str(settings.open_mode).lower(), "language": settings.language}
+    signin, reference = (_fill(VIEWER / name, values) for name in ("signin.html", "reference.html"))
     texts = {path.stem: path.read_bytes() for path in sorted(TEXTS.glob("*.json"))}
     names = {language: json.loads(data)["language.name"] for language, data in texts.items()}
 
     @app.get("/signin", include_in_schema=False)
     def signin_page() -> HTMLResponse:
-        return HTMLResponse(page, headers=_FRESH)
+        return HTMLResponse(signin, headers=_FRESH)
+
+    @app.get("/docs", include_in_schema=False)
+    def reference_page() -> HTMLResponse:
+        return HTMLResponse(reference)
 
     @app.get("/texts", include_in_schema=False)
     def page_languages() -> dict[str, str]:
@@ -107,3 +108,11 @@ def _add_pages(app: FastAPI, settings: Settings) -> None:
         if data is None:
             return Response(status_code=404)
         return Response(data, media_type=MEDIA_TYPES["." + name.rpartition(".")[2]], headers=_FOR_EVER)
+
+
+def _fill(path: Path, values: Mapping[str, str]) -> str:
+    """Return a page's markup with its constants put in; nothing that a user wrote gets here."""
+    markup = path.read_text(encoding="utf-8")
+    for name, value in values.items():
+        markup = markup.replace("{{" + name + "}}", value)
+    return markup

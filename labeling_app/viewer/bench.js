@@ -243,8 +243,7 @@ export class Bench {
   }
 
   #warn(note) {
-    const shown = this.stage.painted * (window.visualViewport?.scale ?? 1);
-    const percent = Math.round(shown * 1000) / 10;
+    const percent = Math.round(this.stage.scale * 1000) / 10;
     const isScaled = !Number.isInteger(devicePixelRatio);
     if (!this.#item || (percent === 100 && !isScaled)) note.textContent = "";
     else if (isScaled) note.textContent = t("scale.browser", { ratio: Math.round(devicePixelRatio * 100) / 100 });

@@ -16,8 +16,6 @@ export class Stage {
     this.onChange = onChange;
     this.locked = () => false; // whether a drag means something else, as in the wipe
     new ResizeObserver(() => this.place()).observe(this.node);
-    this.measured = new ResizeObserver((entries) => this.#measure(entries.at(-1)));
-    this.painted = 1; // device pixels per image pixel, as measured
     this.#listen();
     this.#watchRatio();
   }
@@ -29,13 +27,7 @@ export class Stage {
       canvases.forEach((canvas) => canvas.classList.add("layer"));
       this.panes[index].replaceChildren(...canvases, this.tags[index]);
     });
-    this.measured.disconnect();
     if (!first) return;
-    try {
-      this.measured.observe(first, { box: "device-pixel-content-box" });
-    } catch {
-      this.measured.observe(first); // WebKit lacks that box
-    }
     if (first.width !== this.viewport.width || first.height !== this.viewport.height) {
       this.viewport.reset(first.width, first.height);
     }
@@ -67,6 +59,11 @@ export class Stage {
   pan(dx, dy) {
     this.viewport.pan(dx * PAN_STEP, dy * PAN_STEP);
     this.place();
+  }
+
+  /** Device pixels per image pixel on the screen, pinching included; 1 is what levels are judged at. */
+  get scale() {
+    return this.viewport.zoom * (window.visualViewport?.scale ?? 1);
   }
 
   /** Put every layer where the viewport says. */
@@ -142,13 +139,6 @@ export class Stage {
     }
     this.#pointers.set(event.pointerId, event);
     this.place();
-  }
-
-  #measure(entry) {
-    const box = entry.devicePixelContentBoxSize?.[0];
-    const width = box ? box.inlineSize : entry.contentRect.width * devicePixelRatio;
-    this.painted = width / this.viewport.width;
-    this.onChange();
   }
 
   #watchRatio() {

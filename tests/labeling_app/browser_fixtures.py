@@ -184,6 +184,11 @@ class BenchPage:
     def press(self, key: str) -> None:
         self.page.keyboard.press(key)
 
+    def escape(self) -> None:
+        """Dismiss the dialog, and wait until it is gone: the browser closes it a moment after the key."""
+        self.press("Escape")
+        expect(self.page.get_by_test_id("dialog")).to_be_hidden()
+
     def rate(self, key: str) -> str:
         """Press a level's key, wait for another item (or none), and return its id."""
         before = self.ready()

@@ -103,3 +103,16 @@ def test_an_annotator_sees_the_bench_alone(browser: Browser, server: Server) -> 
         expect(bench.page.get_by_test_id("users")).to_be_hidden()
         for path, status in {"/api/stats": 403, "/api/users": 403, "/api/review": 403}.items():
             assert bench.page.request.get(f"{server.url}{path}").status == status
+
+
+def test_api_reference_needs_no_network(browser: Browser, server: Server) -> None:
+    page = browser.new_page()
+    try:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{server.url}/docs")
+        page.get_by_text("POST /api/votes").click()
+        expect(page.locator("details[open] pre").first).to_contain_text('"assignment_id"')
+        assert all(url.startswith((server.url, "data:")) for url in asked)
+    finally:
+        page.close()

@@ -181,8 +181,7 @@ def test_loupe_and_help(looking: BenchPage) -> None:
     expect(looking.page.get_by_test_id("dialog")).to_be_visible()
     before = looking.ready()
     looking.press("1")  # behind a dialog no key rates
-    looking.press("Escape")
-    expect(looking.page.get_by_test_id("dialog")).to_be_hidden()
+    looking.escape()
     assert looking.ready() == before
     looking.expect_done(0)
 
@@ -195,7 +194,7 @@ def test_keys_that_must_not_rate(looking: BenchPage) -> None:
     looking.stage.dispatch_event("keydown", {"key": "1", "code": "Digit1", "isComposing": True, "bubbles": True})
     looking.press("c")
     looking.page.locator("textarea").press_sequentially("1 2 3 4")
-    looking.press("Escape")
+    looking.escape()
     assert looking.ready() == before
     looking.expect_done(0)
     looking.page.locator("button[data-mode=side]").click()
@@ -240,7 +239,7 @@ def test_skip_flag_and_comment(browser: Browser, server: Server) -> None:
             bench.page.get_by_role("button", name="Save").click()
         bench.press("c")
         expect(bench.page.locator("textarea")).to_have_value(HOSTILE)
-        bench.press("Escape")
+        bench.escape()
         bench.rate("3")
         bench.expect_done(1)
         expect(bench.page.locator("[data-id=flag-button]")).to_have_attribute("aria-pressed", "false")

@@ -8,7 +8,7 @@ import pytest
 from labeling_app.page import TEXTS, VIEWER, build_page, page_head, viewer_base, viewer_files
 
 SCRIPTS = sorted(VIEWER.glob("*.js"))
-PAGES = [VIEWER / "viewer.html", VIEWER / "signin.html"]
+PAGES = [VIEWER / name for name in ("viewer.html", "signin.html", "reference.html")]
 SOURCES = [*SCRIPTS, *PAGES, VIEWER.parent / "app.py"]
 
 
@@ -63,9 +63,8 @@ def test_every_text_that_is_asked_for_exists_and_is_used() -> None:
 def test_markup_holds_nothing_that_gradio_would_run(path) -> None:
     markup = path.read_text(encoding="utf-8")
     assert "${" not in markup
-    assert set(re.findall(r"{{(\w+)}}", markup)) <= (
-        {"base", "open", "language"} if path.name == "signin.html" else set()
-    )
+    constants = set() if path.name == "viewer.html" else {"base", "open", "language"}
+    assert set(re.findall(r"{{(\w+)}}", markup)) <= constants
     assert not re.search(r"""\son\w+=|https?://""", markup)
 
 
