@@ -113,10 +113,9 @@ def mean_with_interval(
         values: One per pair.
         groups: The sequence each pair belongs to.
     """
-    names = sorted(set(groups))
-    index = np.array([names.index(group) for group in groups])
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
     sums, counts = np.bincount(index, weights=values), np.bincount(index)
-    drawn = generator.integers(0, len(names), (resamples, len(names)))
+    drawn = generator.integers(0, len(sums), (resamples, len(sums)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(values.mean()), float(low), float(high)
