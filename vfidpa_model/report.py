@@ -15,6 +15,7 @@ from dataset_tools.frames import Rgb, resize_area
 from vfidpa_model.charts import data_url, draw_confusion, draw_curve, draw_scatter, png_bytes
 from vfidpa_model.checkpoint import Assessor, load_checkpoint
 from vfidpa_model.data import FrameReader
+from vfidpa_model.evaluation_report import LABELS
 from vfidpa_model.labels import Sample
 from vfidpa_model.measures import Values, confusion, measure_all
 from vfidpa_model.pictures import pair_with_map
@@ -49,9 +50,13 @@ def write_report(run: Path, samples: Sequence[Sample], *, device: torch.device) 
     records = read_records(run)
     parts = [
         f"<h1>{html.escape(run.name)}</h1>",
-        f"<p>{html.escape(_summary(assessor, split, scores, levels))}</p>",
+        f"<p>{html.escape(_summary(assessor, split, len(samples)))}</p>",
+        _table({LABELS[name]: f"{value:.3f}" for name, value in measure_all(scores, levels).items()}),
         _figure(_curves(records), "Training loss (a running mean over the steps), validation error and correlation."),
-        _figure(_judgement(scores, levels), f"The best checkpoint on the {len(samples)} pairs of split {split}."),
+        _figure(
+            _judgement(scores, levels),
+            "Counts of pairs; a point of the scatter is a pair, above the line it counts as hard.",
+        ),
         "<h2>Worst errors</h2>",
         "<p>Left to right: img0, img1, the score map over their mean, blue at level 1 to red at level 4.</p>",
         *_worst(assessor, samples, scores, reader),
@@ -64,10 +69,9 @@ def write_report(run: Path, samples: Sequence[Sample], *, device: torch.device) 
     return path
 
 
-def _summary(assessor: Assessor, split: str, scores: Values, levels: Values) -> str:
-    found = measure_all(scores, levels)
-    known = ", ".join(f"{name} {value:.3f}" for name, value in found.items() if not np.isnan(value))
-    return f"{assessor.config.backbone}, tier {assessor.config.tier}, best checkpoint on {split}: {known}."
+def _summary(assessor: Assessor, split: str, num_pairs: int) -> str:
+    config = assessor.config
+    return f"{config.backbone}, tier {config.tier}: the best checkpoint on the {num_pairs} pairs of split {split}."
 
 
 def _curves(records: Sequence[Mapping[str, Any]]) -> Figure:
