@@ -61,10 +61,14 @@ def read_exports(folder: Path) -> dict[str, Export]:
         return {}
     try:
         listed = json.loads(path.read_bytes())
-        names = {field.name for field in fields(Export)}
-        return {name: Export(**{key: values[key] for key in names}) for name, values in listed.items()}
+        return {name: _export_from(values) for name, values in listed.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a record of exports ({error}); run vfidpa_model.export again") from error
+
+
+def _export_from(values: Mapping[str, Any]) -> Export:
+    kinds: dict[str, Any] = {"weights_sha256": str, "files_sha256": dict, "width": int, "height": int}
+    return Export(**{field.name: kinds.get(field.name, float)(values[field.name]) for field in fields(Export)})
 
 
 def record_export(folder: Path, name: str, export: Export) -> None:

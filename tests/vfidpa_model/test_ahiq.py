@@ -1,5 +1,8 @@
 """AHIQ: the official heads' keys and numbers, and the whole network."""
 
+import zlib
+
+import numpy as np
 import pytest
 import torch
 
@@ -11,10 +14,6 @@ from vfidpa_model.model import VFIDPA
 
 def feature(which: str, tag: str, channels: int) -> torch.Tensor:
     """Return a made-up feature map as the golden file's ``meta`` says."""
-    import zlib
-
-    import numpy as np
-
     size = int(tag.split("_v")[1].split("_c")[0]) if which.startswith("vit") else int(tag.split("_c")[1])
     shape = (1 if "_v28" in tag else 2, channels, size, size)
     noise = np.random.Generator(np.random.PCG64(zlib.crc32(f"input:{which}:{tag}".encode()))).standard_normal(shape)
@@ -68,11 +67,13 @@ def test_keys_are_those_of_the_official_checkpoint(heads, name):
     assert {key: "x".join(map(str, value.shape)) for key, value in module.state_dict().items()} == official
 
 
-def test_whole_network_runs_and_its_unused_layers_change_nothing():
+def test_whole_network_runs_and_its_unused_layers_change_nothing(monkeypatch):
     whole = AHIQ(patch=16).eval()
     lean = VFIDPA(ModelConfig(backbone="ahiq", ahiq_patch=16)).eval()
-    state = whole.state_dict()
-    lean.body.load_state_dict({key: state[key] for key in lean.body.state_dict()})
+    lean.body.deform_net, lean.body.regressor = whole.deform_net, whole.regressor
+    backbones = {"vit": whole.vit, "res": whole.resnet50}
+    monkeypatch.setattr("vfidpa_model.ahiq._timm_model", lambda name, pretrained: backbones[name[:3]])
+    assert lean.body.load_pretrained() == "timm vit_base_patch16_224.augreg_in21k_ft_in1k, resnet50.a1_in1k"
     img0, img1 = torch.rand(2, 1, 3, 64, 80)
     with torch.inference_mode():
         score, result = whole.predict(img0, img1), lean(img0, img1)
@@ -82,3 +83,7 @@ def test_whole_network_runs_and_its_unused_layers_change_nothing():
     trained = {name.split(".")[0] for name, value in whole.named_parameters() if value.requires_grad}
     assert trained == {"deform_net", "regressor"}
     assert not whole.train().vit.training
+
+    monkeypatch.setattr("vfidpa_model.ahiq._timm_model", lambda name, pretrained: 1 / 0)  # no network, empty cache
+    with pytest.warns(UserWarning, match="no ImageNet weights for AHIQ's backbones"):
+        assert lean.body.load_pretrained() == "none"

@@ -122,9 +122,13 @@ def test_exports_of_other_weights_are_refused_and_passed_over(tmp_path):
     record_export(checkpoint.folder, "onnx", made(checkpoint, milliseconds=1, torch_milliseconds=2))
     with pytest.raises(CheckpointError, match=r"model\.onnx is missing or damaged"):
         load_checkpoint(tmp_path, backend="onnx")
-    (checkpoint.folder / "exports.json").write_text('{"onnx": {"width": 1}}')
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"onnx": {"width": 1}}', '{"onnx": 3}'])
+def test_a_damaged_record_of_exports_is_refused(tmp_path, record):
+    (tmp_path / "exports.json").write_text(record)
     with pytest.raises(CheckpointError, match="not a record of exports"):
-        load_checkpoint(tmp_path, backend="auto")
+        read_exports(tmp_path)
 
 
 def test_a_file_of_one_size_leaves_other_sizes_to_pytorch(tmp_path, monkeypatch):
