@@ -71,8 +71,9 @@ def export(
         print(f"{out or manifest}: {done.rows} levels ({consensus}) from {done.votes} votes", flush=True)
 
     if watch:
-        exporting.watch(once, store, every_seconds=every)
-    once()
+        exporting.watch(once, store, every_seconds=every)  # until Ctrl-C
+    else:
+        once()
 
 
 def import_votes(

@@ -192,8 +192,9 @@ def _queue(bench: Bench, user: Account) -> Queue:
         rng = annotator_rng(bench.settings.seed, user.name, salt="uncertain")
         order, at_random = uncertain_order(order, worth, random_share=bench.settings.random_share, rng=rng)
         by_worth = set(catalogue.ids[order[~at_random]].tolist())
-    with bench.store.read() as connection:
-        seen = {item for (item, _), (_, state) in touched(connection, user_id=user.id).items() if state != "released"}
+    with bench.store.read() as connection:  # what is held now may come back, should its lease run out
+        states = touched(connection, user_id=user.id)
+    seen = {item for (item, _), (_, state) in states.items() if state not in ("released", "leased")}
     ids = [item for item in catalogue.ids[order].tolist() if item not in seen and item not in bench.gold]
     queue = Queue(version, order=ids, waiting=list(ids), by_worth=by_worth, made_at_us=now)
     bench.queues[user.id] = queue

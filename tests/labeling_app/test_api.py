@@ -167,6 +167,10 @@ def test_accounts_by_an_admin(bench):
     assert cleo.get("/api/session").status_code == 401
     assert Client(bench).sign_in("cleo").status_code == 401
     assert boss.post("/api/users", {"name": "${x}"}).status_code == 400
+    admitted = {
+        user["name"]: user["stage"] for user in boss.post("/api/users", {"name": "ben", "stage": "work"}).json()
+    }
+    assert (admitted["ben"], admitted["anna"]) == ("work", "training")
     assert "password" not in boss.get("/api/users").text
 
 

@@ -193,6 +193,19 @@ def test_a_late_vote_counts_while_there_is_room(db_url, manifest):
     bench.close()
 
 
+def test_what_was_held_comes_back_after_its_lease_ran_out(db_url, manifest):
+    clock = FakeClock()
+    bench = make_bench(manifest, db_url, clock=clock, overlap=1, lease_seconds=60)
+    anna, ben = add_user(bench.store, "anna"), add_user(bench.store, "ben")
+    next_items(bench, anna, count=5)
+    bench.version += 1  # her queue is made anew while she holds five items
+    next_items(bench, anna, count=5)
+    clock.advance(61)
+    next_items(bench, ben, count=1)  # sweeps her leases away
+    assert len(label_all(bench, anna)) == 41
+    bench.close()
+
+
 def test_a_heartbeat_keeps_the_lease(db_url, manifest):
     clock = FakeClock()
     bench = make_bench(manifest, db_url, clock=clock, overlap=1, lease_seconds=60)
