@@ -30,7 +30,7 @@ COLUMNS = (
     "inputs_lpips",
     "motion",
 )
-_CUDA_BATCH_PIXELS = 8 * 720 * 1280  # eight pairs at 720p
+_CUDA_BATCH_PIXELS = 4 * 720 * 1280  # four pairs at 720p: an 8 GB card holds them
 _MAX_WORKERS = 8  # a pair at 1080p takes about 1.5 GB
 
 
@@ -40,7 +40,8 @@ class Predictor:
     Several threads each read a batch, interpolate it, write and measure the result, so that files, network and metrics
     overlap. On a CPU each thread computes one pair alone: that is as fast as all cores on one batch, and the bits then
     depend neither on the number of cores nor on what else is predicted (a convolution of a batch may round otherwise
-    than that of a single image). On CUDA one batch of equal sizes at a time is on the device.
+    than that of a single image). On CUDA one batch of equal sizes at a time is on the device; a restart may compose
+    batches otherwise, which can show in the last bit of a few pixels.
     """
 
     def __init__(self, name: str = "rife", *, weights: Path | None = None, device: str = "auto") -> None:
