@@ -37,6 +37,11 @@ def interpolate(
             "mean motion in pixels at 256 rows."
         ),
     ] = None,
+    budget: Annotated[float | None, typer.Option(help="Instead: largest share of the accurate model's time.")] = None,
+    quality: Annotated[float | None, typer.Option(help="Instead: largest loss against the accurate model, dB.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Result of vfidpa_model.calibration, for --budget and --quality.")
+    ] = None,
     scene_cuts: Annotated[bool, typer.Option(help="Repeat the nearer frame across a cut.")] = True,
     codec: Annotated[str | None, typer.Option(help="FFmpeg encoder. Default: libx264, for .webm libvpx-vp9.")] = None,
     crf: Annotated[
@@ -56,11 +61,16 @@ def interpolate(
     """
     from vfidpa_model.interpolation_job import Job, Routing, describe_routes, run_job
 
+    if sum(goal is not None for goal in (threshold, budget, quality)) > 1:
+        raise UsageError("--threshold, --budget and --quality exclude each other; give one of them")
+    if assessor is None and (budget is not None or quality is not None):
+        raise UsageError("--budget and --quality need --assessor, the model they were calibrated with")
+    routing = Routing(fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration)
     job = Job(
         source=source,
         target=target,
         timeline=_timeline(factor, fps),
-        routing=Routing(fast, accurate, fast_weights, accurate_weights, assessor, threshold),
+        routing=routing,
         container=_container(target, container),
         codec=codec or ("libvpx-vp9" if _container(target, container) == "webm" else "libx264"),
         crf=crf,

@@ -18,10 +18,11 @@ import av.error
 import torch
 
 from dataset_tools.device import select_device
-from dataset_tools.errors import VfiError, VideoError
+from dataset_tools.errors import UsageError, VfiError, VideoError
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.progress import track
 from dataset_tools.video_pyav import PyavReader
+from vfidpa_model.calibration import Calibration
 from vfidpa_model.checkpoint import load_checkpoint
 from vfidpa_model.dynamic import DEFAULT_THRESHOLD, DynamicInterpolator
 from vfidpa_model.interpolate_stream import PairDone, Shown, StreamInterpolator, read_source
@@ -61,6 +62,9 @@ class Routing:
     accurate_weights: Path | None = None
     assessor: Path | None = None
     threshold: float | None = None
+    budget: float | None = None
+    quality: float | None = None
+    calibration: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,11 @@ def run_job(job: Job, *, device: str = "auto", resume: bool = False, overwrite: 
     chosen = select_device(device)
     folder = WorkFolder(job.target)
     try:
-        with _open(job) as reader:
+        with PyavReader(job.source) as reader:
             check_tracks(job.source, job.container)
             converter, encoding = _plan_encoding(job, reader)
             dynamic = build_dynamic(job.routing, chosen)
-            pieces = folder.prepare(_identity(job, dynamic.name), resume=resume)
+            pieces = folder.prepare(_identity(job, dynamic), resume=resume)
             outcome = _process(job, reader, converter, encoding, dynamic, folder, done=pieces, device=chosen)
     except KeyboardInterrupt:
         raise  # the pieces stay for --resume
@@ -135,9 +139,22 @@ def build_dynamic(routing: Routing, device: "torch.device") -> DynamicInterpolat
     accurate = AnyTimestep(create_interpolator(routing.accurate, weights=routing.accurate_weights, device=device))
     if routing.assessor is None:
         return DynamicInterpolator(FlowMagnitude(), fast, accurate, routing.threshold or 0.0)
-    router = load_checkpoint(routing.assessor, device=str(device))
-    threshold = DEFAULT_THRESHOLD if routing.threshold is None else routing.threshold
-    return DynamicInterpolator(router, fast, accurate, threshold)
+    router = load_checkpoint(routing.assessor, device=str(device), backend="auto")
+    return DynamicInterpolator(router, fast, accurate, _threshold(routing, fast.name, accurate.name))
+
+
+def _threshold(routing: Routing, fast: str, accurate: str) -> float:
+    if routing.budget is None and routing.quality is None:
+        return DEFAULT_THRESHOLD if routing.threshold is None else routing.threshold
+    if routing.calibration is None:
+        raise UsageError("--budget and --quality need --calibration; make one with vfidpa_model.calibration")
+    calibration = Calibration.read(routing.calibration)
+    if (calibration.fast, calibration.accurate) != (fast, accurate):
+        raise UsageError(
+            f"calibration {routing.calibration} is for {calibration.fast} and {calibration.accurate}, "
+            f"not for {fast} and {accurate}; make one for these"
+        )
+    return calibration.threshold(budget=routing.budget, quality=routing.quality)
 
 
 def describe_routes(routes: Counter[str]) -> str:
@@ -229,21 +246,17 @@ def _plan_encoding(job: Job, reader: PyavReader) -> tuple[FrameConverter, Encodi
     return FrameConverter(pix_fmt, like=first), encoding
 
 
-def _identity(job: Job, dynamic: str) -> dict[str, Any]:
+def _identity(job: Job, dynamic: DynamicInterpolator) -> dict[str, Any]:
+    """Return everything that decides what the pieces look like."""
     facts = job.source.stat()
-    routing = {key: str(value) for key, value in vars(job.routing).items()}
+    models = [[model.name, model.weights_sha256] for model in (dynamic.fast, dynamic.accurate)]
     return {
         "input": [str(job.source.resolve()), facts.st_size, facts.st_mtime_ns],
         "timeline": [job.timeline.factor, str(job.timeline.fps)],
-        "routing": routing | {"model": dynamic},
+        "routing": [models, str(job.routing.assessor), dynamic.threshold],
         "encoding": [job.codec, job.crf, job.container, PIECE_FRAMES],
         "scene_cuts": job.scene_cuts,
     }
-
-
-def _open(job: Job) -> PyavReader:
-
-    return PyavReader(job.source)
 
 
 def _check_target(job: Job, *, overwrite: bool) -> None:

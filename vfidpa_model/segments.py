@@ -91,7 +91,7 @@ def join(pieces: list[Path], *, source: Path, target: Path, container: str, vide
     """
     with open_container(source) as original, av.open(str(target), "w", format=container) as output:
         stream = video.add_stream(output)
-        copied = {track.index: output.add_stream_from_template(track) for track in tracks_to_copy(original)}
+        copied = {track.index: _copy_stream(track, output) for track in tracks_to_copy(original)}
         output.metadata.update({key: value for key, value in original.metadata.items() if key in _KEPT_TAGS})
         output.set_chapters(original.chapters())
         output.start_encoding()
@@ -119,7 +119,7 @@ def check_tracks(source: Path, container: str) -> None:
     """
     with open_container(source) as original:
         for stream in tracks_to_copy(original):
-            name = "attachment" if stream.codec_context is None else stream.codec_context.name
+            name = "unknown" if stream.codec_context is None else stream.codec_context.codec.canonical_name
             if stream.type == "attachment" and container == "matroska":
                 continue
             if name not in supported_codecs(container):
@@ -127,6 +127,13 @@ def check_tracks(source: Path, container: str) -> None:
                     f"clip {source}: track {stream.index} ({stream.type}, {name}) cannot be stored in {container}; "
                     "give the output the file type of the input"
                 )
+
+
+def _copy_stream(track: Any, output: av.container.OutputContainer) -> Any:
+    stream: Any = output.add_stream_from_template(track)
+    stream.metadata.update(track.metadata)
+    stream.disposition = track.disposition
+    return stream
 
 
 def supported_codecs(container: str) -> set[str]:

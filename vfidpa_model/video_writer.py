@@ -21,7 +21,10 @@ from vfidpa_model.segments import supported_codecs, write_packet
 
 # Quality that shows no difference at normal size, at a speed well above that of any interpolator.
 _OPTIONS: dict[str, dict[str, str]] = {
-    "libx264": {"crf": "18", "preset": "medium"},
+    # A resumed run must give the same stream, so x264 goes without what makes its bits depend on more than the frames:
+    # mbtree reads memory that was never written (MALLOC_PERTURB_ changes the result), and with lookahead threads 20
+    # encodings of one clip gave 10 results. The preset makes up for the speed of one thread.
+    "libx264": {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"},
     "libx265": {"crf": "20", "preset": "medium", "x265-params": "log-level=error"},
     "libvpx-vp9": {"crf": "28", "b": "0", "row-mt": "1", "cpu-used": "4"},
     "libsvtav1": {"crf": "28", "preset": "8"},

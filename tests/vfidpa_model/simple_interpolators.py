@@ -1,4 +1,4 @@
-"""Interpolators without a network, for tests of what is around them: ``tests.vfidpa_model.simple_interpolators:Mean``."""
+"""Interpolators without a network, for tests of what is around them; used as ``module:Class``."""
 
 from pathlib import Path
 from typing import Self
