@@ -68,10 +68,11 @@ class PyavReader(VideoReader):
     Attributes:
         container, stream: PyAV's own objects, for those who need tags or other tracks.
         matrix: The turn and mirroring that the frames get.
+        path: The clip.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._next_index = 0
         self._reformatter = VideoReformatter()
         self.container = open_container(path)
@@ -133,16 +134,16 @@ class PyavReader(VideoReader):
             raise self._broken(_reason(error)) from error
 
     def _broken(self, reason: str) -> VideoError:
-        return VideoError(f"clip {self._path}: cannot be decoded after {self._next_index} frames: {reason}")
+        return VideoError(f"clip {self.path}: cannot be decoded after {self._next_index} frames: {reason}")
 
     def _check_unchanged(self, raw: av.VideoFrame) -> None:
         if (raw.width, raw.height) != self._shape:
             raise VideoError(
-                f"clip {self._path}: size changes from {self._shape[0]}x{self._shape[1]} to {raw.width}x{raw.height} "
+                f"clip {self.path}: size changes from {self._shape[0]}x{self._shape[1]} to {raw.width}x{raw.height} "
                 f"at frame {self._next_index}; cut it there into two clips"
             )
-        if display_matrix(raw, self._path) != self.matrix:
-            raise VideoError(f"clip {self._path}: rotation changes at frame {self._next_index}; cut it into two clips")
+        if display_matrix(raw, self.path) != self.matrix:
+            raise VideoError(f"clip {self.path}: rotation changes at frame {self._next_index}; cut it into two clips")
 
     def _pts(self, raw: av.VideoFrame, index: int) -> Fraction:
         # An AVI stores no presentation times; what the decoder makes of it with B-frames is out of order.

@@ -83,7 +83,7 @@ def read_source(reader: PyavReader, converter: FrameConverter, *, skip: int = 0)
         current = SourceFrame(frame.index, frame.pts, frame.pts + length, raw, pixels, signature(frame.luma()))
         if previous is not None and current.pts <= previous.pts:
             raise VideoError(
-                f"time stamps must rise: frames {previous.index} and {current.index} are shown at "
+                f"clip {reader.path}: time stamps must rise: frames {previous.index} and {current.index} are shown at "
                 f"{float(previous.pts):.3f} and {float(current.pts):.3f} s"
             )
         yield current

@@ -7,6 +7,7 @@ which stays after a kill, for ``resume``, and goes after an error.
 import itertools
 import operator
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,12 +91,14 @@ class Outcome:
         routes: Pairs of this run by route.
         frames: Frames in the output.
         network_seconds: Time in routers and interpolators.
+        stream_seconds: Time from the first frame decoded to the last one encoded, networks included.
         piece_count: Pieces of the whole output.
     """
 
     routes: Counter[str]
     frames: int = 0
     network_seconds: float = 0.0
+    stream_seconds: float = 0.0
     piece_count: int = 0
     resumed_pieces: int = 0
 
@@ -178,7 +181,7 @@ def _process(
 ) -> Outcome:
 
     outcome = Outcome(Counter(), resumed_pieces=done)
-    preview = Preview()
+    preview, started = Preview(), time.perf_counter()
     total = reader.info.num_frames_from_header
     with track("interpolate", total - 1 if total else None) as progress:
         progress.advance(done * PIECE_FRAMES)
@@ -205,6 +208,7 @@ def _process(
         ):
             for piece, items in itertools.groupby(shown, key=operator.attrgetter("piece")):
                 write_piece(folder.piece(piece), encoding, _encodable(items, converter))
+    outcome.stream_seconds = time.perf_counter() - started
     pieces = sorted(folder.path.glob("*.packets"))
     outcome.piece_count = len(pieces)
     joined = folder.path / f"joined.{job.target.name}"
