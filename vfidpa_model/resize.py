@@ -1,35 +1,48 @@
-"""Bringing frames down to the model's height by area averaging, as the data set does, on tensors of any device."""
+"""Bringing frames down to the model's height by area averaging, as the data set does."""
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dataset_tools.frames import fit_height
+from dataset_tools.frames import fit_height, resize_area
 
 
 def shrink_to_height(frames: Tensor, height: int | None) -> Tensor:
     """Return frames brought down to ``height`` rows, same aspect ratio; never enlarged.
 
-    Each new pixel is the mean of the pixels whose centres lie under it, which is what Pillow's BOX filter (and so
-    ``dataset_tools.frames.resize_area``) computes; then rounded to 8 bits, because the data set's frames are: the model
-    sees what it was trained on, to within one level.
+    On a CPU the pixels are those of ``dataset_tools.frames.resize_area``, to the bit: the model sees what it was
+    trained on. On another device they are within one level of them.
 
     Args:
-        frames: (B, 3, H, W), uint8, or float in [0, 1].
+        frames: (B, 3, H, W), uint8, or float in [0, 1], which is rounded to 8 bits.
         height: Rows wanted; None, or at least H, leaves the frames alone.
 
     Returns:
         Float32 in [0, 1], (B, 3, height, width).
     """
     H, W = frames.shape[-2:]
-    is_bytes = frames.dtype == torch.uint8
     if height is None or height >= H:
-        return frames.float() / 255 if is_bytes else frames.float()
-    # Rounded first, so that the same frame gives the same pixels as bytes and as floats.
-    levels = frames if is_bytes else (frames.float() * 255).round_()
+        return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
+    if frames.dtype != torch.uint8:
+        frames = (frames * 255).add_(0.5).clamp_(0, 255).to(torch.uint8)  # rounded
     width, height = fit_height(W, H, target_height=height)
-    return _average(_average(levels, height, dim=2), min(width, W), dim=3).round() / 255
+    if frames.device.type != "cpu":
+        return average_areas(frames, width=width, height=height)
+    arrays = frames.permute(0, 2, 3, 1).contiguous().numpy()
+    small = np.stack([resize_area(rgb, width=width, height=height) for rgb in arrays])
+    return torch.from_numpy(small).permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+def average_areas(frames: Tensor, *, width: int, height: int) -> Tensor:
+    """Return uint8 frames made smaller, as float32 in [0, 1], on their device.
+
+    Each new pixel is the mean of the pixels whose centres lie under it, which is what Pillow's BOX filter computes;
+    then rounded to 8 bits, because the data set's frames are. Pillow also rounds between its two passes, hence the
+    difference of at most one level.
+    """
+    return _average(_average(frames, height, dim=2), width, dim=3).round() / 255
 
 
 def _average(frames: Tensor, wanted: int, *, dim: int) -> Tensor:
