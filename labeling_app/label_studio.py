@@ -38,12 +38,12 @@ class Imported:
 
 def to_tasks(votes: pd.DataFrame) -> list[dict[str, Any]]:
     """Return Label Studio tasks with one annotation per counted vote."""
-    tasks = []
-    for number, (_, group) in enumerate(counted(votes).groupby("item_id"), start=1):
-        first = group.iloc[0]
-        data = {name: first[name].item() if hasattr(first[name], "item") else first[name] for name in _IDENTITY}
-        tasks.append({"id": number, "data": data, "annotations": [_annotation(row) for row in group.itertuples()]})
-    return tasks
+    tasks: dict[int, dict[str, Any]] = {}
+    for row in counted(votes).itertuples():
+        data = {name: getattr(row, name) for name in _IDENTITY}
+        task = tasks.setdefault(row.item_id, {"id": len(tasks) + 1, "data": data, "annotations": []})
+        task["annotations"].append(_annotation(row))
+    return list(tasks.values())
 
 
 def _annotation(row: Any) -> dict[str, Any]:

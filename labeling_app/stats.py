@@ -97,7 +97,8 @@ def compute_stats(connection: Connection, *, seed: int = 0) -> Stats:
     valid = counted(votes)
     totals = connection.execute(text(_ITEMS)).one()
     stages = {row.name: row.stage for row in connection.execute(select(users.c.name, users.c.stage))}
-    spread = valid.groupby("item_id")["level"].agg(lambda levels: levels.max() - levels.min())
+    by_item = valid.groupby("item_id")["level"]
+    spread = by_item.max() - by_item.min()
     return Stats(
         items=totals.items,
         items_full=int(totals.full_items or 0),

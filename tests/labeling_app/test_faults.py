@@ -78,12 +78,15 @@ class Crowd:
             return {}
 
 
-@pytest.mark.parametrize(
-    ("kind", "kills"), [("sqlite", 3), pytest.param("postgresql", 2, marks=pytest.mark.postgresql)]
-)
-def test_every_acknowledged_vote_is_there_exactly_once(request, tmp_path, kind, kills):
-    db_url = request.getfixturevalue(f"{kind}_url")
-    kills = int(os.environ.get("VFI_TEST_KILLS", kills))
+KILLS = {"sqlite": 3, "postgresql": 2}
+if "VFI_TEST_KILLS" in os.environ:
+    KILLS = dict.fromkeys(KILLS, int(os.environ["VFI_TEST_KILLS"]))
+
+
+@pytest.mark.timeout(240 + 30 * max(KILLS.values()))
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def test_every_acknowledged_vote_is_there_exactly_once(request, tmp_path, kind):
+    db_url, kills = request.getfixturevalue(f"{kind}_url"), KILLS[kind]
     manifest = make_manifest(tmp_path / "data", max(400, 60 * kills))
     tokens = prepare(manifest, db_url)
     rng = random.Random(7)
