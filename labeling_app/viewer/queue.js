@@ -5,6 +5,7 @@ import { loadCanvas } from "./images.js";
 
 const AHEAD = 5;
 const RETRY_MS = 2000;
+const IDLE_MS = 1500;
 
 /** One item: the server's description, and its pictures as they arrive. */
 export class Item {
@@ -63,6 +64,7 @@ export class Queue {
   #api;
   #filling = false;
   #asked = false;
+  #idle = 0;
   #done = new Set(); // rated or skipped here: a reply that was on its way must not bring them back
 
   /** @param onChange called whenever items or their pictures came, or the server has none left. */
@@ -110,6 +112,8 @@ export class Queue {
     const ignore = () => {}; // the bench asks again and shows the failure when the item is due
     for (const item of this.items) if (!item.isReady) item.pair().then(() => this.onChange(), ignore);
     for (const item of this.items.slice(0, 2)) item.inputs().catch(ignore);
+    clearTimeout(this.#idle); // the other outer frames wait for a pause in the keying: decoding takes the time of the pairs
+    this.#idle = setTimeout(() => this.items.forEach((item) => item.inputs().catch(ignore)), IDLE_MS);
   }
 
   /** Take the current item off the bench: rated, skipped, or no longer held. */

@@ -102,7 +102,7 @@ export class Work {
   }
 
   #showFeedback(item, feedback) {
-    this.pendingItem = item;
+    this.pending = { item, mode: this.#bench.mode };
     drawFeedback(this.#root, feedback);
     this.#bench.setMode("difference");
   }
@@ -113,15 +113,14 @@ export class Work {
 
   #afterFeedback() {
     drawFeedback(this.#root, null);
-    this.#bench.setMode("flicker");
-    this.#next(this.pendingItem);
+    this.#bench.setMode(this.pending.mode);
+    this.#next(this.pending.item);
     this.#bench.stage.node.focus({ preventScroll: true });
   }
 
   /** Take back the latest own vote; its item comes to the bench again. */
   async undo() {
-    if (this.#busy) return;
-    if (this.#feedbackShown()) drawFeedback(this.#root, null);
+    if (this.#busy || this.#feedbackShown()) return;
     this.#busy = true;
     const { answer, soon } = this.#outbox.add("/api/undo", { undo_id: newId() });
     const first = await soon;

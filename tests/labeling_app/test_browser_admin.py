@@ -11,7 +11,7 @@ from labeling_app.settings import Settings
 from tests.labeling_app.browser_fixtures import Server, clip_frames, events_of, running, signed_in, write_data_set
 from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_bench
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-admin")]
 
 COUNT = 6
 HOSTILE = "<b onclick=alert(1)>${alert(2)}</b>"

@@ -24,7 +24,7 @@ from tests.labeling_app.browser_fixtures import (
     write_data_set,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-bench")]
 
 HOSTILE = "<img src=x onerror=alert(1)> ${alert(2)} {{alert}} '; DROP TABLE events; --"
 

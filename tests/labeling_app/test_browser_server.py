@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from labeling_app.settings import Settings
 from tests.labeling_app.browser_fixtures import BenchPage, clip_frames, events_of, running, signed_in, write_data_set
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-server")]
 
 COUNT = 8
 
@@ -102,14 +102,10 @@ def test_two_annotators_never_hold_the_same_item(browser: Browser, settings: Set
         signed_in(browser, server, "Ada") as ada,
         signed_in(browser, server, "Bo") as bo,
     ):
-        bench_votes = 0
-        for person in (ada, bo, ada, bo, ada, bo):
-            person.rate("2")
-            bench_votes += 1
-        for person in (ada, bo):
-            while person.page.get_by_test_id("nothing-left").is_hidden() and bench_votes < COUNT:
-                person.rate("3")
-                bench_votes += 1
+        for person in [ada, bo] * COUNT:
+            person.ready_or_empty()
+            if person.page.get_by_test_id("nothing-left").is_hidden():
+                person.rate("2")
         for person in (ada, bo):
             expect(person.page.get_by_test_id("nothing-left")).to_be_visible()
     votes = events_of(settings, "vote")
@@ -130,6 +126,18 @@ def test_items_of_a_silent_annotator_go_to_others(browser: Browser, settings: Se
         ada.rate("4")  # too late to count, and kept all the same
     levels = [(vote["name"], vote["level"]) for vote in events_of(settings, "vote")]
     assert levels == [("Bo", 2)] * COUNT + [("Ada", 4)]
+
+
+def test_a_hold_that_ran_out_is_said(browser: Browser, settings: Settings) -> None:
+    with running(settings) as server, signed_in(browser, server, "Ada") as ada:
+        ada.page.clock.install()
+        ada.page.reload()
+        ada.prefetched(5)
+        server.shift_seconds = settings.lease_seconds + 1
+        with signed_in(browser, server, "Bo") as bo:
+            bo.prefetched(5)
+        ada.page.clock.fast_forward("01:01")  # the page asks every minute whether it still holds its items
+        ada.expect_note("The hold on the item ran out")
 
 
 def test_sign_out_releases_and_signs_in_again(browser: Browser, settings: Settings) -> None:
