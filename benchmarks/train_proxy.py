@@ -46,15 +46,15 @@ def make_set(clips: Path | None, out: Path, *, count: int, seed: int) -> Manifes
     return read_manifest(path)
 
 
-def run_fold(manifest: Manifest, out: Path, *, fold: int, folds: int, backbone: str, config: TrainConfig) -> dict:
+def run_fold(manifest: Manifest, out: Path, *, fold: int, folds: int, model: ModelConfig, config: TrainConfig) -> dict:
     """Train on one fold and return its test samples with the scores of the model and of the baselines."""
     rows = manifest.rows()
     clips = sorted({row["clip"] for row in rows})
     splits = fold_splits(clips, folds=folds, fold=fold)
     path = manifest.root / f"fold-{fold}-of-{folds}.parquet"  # beside the frames, whose paths are relative
     manifest.with_columns({"split": [splits[row["clip"]] for row in rows]}).write(path)
-    run = out / f"{backbone}-fold-{fold}-of-{folds}"
-    train(path, run, model_config=ModelConfig(backbone=backbone), config=config, device="cpu", resume=True)
+    run = out / f"{model.backbone}-{model.difference_form}-fold-{fold}-of-{folds}"
+    train(path, run, model_config=model, config=config, device="cpu", resume=True)
     stored = run / "evaluation-test" / "evaluation.json"
     if not stored.exists():
         write_evaluation(evaluate(run, path, device="cpu"), stored.parent)
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=224)
     parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--difference-form", default=ModelConfig.difference_form, help="absolute or signed")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     config = TrainConfig(
@@ -111,7 +112,8 @@ def main() -> None:
     )
     manifest = make_set(options.clips, options.out / "data", count=options.count, seed=options.seed)
     for backbone in options.backbones.split(","):
-        work = {"folds": options.folds, "backbone": backbone, "config": config}
+        model = ModelConfig(backbone=backbone, difference_form=options.difference_form)
+        work = {"folds": options.folds, "model": model, "config": config}
         found = pool([run_fold(manifest, options.out, fold=k, **work) for k in range(options.folds)], backbone=backbone)
         (options.out / f"{backbone}.png").write_bytes(to_png(found))
         (options.out / f"{backbone}.md").write_text(to_markdown(found))

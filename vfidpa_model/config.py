@@ -42,7 +42,8 @@ class ModelConfig:
         upsample: How the deep feature reaches the shallow one's size: ``pixelshuffle`` (source) or ``nearest``.
         temporal_difference: Whether the difference of the two frames' features joins the representation.
         difference: Which part of a frame's feature is subtracted; open in the source. ``both`` as in AHIQ.
-        difference_form: ``signed`` (plain subtraction, source) or ``absolute`` (the change has no direction).
+        difference_form: ``absolute`` (the change has no direction, so swapping the frames is nothing to be learned) or
+            ``signed`` (plain subtraction, the source's word), which stays near chance on few clips.
         head: ``regression`` (source) or ``ordinal`` (trained on the votes' distribution).
         num_levels: Levels of the scale, 1 = easy.
         deep_width, shallow_width: Channels of the upsampled deep and of the deformed shallow feature; 0 takes the
@@ -62,7 +63,7 @@ class ModelConfig:
     upsample: str = "pixelshuffle"
     temporal_difference: bool = True
     difference: str = "both"
-    difference_form: str = "signed"
+    difference_form: str = "absolute"
     head: str = "regression"
     num_levels: int = 4
     deep_width: int = 0

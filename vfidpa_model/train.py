@@ -239,6 +239,9 @@ def train_command(
     temporal_difference: Annotated[
         bool, typer.Option(help="Subtract the two frames' features.")
     ] = ModelConfig.temporal_difference,
+    difference_form: Annotated[
+        str, typer.Option(help="absolute, or signed: the plain subtraction.")
+    ] = ModelConfig.difference_form,
     input_height: Annotated[
         int, typer.Option(help="Rows the model sees; higher frames are brought down. 0: the tier's height.")
     ] = ModelConfig.input_height,
@@ -276,6 +279,7 @@ def train_command(
             head=head,
             upsample=upsample,
             temporal_difference=temporal_difference,
+            difference_form=difference_form,
             tier=resolution,
             input_height=input_height,
             ahiq_patch=ahiq_patch,

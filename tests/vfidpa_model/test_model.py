@@ -59,7 +59,7 @@ CHOICES = [
     {"upsample": "nearest"},
     {"temporal_difference": False},
     {"difference": "deep"},
-    {"difference": "shallow", "difference_form": "absolute"},
+    {"difference": "shallow", "difference_form": "signed"},
     {"head": "ordinal"},
     {"score_range": "bounded"},
     {"deep_width": 8, "shallow_width": 16, "fusion_width": 8, "head_widths": (8, 8, 4)},
