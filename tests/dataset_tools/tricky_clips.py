@@ -3,6 +3,7 @@
 ``python -m tests.dataset_tools.tricky_clips FOLDER`` writes them all, to try another reader on them.
 """
 
+import os
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from dataset_tools.frames import Rgb
+
+os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells its settings on stderr otherwise
 
 WIDTH, HEIGHT, FPS, COUNT = 160, 96, 24, 24
 _COLUMNS, _ROWS = 4, 3  # cell 0 is white and cell 1 black, so that no turn or mirroring reads as a number
@@ -220,6 +223,7 @@ TRICKY: dict[str, Tricky] = {
     "odd_size_vp9.webm": Tricky(
         _clip(codec="libvpx-vp9", options={"crf": "10", "b": "0", "cpu-used": "8"}, size=(159, 95)), size=(159, 95)
     ),
+    "av1.mp4": Tricky(_clip(codec="libsvtav1", options={"preset": "10", "crf": "5"}), decord=False),
     "ten_bit_hevc.mp4": Tricky(_clip(codec="libx265", options=_X265_OPEN, pix_fmt="yuv420p10le")),
     "full_range_444.mkv": Tricky(_clip(codec="mjpeg", options={"qscale": "2"}, pix_fmt="yuvj444p")),
     "rgb.mkv": Tricky(_clip(codec="ffv1", options={}, pix_fmt="bgr0")),
