@@ -139,7 +139,7 @@ def check_access(settings: Settings) -> Settings:
         UsageError: Listening beyond localhost in open mode, or without any account.
     """
     from labeling_app.accounts import num_with_password
-    from labeling_app.store import Store
+    from labeling_app.store import Store, database_exists
 
     if settings.header_auth is not None and settings.open_mode:
         raise UsageError("--open and --header-auth exclude each other")
@@ -149,12 +149,14 @@ def check_access(settings: Settings) -> Settings:
         return settings
     if not settings.manifest.exists():
         raise UsageError(f"manifest {settings.manifest} does not exist; name it with --manifest")
-    store = Store(settings.database_url)
-    try:
-        with store.read() as connection:
-            has_accounts = num_with_password(connection) > 0
-    finally:
-        store.close()
+    has_accounts = False
+    if database_exists(settings.database_url):  # else nothing is made yet: the manifest may still turn out wrong
+        store = Store(settings.database_url)
+        try:
+            with store.read() as connection:
+                has_accounts = num_with_password(connection) > 0
+        finally:
+            store.close()
     if has_accounts:
         return settings
     if not settings.is_local:

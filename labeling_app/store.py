@@ -25,6 +25,8 @@ ATTEMPTS = 5
 _UPGRADE_LOCK = 7_860_001  # arbitrary, the same in every process: PostgreSQL's advisory lock around migrations
 _RETRY_STATES = {"40001", "40P01"}  # serialization failure, deadlock: the transaction did nothing and may run again
 
+_UPGRADING = threading.Lock()  # Alembic keeps its context in a module: one thread of a process at a time
+
 T = TypeVar("T")
 
 
@@ -51,8 +53,8 @@ class Store:
         self.engine = _create_engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._writer = threading.Lock()
-        database = self.engine.url.database
-        if self.is_sqlite and database and not create and not Path(database).exists():
+        if not create and not database_exists(url):
+            database = self.engine.url.database
             raise StoreError(f"database {database} does not exist; label something first, or name another with --db")
         try:
             if self.is_sqlite:
@@ -107,7 +109,7 @@ class Store:
     def _upgrade(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.write() as connection:
+        with _UPGRADING, self.write() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
             config.attributes["connection"] = connection
@@ -115,6 +117,13 @@ class Store:
                 command.upgrade(config, "head")
             except CommandError as error:
                 raise StoreError(f"database {self.engine.url!r}: {error}; update vfi-difficulty") from error
+
+
+def database_exists(url: str) -> bool:
+    """Return whether there is a database to open; of PostgreSQL only opening it can tell, so yes."""
+    engine = _create_engine(url)
+    database = engine.url.database
+    return engine.dialect.name != "sqlite" or not database or Path(database).exists()
 
 
 def _create_engine(url: str) -> Engine:

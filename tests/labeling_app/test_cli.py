@@ -152,6 +152,15 @@ def test_a_missing_manifest_is_one_line(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []  # nor does it leave a database behind
 
 
+def test_a_wrong_manifest_leaves_no_database_behind(capsys, tmp_path):
+    manifest = tmp_path / "data_manifest.parquet"
+    manifest.write_bytes(b"not parquet")
+    code, _, err = run(capsys, "--port", "0", manifest=manifest)
+    assert code == 1
+    assert "is not a readable Parquet file" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["data_manifest.parquet"]
+
+
 def test_every_command_and_option_has_help_and_an_example():
     group = get_command(app)
     for name, command in _commands(group):
