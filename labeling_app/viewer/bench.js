@@ -212,6 +212,10 @@ export class Bench {
   #listen() {
     const node = this.stage.node;
     node.addEventListener("pointermove", (event) => this.mode === "wipe" && event.buttons === 1 && this.#wipeTo(event));
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.#countDwell();
+      else this.#since = performance.now(); // time in another tab is not time spent looking
+    });
     find(this.#root, "wipe").addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
       if (!step) return;

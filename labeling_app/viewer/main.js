@@ -1,6 +1,6 @@
 // Starts the page inside the element that Gradio made for it.
 
-import { Api } from "./api.js";
+import { Api, Unreachable } from "./api.js";
 import { Bench } from "./bench.js";
 import { Dialogs } from "./dialogs.js";
 import { find } from "./dom.js";
@@ -15,25 +15,44 @@ import { Work } from "./work.js";
 
 const BREAK_AFTER_MS = 25 * 60_000;
 const BREAK_LOOK_MS = 5_000;
+const RETRY_MS = 2_000;
 const ROLES = ["annotator", "reviewer", "admin"]; // each may do what those before it may
 
 let listeners = null; // of the document, removed when Gradio runs the start a second time
 
 /** Start the page. `base` is the folder that this file was loaded from, without a final slash. */
 export async function start(element, base) {
+  const root = find(element, "app");
+  if (root.dataset.started) return; // run again over the same elements: the page is there already
+  root.dataset.started = "true";
   listeners?.abort();
   listeners = new AbortController();
-  const root = find(element, "app");
   const api = new Api();
   api.onSignedOut = () => {
     listeners.abort(); // with them the warning on leaving: what is unsent stays in the storage for the next sign-in
     location.assign("/signin?ended=1");
   };
-  const session = await api.session();
+  const session = await firstSession(api, root);
   await loadTexts(session.settings.language ?? localStorage.getItem("vfi.language") ?? session.options.language);
   document.documentElement.lang = t("language.code");
   document.title = t("app.name");
   new Page(root, api, session, base, listeners.signal).start();
+}
+
+/** Ask until the server answers: the page itself may have come just before it went away. */
+async function firstSession(api, root) {
+  for (;;) {
+    try {
+      return await api.session();
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      const banner = find(root, "offline");
+      banner.hidden = false;
+      banner.textContent = "The server cannot be reached. Trying again …"; // no texts without a server
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      banner.hidden = true;
+    }
+  }
 }
 
 class Page {
@@ -171,14 +190,24 @@ class Page {
   async #openSettings() {
     const chosen = await this.dialogs.settings(new Keys(this.keys.changes()));
     if (!chosen) return;
-    await this.api.put("/api/settings", { ...this.session.settings, ...chosen });
+    if (!(await this.#try(() => this.api.put("/api/settings", { ...this.session.settings, ...chosen })))) return;
     // A new language touches every text of the page; the items are held on the server, so nothing is lost.
     location.reload();
   }
 
   async #signOut() {
     if (this.outbox.unsent > 0) return this.outbox.flush();
-    await this.api.post("/signout", {});
-    location.assign("/signin");
+    if (await this.#try(() => this.api.post("/signout", {}))) location.assign("/signin");
+  }
+
+  /** Do what needs the server; say so where it cannot be reached or says no. */
+  async #try(act) {
+    try {
+      await act();
+      return true;
+    } catch {
+      find(this.root, "last").textContent = t("page.unreachable");
+      return false;
+    }
   }
 }

@@ -18,6 +18,7 @@ export class Stage {
     new ResizeObserver(() => this.place()).observe(this.node);
     this.#listen();
     this.#watchRatio();
+    window.visualViewport?.addEventListener("resize", () => this.onChange());
   }
 
   /** Show `layers`: two lists of canvases, the pictures of pane A and of pane B, all of one size. */
@@ -147,6 +148,5 @@ export class Stage {
       this.place();
       this.#watchRatio();
     }, { once: true });
-    window.visualViewport?.addEventListener("resize", () => this.onChange());
   }
 }

@@ -202,6 +202,24 @@ def test_keys_that_must_not_rate(looking: BenchPage) -> None:
     expect(looking.stage).to_have_attribute("data-mode", "flicker")
 
 
+def test_a_second_start_over_the_same_page_changes_nothing(browser: Browser, server: Server) -> None:
+    with signed_in(browser, server, "Twice") as bench:
+        first = bench.ready()
+        bench.page.evaluate(  # as Gradio does when it shows a component again
+            """async () => {
+                const style = document.querySelector("link[href$='viewer.css']").getAttribute("href");
+                const base = style.replace("/viewer.css", "");
+                const { start } = await import(`${base}/main.js`);
+                await start(document.querySelector("[data-id=app]").parentElement, base);
+            }"""
+        )
+        bench.press("+")
+        expect(bench.page.get_by_test_id("zoom")).to_have_text("200 %")
+        second = bench.rate("1")
+        bench.expect_done(1)
+        assert second not in (first, "")
+
+
 def test_undo_any_number_of_votes_back(browser: Browser, server: Server) -> None:
     with signed_in(browser, server, "Bo") as bench:
         first = bench.ready()
