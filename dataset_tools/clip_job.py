@@ -16,7 +16,7 @@ from dataset_tools.clip_frames import clip_sha256, clip_stamp, iterate_frames, p
 from dataset_tools.cuts import FrameSignature, Rejection, find_rejection, is_static, signature
 from dataset_tools.errors import FrameError
 from dataset_tools.frame_paths import frame_path
-from dataset_tools.frame_writer import FrameWriter
+from dataset_tools.frame_writer import FrameWriter, Stored
 from dataset_tools.frames import RESOLUTION_HEIGHTS, Rgb, fit_height
 from dataset_tools.sources import Clip
 from dataset_tools.triplets import Triplet, sample_triplets
@@ -60,7 +60,7 @@ class ClipResult:
         num_frames: Counted.
         valid: Triplets in sampling order as (img0, gt, img1) indices, up to the last one asked for.
         statics: Of each valid triplet: does nothing move in it? Static ones are stored only when asked for.
-        stored: Resolution to index to SHA-256 of the pixels.
+        stored: Resolution to index to hash and fingerprint of the pixels.
         sizes: Resolution to (width, height).
         pts: Index to seconds, or ``None``.
         rejected: Triplets passed over, with reason and numbers.
@@ -71,7 +71,7 @@ class ClipResult:
     num_frames: int = 0
     valid: list[tuple[int, int, int]] = field(default_factory=list)
     statics: list[bool] = field(default_factory=list)
-    stored: dict[str, dict[int, str]] = field(default_factory=dict)
+    stored: dict[str, dict[int, Stored]] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     pts: dict[int, float | None] = field(default_factory=dict)
     rejected: list[dict[str, Any]] = field(default_factory=list)
@@ -136,7 +136,7 @@ class _Extraction:
         self.job = job
         self.beat = beat
         self.writer = writer
-        self.being_stored: dict[tuple[str, int], Future[str]] = {}  # (tier, index) to the hash to come
+        self.being_stored: dict[tuple[str, int], Future[Stored]] = {}  # by (tier, index)
         self.signatures: list[FrameSignature] = []
         self.verdicts: dict[Triplet, Rejection | None] = {}
         self.result = ClipResult(asked=job.moving, stored={tier: {} for tier in job.tiers})
@@ -229,9 +229,9 @@ class _Extraction:
         """Wait for the files, and forget those stored before the number of frames was known."""
         keep = {index for triplet in wanted for index in triplet.indices}
         result = self.result
-        for (tier, index), sha256 in self.being_stored.items():
+        for (tier, index), stored in self.being_stored.items():
             if index in keep:
-                result.stored[tier][index] = sha256.result()
+                result.stored[tier][index] = stored.result()
         result.pts = {index: seconds for index, seconds in result.pts.items() if index in keep}
 
 
@@ -271,7 +271,10 @@ def from_json(value: dict[str, Any]) -> ClipResult:
         **{
             **value,
             "valid": [tuple(indices) for indices in value["valid"]],
-            "stored": {tier: by_index(frames) for tier, frames in value["stored"].items()},
+            "stored": {
+                tier: {index: Stored(*stored) for index, stored in by_index(frames).items()}
+                for tier, frames in value["stored"].items()
+            },
             "sizes": {tier: tuple(size) for tier, size in value["sizes"].items()},
             "pts": by_index(value["pts"]),
         }

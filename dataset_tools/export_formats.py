@@ -63,7 +63,7 @@ def write_webdataset(manifest: Manifest, out: Path) -> None:
                     if picture is not None:
                         _add(archive, f"{key}.{column}.png", picture["bytes"])
                 facts = {name: value for name, value in row.items() if name not in (*IMAGE_COLUMNS, "position")}
-                _add(archive, f"{key}.json", json.dumps(facts, default=str, sort_keys=True).encode())
+                _add(archive, f"{key}.json", json.dumps(facts, default=_as_json, sort_keys=True).encode())
 
 
 def write_croissant(manifest: Manifest, out: Path) -> None:
@@ -140,6 +140,10 @@ def _pictures(manifest: Manifest, row: Mapping[str, Any]) -> dict[str, dict[str,
             reason = error.strerror or "cannot be read"
             raise FrameError(f"{path}: {reason}; run dataset_tools.verify to see all faults") from error
     return pictures
+
+
+def _as_json(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)  # fingerprints; times of votes
 
 
 def _stored_type(field: pa.Field) -> pa.DataType:

@@ -4,11 +4,11 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.files import write_bytes
-from dataset_tools.frames import Rgb, encode_png, pixels_sha256, read_image, resize_area
+from dataset_tools.frames import Rgb, encode_png, fingerprint, pixels_sha256, read_image, resize_area
 
 _THREADS = 2  # waiting for the disk and encoding, both without Python's lock, go on while the next frame is decoded
 _MAX_WAITING = 12  # frames held in memory until they are written
@@ -18,12 +18,19 @@ class StorageError(VfiError):
     """The data set's folder cannot be written to; the clip is not to blame."""
 
 
+class Stored(NamedTuple):
+    """The pixels of an image file: their hash, and their fingerprint in hexadecimal (JSON holds no bytes)."""
+
+    sha256: str
+    fingerprint: str
+
+
 class FrameWriter:
-    """Takes frames to be written and returns the hashes of their pixels. Use it in a ``with`` block."""
+    """Takes frames to be written and tells what was stored. Use it in a ``with`` block."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS)
-        self._waiting: deque[Future[str]] = deque()
+        self._waiting: deque[Future[Stored]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -33,8 +40,8 @@ class FrameWriter:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def write(self, path: Path, rgb: Rgb, *, width: int, height: int) -> "Future[str]":
-        """Store ``rgb``, made smaller to ``width`` x ``height``, as ``path``; the hash comes when it is on disk.
+    def write(self, path: Path, rgb: Rgb, *, width: int, height: int) -> Future[Stored]:
+        """Store ``rgb``, made smaller to ``width`` x ``height``, as ``path``; the answer comes when it is on disk.
 
         Raises:
             StorageError: An earlier frame could not be written.
@@ -46,11 +53,11 @@ class FrameWriter:
         return future
 
 
-def _write_smaller(path: Path, rgb: Rgb, width: int, height: int) -> str:
+def _write_smaller(path: Path, rgb: Rgb, width: int, height: int) -> Stored:
     small = resize_area(rgb, width=width, height=height)
     sha256 = pixels_sha256(small)
     write_frame(path, small, sha256=sha256)
-    return sha256
+    return Stored(sha256, fingerprint(small).hex())
 
 
 def write_frame(path: Path, rgb: Rgb, *, sha256: str) -> None:

@@ -197,7 +197,9 @@ def _row(clip: UsableClip, result: ClipResult, *, tier: str, indices: tuple[int,
         row[f"{column}_index"] = index
         row[f"{column}_pts"] = result.pts[index]
         row[column] = frame_path(source, name, tier, index)
-        row[f"{column}_sha256"] = result.stored[tier][index]
+        stored = result.stored[tier][index]
+        row[f"{column}_sha256"] = stored.sha256
+        row[f"{column}_fingerprint"] = bytes.fromhex(stored.fingerprint)
     return row
 
 

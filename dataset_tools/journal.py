@@ -9,7 +9,7 @@ from typing import IO, Any
 from dataset_tools.errors import UsageError
 from dataset_tools.splits import Key
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = ".extraction/journal.jsonl"
 
 

@@ -66,6 +66,10 @@ SCHEMA = pa.schema(
         ("level_source", _CATEGORY),
         ("num_annotations", pa.int32()),
         ("votes", pa.list_(VOTE)),
+        ("img0_fingerprint", pa.binary()),  # see frames.fingerprint
+        ("gt_fingerprint", pa.binary()),
+        ("img1_fingerprint", pa.binary()),
+        ("pred_fingerprint", pa.binary()),
     ]
 )
 

@@ -14,7 +14,7 @@ from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.extract_options import num_cores
 from dataset_tools.manifest import Manifest, extraction_options, read_manifest
 from dataset_tools.progress import track
-from dataset_tools.rebuild_check import MAX_FRAME_DIFFERENCE, Check
+from dataset_tools.rebuild_check import MAX_FRAME_DIFFERENCE, Check, Difference
 from dataset_tools.rebuild_job import WantedFrame
 from dataset_tools.sources import Clip, list_sources
 from dataset_tools.splits import Key
@@ -35,9 +35,10 @@ def materialize(
 ) -> int:
     """Make all frames of a manifest again from the clips it was extracted from, and check their hashes.
 
-    A frame whose hash differs is compared to its original where that is still in the manifest's folder: one level of
-    255 is accepted, and a mean of 0.1 levels for predictions. Originals that have the manifest's hash are never
-    overwritten. Ends with 1 when anything differs more, cannot be judged or cannot be made.
+    Where a hash differs, one line says by how much: from the original if that is still in the manifest's folder, else
+    from the fingerprint in the manifest (means of 16 blocks). One level of 255 is accepted, 0.1 levels on average for
+    predictions. Originals that have the manifest's hash are never overwritten. Ends with 1 when anything differs more,
+    cannot be judged or cannot be made.
 
     Example: python -m dataset_tools.materialize data_manifest.parquet --source demo --out demo
     """
@@ -54,8 +55,11 @@ def materialize(
     for check in checks.values():
         for fault in check.faults:
             print(fault)
+        for line in check.accepted:
+            print(f"accepted: {line}")
     for name, check in checks.items():
-        print(f"{out}: {check.num_equal} {name} equal, {check.num_within} within tolerance, {len(check.faults)} faults")
+        accepted = f"{len(check.accepted)} accepted with differences"
+        print(f"{out}: {check.num_equal} {name} equal, {accepted}, {len(check.faults)} faults")
     return cli.FAILED if any(check.faults for check in checks.values()) else cli.OK
 
 
@@ -87,6 +91,7 @@ def materialize_frames(
             _judge(clips[key], answer, check)
             progress.advance(len(wanted[key]))
     check.faults.sort()
+    check.accepted.sort()
     return check
 
 
@@ -98,9 +103,11 @@ def _wanted_frames(manifest: Manifest) -> tuple[dict[Key, list[WantedFrame]], di
         key = row["source"], row["clip"]
         hashes[key] = row["clip_sha256"]
         for name in ("img0", "gt", "img1"):
-            item = WantedFrame(row[f"{name}_index"], row[name], row["width"], row["height"], row[f"{name}_sha256"])
-            if any(value is None for value in vars(item).values()):
+            needed = row[f"{name}_index"], row[name], row["width"], row["height"], row[f"{name}_sha256"]
+            if None in needed:
                 raise VfiError(f"triplet {row['triplet_id']} has no {name}: nothing to make again")
+            known = row[f"{name}_fingerprint"]
+            item = WantedFrame(*needed, fingerprint=None if known is None else known.hex())
             wanted.setdefault(key, {})[item.file] = item
     return {key: list(files.values()) for key, files in wanted.items()}, hashes
 
@@ -116,13 +123,8 @@ def _judge(clip: Clip, answer: dict[str, Any], check: Check) -> None:
         if frame.get("is_missing"):
             check.faults.append(f"{frame['file']}: beyond the end of clip {clip.name}")
         else:
-            check.add(
-                frame["file"],
-                is_equal=frame["is_equal"],
-                difference=frame["difference"],
-                accepted=MAX_FRAME_DIFFERENCE,
-                kind="up to",
-            )
+            difference = Difference(**frame["difference"]) if frame["difference"] else None
+            check.add(frame["file"], is_equal=frame["is_equal"], difference=difference, accepted=MAX_FRAME_DIFFERENCE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -122,7 +122,8 @@ def _state(
     """Return ``wanted``, ``current`` (nothing to do) or ``voted`` (must keep what people saw)."""
     from dataset_tools.predictor import COLUMNS
 
-    is_whole = all(row[name] is not None for name in COLUMNS) and manifest.file(row, "pred").is_file()
+    needed = set(COLUMNS) - {"pred_fingerprint"}  # older manifests have none: no reason to replace what people saw
+    is_whole = all(row[name] is not None for name in needed) and manifest.file(row, "pred").is_file()
     is_same = (row["predictor"], row["predictor_sha256"]) == (engine.name, engine.weights_sha256)
     if is_whole and not overwrite and (is_same or only_missing):
         return "current"

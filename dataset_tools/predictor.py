@@ -14,7 +14,7 @@ from dataset_tools.device import select_device
 from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.extract_options import num_cores
 from dataset_tools.files import inside
-from dataset_tools.frames import Rgb, pixels_sha256, read_image, to_rgb, to_tensor, write_image
+from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.metrics import Lpips, mean_motion, psnr, ssim
 
@@ -22,6 +22,7 @@ Row = Mapping[str, Any]
 COLUMNS = (
     "pred",
     "pred_sha256",
+    "pred_fingerprint",
     "predictor",
     "predictor_sha256",
     "pred_psnr",
@@ -130,6 +131,7 @@ class Predictor:
         values = (
             path,
             pixels_sha256(pred),
+            fingerprint(pred),
             self.name,
             self.weights_sha256,
             psnr(pred, gt),

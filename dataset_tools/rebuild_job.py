@@ -1,17 +1,16 @@
 """The work on one clip when frames are made again from a manifest, done inside a worker process."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dataset_tools.clip_frames import clip_sha256, iterate_frames
 from dataset_tools.errors import FrameError, VideoError
 from dataset_tools.files import inside
 from dataset_tools.frame_writer import write_frame
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
+from dataset_tools.rebuild_check import Difference, block_difference, largest_difference
 from dataset_tools.sources import Clip
 
 
@@ -22,6 +21,7 @@ class WantedFrame:
     Attributes:
         file: Path relative to the data set's folder.
         sha256: Of its pixels, by the manifest.
+        fingerprint: Likewise, in hexadecimal; ``None`` in older manifests.
     """
 
     index: int
@@ -29,6 +29,7 @@ class WantedFrame:
     width: int
     height: int
     sha256: str
+    fingerprint: str | None
 
 
 def rebuild(
@@ -45,11 +46,11 @@ def rebuild(
 
     Args:
         sha256: Of the clip, by the manifest.
-        originals: Folder of the manifest; where a frame's original is there, it tells by how much a frame differs.
+        originals: Folder of the manifest; a frame is compared to its original where that is there.
 
     Returns:
-        ``file``, ``is_equal`` (by hash) and ``difference`` (largest, in levels of 255; ``None`` when unknown) of
-        every frame; ``is_missing`` instead for those beyond the clip's end.
+        ``file``, ``is_equal`` (by hash) and ``difference`` (fields of ``Difference``; ``None`` when equal or unknown)
+        of every frame; ``is_missing`` instead for those beyond the clip's end.
 
     Raises:
         VideoError, FrameError: The clip is damaged, or not the file the manifest was made from.
@@ -66,22 +67,29 @@ def rebuild(
         for item in by_index.pop(frame.index, ()):
             rgb = resize_area(frame.rgb(), width=item.width, height=item.height)
             found = pixels_sha256(rgb)
-            difference = _difference(rgb, item, originals)
-            if difference is None or out != originals:  # a right original is what people saw and labelled: kept
+            is_equal = found == item.sha256
+            original = None if is_equal else _original(item, originals, rgb)
+            if original is None or out != originals:  # a right original is what people saw and labelled: kept
                 write_frame(inside(out, item.file), rgb, sha256=found)
-            answers.append({"file": item.file, "is_equal": found == item.sha256, "difference": difference})
+            difference = None if is_equal else _difference(rgb, item, original)
+            said = asdict(difference) if difference else None
+            answers.append({"file": item.file, "is_equal": is_equal, "difference": said})
         if not by_index:
             break
     answers += [{"file": item.file, "is_missing": True} for items in by_index.values() for item in items]
     return answers
 
 
-def _difference(rgb: Rgb, item: WantedFrame, originals: Path) -> int | None:
-    """Return the largest difference to the original, or ``None`` when the original is not there any more."""
+def _original(item: WantedFrame, originals: Path, rgb: Rgb) -> Rgb | None:
+    """Return the picture in the manifest's folder if it is whole, by hash, and of the size of ``rgb``."""
     try:
         original = read_image(inside(originals, item.file))
     except FrameError:
         return None
-    if original.shape != rgb.shape or pixels_sha256(original) != item.sha256:
-        return None
-    return int(np.abs(original.astype(np.int16) - rgb).max())
+    return original if original.shape == rgb.shape and pixels_sha256(original) == item.sha256 else None
+
+
+def _difference(rgb: Rgb, item: WantedFrame, original: Rgb | None) -> Difference | None:
+    if original is not None:
+        return largest_difference(original, rgb)
+    return block_difference(None if item.fingerprint is None else bytes.fromhex(item.fingerprint), rgb)

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.files import inside
 from dataset_tools.frames import Rgb, pixels_sha256, read_image
 from dataset_tools.manifest import Manifest
 from dataset_tools.predictor import Predictor, Row
 from dataset_tools.progress import track
-from dataset_tools.rebuild_check import MAX_MEAN_PREDICTION_DIFFERENCE, Check
+from dataset_tools.rebuild_check import MAX_PREDICTION_DIFFERENCE, Check, Difference, block_difference, mean_difference
 
 
 def rebuild_predictions(manifest: Manifest, *, out: Path, predictor: str, weights: Path | None, device: str) -> Check:
@@ -46,18 +44,21 @@ def _judge(row: Row, result: dict[str, object] | VfiError, manifest: Manifest, o
     if isinstance(result, VfiError):
         check.faults.append(f"{row['pred']}: {result}")
         return
+    is_equal = result["pred_sha256"] == row["pred_sha256"]
+    try:
+        made = inside(out, str(result["pred"]))
+        difference = None if is_equal else _difference(row, read_image(made), manifest)
+    except FrameError as error:
+        check.faults.append(f"{row['pred']}: {error}")
+        return
+    check.add(row["pred"], is_equal=is_equal, difference=difference, accepted=MAX_PREDICTION_DIFFERENCE)
+
+
+def _difference(row: Row, made: Rgb, manifest: Manifest) -> Difference | None:
     original = _original(row, manifest)
-    difference = None
-    if original is not None:
-        made = read_image(inside(out, str(result["pred"])))
-        difference = float(np.abs(original.astype(np.int16) - made).mean())
-    check.add(
-        row["pred"],
-        is_equal=result["pred_sha256"] == row["pred_sha256"],
-        difference=difference,
-        accepted=MAX_MEAN_PREDICTION_DIFFERENCE,
-        kind="a mean of",
-    )
+    if original is not None and original.shape == made.shape:
+        return mean_difference(original, made)
+    return block_difference(row["pred_fingerprint"], made)
 
 
 def _original(row: Row, manifest: Manifest) -> Rgb | None:

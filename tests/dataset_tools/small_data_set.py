@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 
 from dataset_tools.files import sha256_file
-from dataset_tools.frames import pixels_sha256, write_image
+from dataset_tools.frames import fingerprint, pixels_sha256, write_image
 from dataset_tools.manifest import from_rows
 
 WIDTH, HEIGHT = 144, 256  # a strip of full height: real motion, little to compute
@@ -46,6 +46,7 @@ def _row(root: Path, clip: Path, frames: list, indices: tuple[int, int, int]) ->
     for column, index in zip(("img0", "gt", "img1"), indices, strict=True):
         image = frames[index][top : top + HEIGHT, left : left + WIDTH].copy()
         row[column] = f"frames/videos/{clip.name}/256p/{index:06d}.png"
-        row |= {f"{column}_index": index, f"{column}_pts": index / 25, f"{column}_sha256": pixels_sha256(image)}
+        row |= {f"{column}_index": index, f"{column}_pts": index / 25}
+        row |= {f"{column}_sha256": pixels_sha256(image), f"{column}_fingerprint": fingerprint(image)}
         write_image(root / row[column], image)
     return row

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dataset_tools import materialize
-from dataset_tools.frames import pixels_sha256, read_image, write_image
+from dataset_tools.frames import fingerprint, fingerprint_difference, pixels_sha256, read_image, write_image
 from dataset_tools.manifest import SCHEMA, Manifest, read_manifest
+from dataset_tools.rebuild_check import MAX_PREDICTION_DIFFERENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 # A network's sums come in another order on another CPU; the frames themselves are equal by hash.
@@ -24,11 +25,14 @@ def test_it_is_what_extraction_gives(demo_set):
         expected, found = (manifest.table.column(name).to_pylist() for manifest in (committed, fresh))
         if name in TOLERANCES:
             assert found == pytest.approx(expected, abs=TOLERANCES[name]), name
+        elif name == "pred_fingerprint":
+            assert max(map(fingerprint_difference, expected, found)) <= MAX_PREDICTION_DIFFERENCE
         elif name != "pred_sha256":
             assert found == expected, name
     for row in fresh.rows():
         for name in ("img0", "gt", "img1", "pred"):
-            assert pixels_sha256(read_image(fresh.file(row, name))) == row[f"{name}_sha256"]
+            pixels = read_image(fresh.file(row, name))
+            assert (pixels_sha256(pixels), fingerprint(pixels)) == (row[f"{name}_sha256"], row[f"{name}_fingerprint"])
 
 
 def test_it_is_the_set_of_make_demo(demo_set):
@@ -46,23 +50,31 @@ def test_it_can_be_materialized(demo_set, tmp_path, capsys):
     assert materialize.main(command) == 0
     files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.png")}
     assert files == {path.relative_to(demo_set) for path in (demo_set / "frames").rglob("*.png")}
-    assert capsys.readouterr().out == f"{tmp_path}: {len(files)} frames equal, 0 within tolerance, 0 faults\n"
+    assert capsys.readouterr().out == f"{tmp_path}: {len(files)} frames equal, 0 accepted with differences, 0 faults\n"
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "said"), [(0, 0, "1 predictions equal, 0 within"), (9, 1, "a mean of 9/255")]
+    ("every", "levels", "has_original", "code", "said"),
+    [
+        (1, 0, True, 0, "1 predictions equal, 0 accepted with differences, 0 faults"),
+        (1, 9, True, 1, "differs by a mean of 9/255, at most 0.1/255 is accepted"),
+        (1, 9, False, 1, "in block means, at most 0.1/255 is accepted"),
+        (5, 1, False, 0, "0 predictions equal, 1 accepted with differences, 0 faults"),  # every 25th pixel
+    ],
 )
-def test_predictions_can_be_made_again(demo_set, tmp_path, capsys, change, code, said):
-    """From a manifest of one row whose prediction is there; the changed one is as if another machine had made it."""
+def test_predictions_can_be_made_again(demo_set, tmp_path, capsys, every, levels, has_original, code, said):
+    """From a manifest of one row; a changed prediction is as if another machine had made it."""
     whole = read_manifest(demo_set / "data_manifest.parquet")
     one = Manifest(tmp_path / "set" / "data_manifest.parquet", whole.table.slice(47, 1), whole.metadata)
     (row,) = one.rows()
-    pixels = read_image(whole.file(row, "pred"))
-    pixels = np.where(pixels > 128, pixels - change, pixels + change).astype(np.uint8)
-    write_image(one.file(row, "pred"), pixels)
-    one.with_columns({"pred_sha256": [pixels_sha256(pixels)]}).write()
+    pixels = read_image(whole.file(row, "pred")).copy()
+    part = pixels[::every, ::every]
+    part[...] = np.where(part > 128, part - levels, part + levels)
+    if has_original:
+        write_image(one.file(row, "pred"), pixels)
+    one.with_columns({"pred_sha256": [pixels_sha256(pixels)], "pred_fingerprint": [fingerprint(pixels)]}).write()
     command = [str(one.path), "--source", "demo", "--out", str(tmp_path / "new"), "--predictions", "--device", "cpu"]
     assert materialize.main(command) == code
     out = capsys.readouterr().out
-    assert "3 frames equal, 0 within tolerance, 0 faults" in out
+    assert "3 frames equal, 0 accepted with differences, 0 faults" in out
     assert said in out

@@ -59,6 +59,7 @@ def test_huggingface(labelled, tmp_path):
     assert "- split: val\n    path: data/val-*.parquet" in card
     assert "- name: img0\n    dtype: image" in card
     assert "- name: pred_lpips\n    dtype: float32" in card
+    assert "- name: gt_fingerprint\n    dtype: binary" in card
 
 
 def test_webdataset(labelled, tmp_path):
@@ -78,6 +79,7 @@ def test_webdataset(labelled, tmp_path):
                 if suffix == "json":
                     facts = json.loads(data)
                     assert (facts["triplet_id"], facts["split"]) == (original["triplet_id"], path.name.split("-")[0])
+                    assert bytes.fromhex(facts["gt_fingerprint"]) == original["gt_fingerprint"]
                     seen += 1
                 else:
                     column = suffix.removesuffix(".png")

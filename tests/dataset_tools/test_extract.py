@@ -18,7 +18,7 @@ from PIL import Image
 
 from dataset_tools.clip_worker import encode_clip
 from dataset_tools.extract import main
-from dataset_tools.frames import pixels_sha256, read_image
+from dataset_tools.frames import fingerprint, pixels_sha256, read_image
 from dataset_tools.manifest import Manifest, read_manifest
 from dataset_tools.sources import Clip
 from dataset_tools.worker_pool import WorkerPool
@@ -96,6 +96,7 @@ def test_pixels_equal_a_forward_decode(first, clips):
                 small = Image.fromarray(native).resize((row["width"], row["height"]), Image.Resampling.BOX)
                 assert np.array_equal(pixels, np.asarray(small))
             assert pixels_sha256(pixels) == row[f"{name}_sha256"]
+            assert fingerprint(pixels) == row[f"{name}_fingerprint"]
             assert (row["native_height"], row["native_width"]) == native.shape[:2]
             assert row[f"{name}_pts"] == pytest.approx(row[f"{name}_index"] / 25)
 

@@ -1,5 +1,7 @@
 """Files are whole or absent, images lossless, sizes as the rules say, command lines answer in one line."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,17 @@ from skimage.measure import block_reduce
 from dataset_tools import cli, files
 from dataset_tools.device import select_device
 from dataset_tools.errors import FrameError, ManifestError, UsageError, VfiError
-from dataset_tools.frames import fit_height, pixels_sha256, read_image, resize_area, to_rgb, to_tensor, write_image
+from dataset_tools.frames import (
+    fingerprint,
+    fingerprint_difference,
+    fit_height,
+    pixels_sha256,
+    read_image,
+    resize_area,
+    to_rgb,
+    to_tensor,
+    write_image,
+)
 from dataset_tools.progress import track
 
 
@@ -98,6 +110,39 @@ def test_area_resize_is_the_mean_of_each_block():
     rgb = np.random.default_rng(1).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     expected = block_reduce(rgb.astype(float), (4, 4, 1), np.mean)
     assert np.abs(resize_area(rgb, width=24, height=16) - expected).max() <= 1.0
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 456), (1080, 64), (7, 9), (5, 4), (3, 2), (1, 1)])
+def test_a_fingerprint_holds_the_exact_means_of_16_blocks(height, width):
+    rgb = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    expected = []
+    for i, j, channel in np.ndindex(4, 4, 3):
+        (top, bottom), (left, right) = ((k * n // 4, (k + 1) * n // 4) for k, n in ((i, height), (j, width)))
+        cell = rgb[top : max(bottom, top + 1), left : max(right, left + 1), channel].ravel().tolist()
+        expected.append(int(Fraction(256 * sum(cell), len(cell)) + Fraction(1, 2)))
+    assert fingerprint(rgb) == np.array(expected, "<u2").tobytes()
+    assert fingerprint(np.asfortranarray(rgb)) == fingerprint(rgb)
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (lambda rgb: rgb, 0),
+        (lambda rgb: rgb + 1, 1),
+        (lambda rgb: 255 - rgb, 55),
+        (lambda rgb: np.where(np.indices(rgb.shape)[1] % 2, rgb + 1, rgb), 0.5),
+        (lambda rgb: np.where(np.indices(rgb.shape)[2] == 2, rgb - 100, rgb), 100),  # one channel
+        (lambda rgb: rgb + 100 * (np.indices(rgb.shape)[:2] == 0).all(axis=0), 100 / 256),  # one pixel of 16x16
+        (lambda rgb: np.resize(rgb, (99, 50, 3)), 0),  # the size does not matter
+    ],
+)
+def test_fingerprint_difference(change, difference):
+    rgb = np.full((64, 64, 3), 100, np.uint8)
+    other = fingerprint(change(rgb).astype(np.uint8))
+    assert fingerprint_difference(fingerprint(rgb), other) == fingerprint_difference(other, fingerprint(rgb))
+    assert fingerprint_difference(other, fingerprint(rgb)) == pytest.approx(difference, abs=1 / 512)
+    with pytest.raises(FrameError, match="of 95 bytes must have 96"):
+        fingerprint_difference(other, other[1:])
 
 
 def _fails(error):

@@ -24,6 +24,7 @@ ROW = {
 
 def test_columns_are_those_of_the_design():
     assert SCHEMA.names[:5] == ["triplet_id", "source", "clip", "clip_sha256", "resolution"]
+    assert SCHEMA.names[-4:] == [f"{name}_fingerprint" for name in ("img0", "gt", "img1", "pred")]
     assert SCHEMA.field("img0_index").type == pa.int64()
     assert SCHEMA.field("votes").type.value_type.field("created_at").type == pa.timestamp("us", tz="UTC")
 
@@ -52,6 +53,7 @@ def test_older_file_gets_null_columns(tmp_path):
     (row,) = read_manifest(path).rows()
     assert row["interval"] == 3
     assert row["motion"] is None
+    assert row["gt_fingerprint"] is None
 
 
 def _with_version(version):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dataset_tools import extract, materialize
-from dataset_tools.frames import pixels_sha256, read_image, write_image
+from dataset_tools.frames import fingerprint, pixels_sha256, read_image, write_image
 from dataset_tools.manifest import read_manifest
 from tests.dataset_tools import replicas
 
@@ -46,34 +46,52 @@ def test_the_manifest_alone_brings_all_frames_back(made, clips, tmp_path, capsys
     assert run(tmp_path, clips) == 0
     assert pictures(tmp_path) == pictures(made)
     number = len(pictures(made))
-    assert capsys.readouterr().out == f"{tmp_path}: {number} frames equal, 0 within tolerance, 0 faults\n"
+    assert capsys.readouterr().out == f"{tmp_path}: {number} frames equal, 0 accepted with differences, 0 faults\n"
     assert run(made, clips, "--out", str(tmp_path / "elsewhere")) == 0
     assert pictures(tmp_path / "elsewhere") == pictures(made)
 
 
-@pytest.mark.parametrize(
-    ("change", "expected", "code"),
-    [(1, "1 within tolerance, 0 faults", 0), (2, "differs by up to 2/255", 1), (None, "its original is not there", 1)],
-)
-def test_a_frame_that_differs_is_measured(made, clips, tmp_path, capsys, change, expected, code):
-    """As if the manifest came from another machine: hash and original are those of slightly other pixels."""
-    folder = Path(shutil.copytree(made, tmp_path / "set"))
+def as_elsewhere(folder: Path, file: str, pixels: np.ndarray, known: bytes | None) -> None:
+    """Make the manifest one from another machine, whose decoder gave these pixels for an image file."""
     manifest = read_manifest(folder / "data_manifest.parquet")
-    row = manifest.rows()[0]
-    pixels = read_image(folder / row["gt"]).copy()
-    pixels[5, 7, 1] = pixels[5, 7, 1] - (change or 1) if pixels[5, 7, 1] > 100 else pixels[5, 7, 1] + (change or 1)
-    write_image(folder / row["gt"], pixels)
+    rows = manifest.rows()
     columns = {}
     for name in ("img0", "gt", "img1"):
-        files, hashes = (manifest.table.column(column).to_pylist() for column in (name, f"{name}_sha256"))
-        new = pixels_sha256(pixels)
-        columns[f"{name}_sha256"] = [new if file == row["gt"] else old for file, old in zip(files, hashes, strict=True)]
+        for suffix, value in (("sha256", pixels_sha256(pixels)), ("fingerprint", known)):
+            column = f"{name}_{suffix}"
+            columns[column] = [value if row[name] == file else row[column] for row in rows]
     manifest.with_columns(columns).write()
-    if change is None:
-        (folder / row["gt"]).unlink()
-    assert run(folder, clips) == code
-    assert expected in capsys.readouterr().out
-    assert np.array_equal(read_image(folder / row["gt"]), pixels) == (change is not None)  # an original stays
+
+
+@pytest.mark.parametrize(
+    ("levels", "has_original", "known", "says"),
+    [
+        (1, True, "whole", "accepted: {}: differs by up to 1/255\n"),
+        (2, True, "whole", "{}: differs by up to 2/255, at most 1/255 is accepted"),
+        (2, True, None, "{}: differs by up to 2/255, at most 1/255 is accepted"),
+        (1, False, "whole", "accepted: {}: differs by up to 1/255 in block means\n"),
+        (2, False, "whole", "{}: differs by up to 2/255 in block means, at most 1/255 is accepted"),
+        (1, False, None, "{}: differs, and neither original nor fingerprint is there to tell by how much"),
+        (1, False, "cut", "a fingerprint of 90 bytes must have 96"),
+    ],
+)
+def test_a_frame_that_differs_is_measured(made, clips, tmp_path, capsys, levels, has_original, known, says):
+    folder = Path(shutil.copytree(made, tmp_path / "set"))
+    file = read_manifest(folder / "data_manifest.parquet").rows()[0]["gt"]
+    here = read_image(folder / file)
+    there = here - np.minimum(here, levels)
+    value = {"whole": fingerprint(there), "cut": fingerprint(there)[6:], None: None}[known]
+    as_elsewhere(folder, file, there, value)
+    write_image(folder / file, there)
+    if not has_original:
+        (folder / file).unlink()
+    is_accepted = says.startswith("accepted")
+    assert run(folder, clips) == (0 if is_accepted else 1)
+    out = capsys.readouterr().out
+    assert says.format(file) in out
+    assert f"{int(is_accepted)} accepted with differences, {int(not is_accepted)} faults" in out
+    if known != "cut":
+        assert np.array_equal(read_image(folder / file), there if has_original else here)  # an original stays
 
 
 def test_what_cannot_be_made_is_listed_and_the_rest_is_made(made, clips, tmp_path, capsys):

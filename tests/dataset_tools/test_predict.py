@@ -13,7 +13,7 @@ import torch
 
 from dataset_tools import predict
 from dataset_tools.errors import VfiError
-from dataset_tools.frames import pixels_sha256, read_image, to_rgb, to_tensor, write_image
+from dataset_tools.frames import fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.manifest import from_rows, read_manifest
 from dataset_tools.metrics import Lpips, mean_motion, psnr, ssim
@@ -52,6 +52,7 @@ def test_values_are_those_of_the_stored_pixels(predicted):
         frame = to_rgb(network.interpolate(to_tensor(img0), to_tensor(img1)))
         assert np.abs(pred.astype(int) - frame).max() <= 1
         assert row["pred_sha256"] == pixels_sha256(pred)
+        assert row["pred_fingerprint"] == fingerprint(pred)
         assert (row["predictor"], row["predictor_sha256"][:8]) == ("rife-3.9", "b234ad8d")
         measured = [psnr(pred, gt), ssim(pred, gt), lpips(pred, gt), lpips(img0, img1), mean_motion(img0, img1)]
         stored = [row[name] for name in ("pred_psnr", "pred_ssim", "pred_lpips", "inputs_lpips", "motion")]
@@ -78,6 +79,12 @@ def test_goes_on_where_a_killed_run_was(predicted):
     assert (outcome.num_done, outcome.num_current, outcome.failures) == (len(whole) - 1, 1, [])
     assert read_manifest(predicted.path).rows() == whole
     assert kept.stat().st_mtime_ns == written_at
+
+
+def test_older_predictions_without_fingerprints_are_kept(predicted):
+    manifest = rewrite(predicted, pred_fingerprint=[None] * 5)
+    outcome = predict_rows(manifest, device="cpu")
+    assert (outcome.num_done, outcome.num_current) == (0, 5)
 
 
 def test_saves_while_it_runs(unpredicted, monkeypatch):

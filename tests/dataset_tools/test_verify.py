@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_tools import verify
-from dataset_tools.frames import pixels_sha256, read_image, write_image
+from dataset_tools.frames import read_image, write_image
 from dataset_tools.manifest import read_manifest
 
 
@@ -35,11 +35,13 @@ def test_a_sound_data_set(request, capsys, which):
     manifest = request.getfixturevalue(which)
     code, said = run(manifest.path, capsys)
     assert code == 0
-    assert f"5 rows, {20 if which == 'predicted' else 15} files, 0 faults" in said
+    number = 20 if which == "predicted" else 15
+    assert f"5 rows, {number} files, 0 accepted with differences, 0 faults\n" in said
 
 
 VOTE = {"annotator": "a", "level": 7, "created_at": datetime(2026, 1, 1, tzinfo=UTC), "seconds": 1.0, "flagged": False}
 GOOD = {**VOTE, "level": 3}
+OTHER = "0" * 64
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,9 @@ GOOD = {**VOTE, "level": 3}
         (2, {"votes": [VOTE]}, "a vote's level must be in 1..4"),
         (2, {"votes": [GOOD, GOOD]}, "an annotator has voted twice"),
         (3, {"predictor": None}, "half a prediction"),
-        (3, {"img0_sha256": "0" * 64}, "pixels differ from the manifest's hash; dataset_tools.materialize says"),
+        (3, {"img0_sha256": OTHER, "img0_fingerprint": None}, "differ from the manifest's hash, and it has no finger"),
+        (3, {"img0_sha256": OTHER, "img0_fingerprint": b"short"}, "a fingerprint of 5 bytes must have 96"),
+        (3, {"pred_sha256": OTHER, "pred_fingerprint": bytes(96)}, "in block means, at most 0.1/255 is accepted"),
         (3, {"img0_sha256": None}, "has no hash in the manifest"),
     ],
 )
@@ -93,26 +97,27 @@ def test_files_missing_damaged_resized(predicted, capsys):
     assert "3 faults" in said
 
 
-@pytest.mark.parametrize(("change", "code"), [("one level", 0), ("another picture", 1), ("another predictor", 1)])
-def test_predictions_of_another_machine(predicted, capsys, change, code):
+@pytest.mark.parametrize(
+    ("column", "every", "levels", "says"),
+    [
+        ("gt", 1, 1, "accepted: {}: differs by up to 1/255 in block means"),
+        ("gt", 1, 2, "{}: differs by up to 2/255 in block means, at most 1/255 is accepted"),
+        ("pred", 5, 1, "accepted: {}: differs by up to 0.0"),  # every 25th pixel
+        ("pred", 2, 1, "{}: differs by up to 0.2"),  # every 4th pixel
+        ("pred", 1, 100, "in block means, at most 0.1/255 is accepted"),
+    ],
+)
+def test_files_of_another_machine(predicted, capsys, column, every, levels, says):
+    """Pixels differ a little from those the manifest was made from: its fingerprints tell by how much."""
     row = predicted.rows()[4]
-    pred = read_image(predicted.file(row, "pred")).copy()
-    if change == "another picture":
-        pred = 255 - pred
-    else:
-        pred[::7, ::7] ^= 1
-    write_image(predicted.file(row, "pred"), pred)
-    if change == "another predictor":
-        set_values(predicted, 4, predictor="mean")
-    found, said = run(predicted.path, capsys)
-    assert found == code
-    says = {
-        "one level": "accepted: ",
-        "another picture": "(0.1/255 is accepted)",
-        "another predictor": "only predictions of rife-3.9 can be judged, this is of mean",
-    }
-    assert says[change] in said
-    assert pixels_sha256(pred) != row["pred_sha256"]
+    pixels = read_image(predicted.file(row, column)).astype(int)
+    pixels[::every, ::every] += levels
+    write_image(predicted.file(row, column), pixels.clip(0, 255).astype(np.uint8))
+    code, said = run(predicted.path, capsys)
+    assert says.format(f"{row['triplet_id']}: {column} {row[column]}") in said
+    is_accepted = says.startswith("accepted")
+    assert code == (0 if is_accepted else 1)
+    assert f"{int(is_accepted)} accepted with differences, {int(not is_accepted)} faults" in said
 
 
 @pytest.mark.parametrize("kind", ["leaves the folder", "newer", "not parquet", "missing", "link"])
