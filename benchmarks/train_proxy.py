@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=224)
-    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--lr", type=float, default=TrainConfig.lr)
     parser.add_argument("--difference-form", default=ModelConfig.difference_form, help="absolute or signed")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()

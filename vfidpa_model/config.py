@@ -133,6 +133,7 @@ class TrainConfig:
     Attributes:
         resolution: Tier whose triplets are used, or ``all``.
         batch: Pairs per optimizer step, over all processes.
+        lr: Highest learning rate; the backbone takes a tenth of it.
         crop: Side of the square training crop, pixels, at least 64; smaller frames are mirrored up to it.
         aux_weight: Weight of the auxiliary loss; 0 turns it off.
         labels: ``human``, ``proxy`` or ``any``: proxy labels are used only when asked for.
@@ -145,7 +146,7 @@ class TrainConfig:
     resolution: str = "256p"
     epochs: int = 30
     batch: int = 8
-    lr: float = 1e-4
+    lr: float = 1e-3
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
     crop: int = 224

@@ -19,6 +19,7 @@ from vfidpa_model.losses import LpipsScale, fit_lpips_scale
 from vfidpa_model.model import VFIDPA, create_model
 from vfidpa_model.training_state import CONFIG_NAME, Counters, check_same_run, git_state, load_state
 
+_BACKBONE_LR_SHARE = 0.1  # it is trained already, or too deep for large steps; the rest starts from nothing
 _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -107,8 +108,9 @@ def prepare(
         write_json(out / CONFIG_NAME, settings)
     torch.set_flush_denormal(True)  # a random Swin-T takes twice its time on denormals
     torch.manual_seed(config.seed)
-    model: Any = create_model(model_config)
-    optimizer: Any = _make_optimizer(model, config)
+    created = create_model(model_config)
+    model: Any = created
+    optimizer: Any = _make_optimizer(created, config)
     model, optimizer = accelerator.prepare(model, optimizer)
     bare = accelerator.unwrap_model(model)
     counters = Counters()
@@ -156,11 +158,16 @@ def _lpips_scale(train: list[Sample]) -> LpipsScale:
     return fit_lpips_scale([sample.inputs_lpips for sample in known], [sample.level for sample in known])
 
 
-def _make_optimizer(model: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; biases and the scales of normalisations do not decay."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
+def _make_optimizer(model: VFIDPA, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW. The backbone takes smaller steps (``lr_share``); biases and scales of normalisations do not decay."""
+    groups = []
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for is_backbone, share in ((True, _BACKBONE_LR_SHARE), (False, 1.0)):
+        part = [parameter for name, parameter in named if name.startswith("body.backbone.") == is_backbone]
+        for weights, decay in (
+            ([p for p in part if p.dim() > 1], config.weight_decay),
+            ([p for p in part if p.dim() <= 1], 0.0),
+        ):
+            if weights:
+                groups.append({"params": weights, "weight_decay": decay, "lr_share": share})
     return torch.optim.AdamW(groups, lr=config.lr)

@@ -120,7 +120,7 @@ def take_step(session: "Session", batch: "Batch") -> dict[str, float]:
     accelerator, config, plan, step = session.accelerator, session.config, session.plan, session.counters.step
     rate = learning_rate(step, base=config.lr, num_steps=plan.num_steps, warmup_steps=plan.warmup_steps)
     for group in session.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["lr_share"]
     seed_step(config.seed, step, accelerator.process_index)
     session.model.train()
     with accelerator.autocast():
@@ -248,7 +248,7 @@ def train_command(
     ahiq_patch: Annotated[int, typer.Option(help="Patch size of AHIQ's ViT: 8 or 16.")] = ModelConfig.ahiq_patch,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")] = TrainConfig.epochs,
     batch: Annotated[int, typer.Option(min=1, help="Pairs per step, over all processes.")] = TrainConfig.batch,
-    lr: Annotated[float, typer.Option(help="Highest learning rate.")] = TrainConfig.lr,
+    lr: Annotated[float, typer.Option(help="Highest learning rate; the backbone takes a tenth.")] = TrainConfig.lr,
     crop: Annotated[int, typer.Option(min=64, help="Side of the training crop, pixels.")] = TrainConfig.crop,
     aux_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the LPIPS loss; 0: off.")

@@ -190,7 +190,7 @@ def test_refused_before_anything_is_written(manifest, tmp_path, capsys, changed,
     ("more", "changed", "words"),
     [
         ([], {}, "holds a run already; add --resume"),
-        (["--resume"], {"lr": 0.5}, "was trained with train.lr 0.0001, not 0.5; resume with the same options"),
+        (["--resume"], {"lr": 0.5}, "was trained with train.lr 0.001, not 0.5; resume with the same options"),
         (["--resume"], {"upsample": "nearest"}, "was trained with model.upsample 'pixelshuffle', not 'nearest'"),
     ],
 )
