@@ -114,28 +114,26 @@ def run_job(job: Job, *, device: str = "auto", resume: bool = False, overwrite: 
     _check_target(job, overwrite=overwrite)
     chosen = select_device(device)
     folder = WorkFolder(job.target)
-    try:
-        with PyavReader(job.source) as reader:
-            check_tracks(job.source, job.container)
-            converter, encoding = _plan_encoding(job, reader)
-            dynamic = build_dynamic(job.routing, chosen)
-            pieces = folder.prepare(_identity(job, dynamic), resume=resume)
+    with PyavReader(job.source) as reader:
+        check_tracks(job.source, job.container)
+        converter, encoding = _plan_encoding(job, reader)
+        dynamic = build_dynamic(job.routing, chosen)
+        pieces = folder.prepare(_identity(job, dynamic), resume=resume)
+        try:
             outcome = _process(job, reader, converter, encoding, dynamic, folder, done=pieces, device=chosen)
-    except KeyboardInterrupt:
-        raise  # the pieces stay for --resume
-    except av.error.FFmpegError as error:
-        folder.remove()
-        raise VideoError(f"cannot write {job.target}: {error.strerror or error}") from error
-    except BaseException:
-        folder.remove()
-        raise
+        except KeyboardInterrupt:
+            raise  # the pieces stay for --resume
+        except BaseException as error:
+            folder.remove()
+            if isinstance(error, av.error.FFmpegError):
+                raise VideoError(f"cannot write {job.target}: {error.strerror or error}") from error
+            raise
     folder.remove()
     return outcome
 
 
-def build_dynamic(routing: Routing, device: "torch.device") -> DynamicInterpolator:
+def build_dynamic(routing: Routing, device: torch.device) -> DynamicInterpolator:
     """Return the two interpolators with their router; the accurate one is not loaded when nothing can reach it."""
-
     fast = AnyTimestep(create_interpolator(routing.fast, weights=routing.fast_weights, device=device))
     if routing.assessor is None and routing.threshold is None:
         return DynamicInterpolator(AllFast(), fast, fast, 0.0)
@@ -177,7 +175,7 @@ def _process(
     folder: WorkFolder,
     *,
     done: int,
-    device: "torch.device",
+    device: torch.device,
 ) -> Outcome:
 
     outcome = Outcome(Counter(), resumed_pieces=done)

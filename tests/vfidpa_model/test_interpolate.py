@@ -399,5 +399,6 @@ def test_resuming_another_job_is_refused(tmp_path, capsys, monkeypatch):
     assert (tmp_path / ".out.mp4.parts" / "000000.packets").exists()
     assert main([str(source), str(target), "--fast", MEAN, "--factor", "3", "--resume"]) == 1
     assert "run without --resume" in capsys.readouterr().err
+    assert (tmp_path / ".out.mp4.parts" / "000000.packets").exists()
     assert main([str(source), str(target), "--fast", MEAN, "--resume"]) == 0
     assert len(read(target)) == 48
