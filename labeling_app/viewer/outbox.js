@@ -4,6 +4,7 @@ import { Refused, Unreachable } from "./api.js";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 8000;
+const LATE_MS = 1000; // an answer that takes longer is worth a word; a note for every vote would only flash
 
 export class Outbox {
   #api;
@@ -15,7 +16,7 @@ export class Outbox {
   #timer = 0;
 
   /**
-   * @param onChange called with {unsent, offline} whenever one of them changes.
+   * @param onChange called with {unsent, offline, isLate} whenever one of them changes.
    * @param onOrphan called with the server's answer, or a Refused, to what an earlier page had kept.
    */
   constructor(api, user, onChange, onOrphan, signal) {
@@ -75,6 +76,7 @@ export class Outbox {
   async #sendOne(key) {
     const { path, body } = JSON.parse(localStorage.getItem(key));
     const caller = this.#waiting.get(key);
+    const late = setTimeout(() => this.onChange({ unsent: this.unsent, offline: this.offline, isLate: true }), LATE_MS);
     try {
       const answer = await this.#api.post(path, body, "high");
       this.#remove(key);
@@ -86,6 +88,8 @@ export class Outbox {
       this.#remove(key);
       if (caller) caller.reject(error);
       else this.onOrphan(error);
+    } finally {
+      clearTimeout(late);
     }
     this.#retryMs = FIRST_RETRY_MS;
   }
@@ -103,7 +107,7 @@ export class Outbox {
   }
 
   #report() {
-    this.onChange({ unsent: this.unsent, offline: this.offline });
+    this.onChange({ unsent: this.unsent, offline: this.offline, isLate: false });
   }
 
   #keys() {

@@ -31,9 +31,9 @@ export function drawProgress(root, progress) {
 }
 
 /** Say what the server and the browser hold: votes not yet sent, and whether the server answers. */
-export function drawUnsent(root, { unsent, offline }) {
+export function drawUnsent(root, { unsent, offline, isLate }) {
   const note = find(root, "unsent");
-  note.hidden = unsent === 0;
+  note.hidden = unsent === 0 || !(offline || isLate);
   note.textContent = t(unsent === 1 ? "unsent.one" : "unsent.many", { count: unsent });
   const banner = find(root, "offline");
   banner.hidden = !offline;

@@ -86,6 +86,7 @@ export class Queue {
     if (this.#filling) return;
     this.#filling = true;
     this.#asked = false;
+    this.#loadAhead();
     try {
       const reply = await this.#api.post("/api/items", { count: AHEAD }, "low");
       this.#take(reply);
@@ -121,7 +122,6 @@ export class Queue {
     this.#done.add(item.id);
     item.cancel();
     this.items = this.items.filter((other) => other !== item);
-    this.#loadAhead();
   }
 
   /** Put an item first: one that was undone. */

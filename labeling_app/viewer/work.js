@@ -8,6 +8,7 @@ import { hasText, t } from "./texts.js";
 
 const HEARTBEAT_MS = 60_000;
 const PICTURE_RETRY_MS = 2000;
+const PAINT_MS = 30; // two frames: without a GPU the picture is drawn after the script's turn
 const KEPT_ITEMS = 50; // that undo can bring back while the server is away
 const KEPT_PICTURES = 2; // of those, the newest keep their pictures in memory
 
@@ -97,8 +98,8 @@ export class Work {
     this.queue.leave(item);
     this.#clearMarks();
     this.#showCurrent();
-    // After the next item is painted: what it needs comes before what comes later.
-    requestAnimationFrame(() => setTimeout(() => this.queue.fill()));
+    // After the next item is painted: fetching and decoding take the processor from it.
+    requestAnimationFrame(() => setTimeout(() => this.queue.fill(), PAINT_MS));
   }
 
   #showFeedback(item, feedback) {

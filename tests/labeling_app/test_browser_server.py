@@ -130,6 +130,7 @@ def test_items_of_a_silent_annotator_go_to_others(browser: Browser, settings: Se
 
 def test_a_hold_that_ran_out_is_said(browser: Browser, settings: Settings) -> None:
     with running(settings) as server, signed_in(browser, server, "Ada") as ada:
+        ada.ready()
         ada.page.clock.install()
         ada.page.reload()
         ada.prefetched(5)
