@@ -1,7 +1,10 @@
 // The panel beside the pictures, and the header's figures.
 
 import { clear, el, find } from "./dom.js";
+import { emptyCanvas } from "./images.js";
 import { duration, number, t } from "./texts.js";
+
+const THUMB_WIDTH = 384; // device pixels: sharp up to twice the width it has in the panel
 
 /** Return a picture of an example of `level`: the real frame on the left, the made one on the right. */
 export function example(base, level) {
@@ -58,12 +61,21 @@ function drawThumbs(root, item) {
   item?.inputs().then(async (pictures) => {
     await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))); // the compared pair is painted first
     if (find(root, "bench").dataset.assignmentId !== String(item.id)) return;
-    pictures.forEach((canvas, index) => {
+    pictures.map(thumbnail).forEach((canvas, index) => {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", t(index ? "inputs.after" : "inputs.before"));
       clear(holders[index]).append(canvas);
     });
   }, () => {});
+}
+
+/** A small copy: every repaint of the panel would scale the large picture down anew. */
+function thumbnail(picture) {
+  const small = emptyCanvas(THUMB_WIDTH, Math.round((THUMB_WIDTH * picture.height) / picture.width));
+  const context = small.getContext("2d", { alpha: false });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, small.width, small.height);
+  return small;
 }
 
 export function drawFeedback(root, feedback) {
