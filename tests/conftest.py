@@ -23,6 +23,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = 1
 
 
+@pytest.fixture(autouse=True)
+def _keep_denormals() -> Iterator[None]:
+    """Training flushes denormals to zero for the whole process; hypothesis refuses to draw floats then."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def demo_clips() -> Path:
     """The folder of the three demo clips: bigbuckbunny.mp4 (720p), bikes.mp4 (640x272), carphone_pristine.mp4."""

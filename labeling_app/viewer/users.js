@@ -11,7 +11,12 @@ export async function showUsers(view, api, session) {
   const note = el("p", { class: "muted", role: "status", data: { testid: "users-note" } });
   const list = el("div");
   const draw = (users) => clear(list).append(userTable(users, session, save));
-  async function save(change) {
+  let last = Promise.resolve();
+  function save(change) { // one after the other, so that the message that stays is that of the last change
+    last = last.then(() => send(change));
+    return last;
+  }
+  async function send(change) {
     try {
       draw(await api.post("/api/users", change));
       note.textContent = t("users.saved", { name: change.name });
