@@ -1,0 +1,74 @@
+"""The house as a newcomer meets it: every command explains itself, the README's file tree is true."""
+
+import importlib
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("dataset_tools", "labeling_app", "vfidpa_model")
+COMMANDS = [
+    "dataset_tools.assets",
+    "dataset_tools.export",
+    "dataset_tools.extract",
+    "dataset_tools.materialize",
+    "dataset_tools.predict",
+    "dataset_tools.report",
+    "dataset_tools.verify",
+    "labeling_app.__main__",
+    "vfidpa_model.ablate",
+    "vfidpa_model.benchmark",
+    "vfidpa_model.calibration",
+    "vfidpa_model.evaluate",
+    "vfidpa_model.export",
+    "vfidpa_model.interpolate",
+    "vfidpa_model.predict",
+    "vfidpa_model.train",
+]
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_every_command_has_help_with_an_example(module, capsys):
+    main = importlib.import_module(module).main
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "xample" in shown
+    assert f"python -m {module.removesuffix('.__main__')}" in shown
+    without_help = [line for line in shown.splitlines() if re.fullmatch(r"\s+--[a-z0-9-]+( [A-Z]+)?\s*", line)]
+    assert not without_help, f"options without help: {without_help}"
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_an_unknown_option_is_wrong_usage(module, capsys):
+    assert importlib.import_module(module).main(["--no-such-option"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def _tracked_files():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    return [Path(line) for line in listed.stdout.splitlines()]
+
+
+def test_the_readme_lists_every_module():
+    readme = (ROOT / "README.md").read_text()
+    tree = readme[readme.index("## File tree") :].split("```")[1]
+    listed = set(re.findall(r"^\s*([\w/.-]+\.\w+|[\w-]+/)\s", tree, flags=re.MULTILINE))
+    modules = {
+        path.name
+        for path in _tracked_files()
+        if path.parts[0] in PACKAGES and path.suffix == ".py" and path.name[0] != "_"
+    }
+    assert not modules - listed, f"not in the README's file tree: {sorted(modules - listed)}"
+    there = {path.name for path in _tracked_files()} | {
+        f"{part}/" for path in _tracked_files() for part in path.parts[:-1]
+    }
+    assert not listed - there, f"in the README's file tree but not there: {sorted(listed - there)}"
+
+
+def test_no_file_is_long_or_heavy():
+    for path in _tracked_files():
+        assert (ROOT / path).stat().st_size < 1_000_000, f"{path} is too large for the repository"
+        if path.suffix == ".py":
+            assert len((ROOT / path).read_text().splitlines()) <= 400, f"{path} is longer than 400 lines"
