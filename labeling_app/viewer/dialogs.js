@@ -35,6 +35,8 @@ export class Dialogs {
       const finish = (answer) => {
         form.onsubmit = this.#dialog.oncancel = null;
         this.#dialog.close();
+        // Until the next frame the hidden field would still get the keys: they are the bench's from now on.
+        if (this.#dialog.contains(document.activeElement)) document.activeElement.blur();
         resolve(answer);
       };
       form.onsubmit = (event) => {

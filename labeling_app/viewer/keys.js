@@ -95,7 +95,7 @@ export class Keys {
 /** Whether a key press is text being typed, or belongs to the control that has the focus. */
 export function belongsToControl(event) {
   const target = event.target;
-  if (!(target instanceof Element)) return false;
+  if (!(target instanceof Element) || target.closest("dialog:not([open])")) return false;
   if (target.closest("input:not([type=range], [type=checkbox], [type=radio]), textarea, select, [contenteditable]")) return true;
   if (target.matches("input[type=range], input[type=radio]") && event.key.startsWith("Arrow")) return true;
   // Space presses a button reached by Tab; a click leaves no focus behind, so there it stays the flicker key.
