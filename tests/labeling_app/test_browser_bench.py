@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dataset_tools.manifest import read_manifest
 from labeling_app.settings import Settings
 from tests.labeling_app.browser_fixtures import (
     HEIGHT,
+    WAIT_MS,
     WIDTH,
     BenchPage,
     Server,
@@ -79,7 +81,7 @@ def test_each_mode_by_key_and_by_button(looking: BenchPage, key: str, mode: str,
         expect(looking.stage).to_have_attribute("data-mode", mode)
         expect(looking.stage).to_have_attribute("data-arrange", arrange)
         expect(looking.page.locator(f"button[data-mode={mode}]")).to_have_attribute("aria-pressed", "true")
-    assert looking.stage.locator("canvas.layer").count() == (6 if mode == "motion" else 2)
+    expect(looking.stage.locator("canvas.layer")).to_have_count(6 if mode == "motion" else 2)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,10 @@ def test_pictures_are_bit_exact_and_difference_is_their_difference(looking: Benc
     assert pair in [(row["gt_sha256"], row["pred_sha256"]) for row in rows]
     looking.press("d")
     looking.page.get_by_role("button", name="×16").click()
-    assert canvas_hash(looking, "pane-b") not in pair
+    until = time.monotonic() + WAIT_MS / 1000
+    while canvas_hash(looking, "pane-b") in pair:  # the heat map is drawn when asked for
+        assert time.monotonic() < until
+        looking.page.wait_for_timeout(50)
 
 
 def test_zoom_and_pan_move_both_panes_and_say_when_not_1_to_1(looking: BenchPage) -> None:
