@@ -23,8 +23,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m tests.browser
-	# On a busy machine a browser can be late: a wait for the page is tried once more, and reported as a rerun.
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --reruns 1 --only-rerun 'Locator expected' --only-rerun TimeoutError
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
