@@ -31,12 +31,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--largest", type=int, default=1100, help="largest side, pixels")
     parser.add_argument("--count", type=int, default=4, help="sizes per model")
+    parser.add_argument("--models", help="names by comma; all by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     failures = 0
     print("| model | size | seconds |\n| --- | --- | --- |")
-    for info in list_interpolators():
+    wanted = options.models.split(",") if options.models else [info.name for info in list_interpolators()]
+    for info in (info for info in list_interpolators() if info.name in wanted):
         generator = np.random.default_rng(options.seed)
         model = build(info).to(options.device)
         for _ in range(options.count):
