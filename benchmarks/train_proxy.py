@@ -53,7 +53,7 @@ def run_fold(manifest: Manifest, out: Path, *, fold: int, folds: int, model: Mod
     splits = fold_splits(clips, folds=folds, fold=fold)
     path = manifest.root / f"fold-{fold}-of-{folds}.parquet"  # beside the frames, whose paths are relative
     manifest.with_columns({"split": [splits[row["clip"]] for row in rows]}).write(path)
-    run = out / f"{model.backbone}-{model.difference_form}-fold-{fold}-of-{folds}"
+    run = out / f"{model.backbone}-{model.difference_form}-{model.rows}-rows-fold-{fold}-of-{folds}"
     train(path, run, model_config=model, config=config, device="cpu", resume=True)
     stored = run / "evaluation-test" / "evaluation.json"
     if not stored.exists():
@@ -83,7 +83,9 @@ def pool(folds: list[dict], *, backbone: str) -> Evaluation:
         "epochs, batch, crop": str([checkpoint.meta["train"][name] for name in ("epochs", "batch", "crop")]),
         "device": checkpoint.meta["device"],
     }
-    return Evaluation(f"{backbone} at 256p, cross-validated by clip", samples, scores, rows, facts)
+    return Evaluation(
+        f"{backbone} at 256p, {checkpoint.config.rows} rows seen, cross-validated by clip", samples, scores, rows, facts
+    )
 
 
 def main() -> None:
@@ -99,6 +101,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=224)
     parser.add_argument("--lr", type=float, default=TrainConfig.lr)
     parser.add_argument("--difference-form", default=ModelConfig.difference_form, help="absolute or signed")
+    parser.add_argument("--input-height", type=int, default=0, help="rows the model sees; 0: all 256")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     config = TrainConfig(
@@ -112,7 +115,9 @@ def main() -> None:
     )
     manifest = make_set(options.clips, options.out / "data", count=options.count, seed=options.seed)
     for backbone in options.backbones.split(","):
-        model = ModelConfig(backbone=backbone, difference_form=options.difference_form)
+        model = ModelConfig(
+            backbone=backbone, difference_form=options.difference_form, input_height=options.input_height
+        )
         work = {"folds": options.folds, "model": model, "config": config}
         found = pool([run_fold(manifest, options.out, fold=k, **work) for k in range(options.folds)], backbone=backbone)
         (options.out / f"{backbone}.png").write_bytes(to_png(found))
