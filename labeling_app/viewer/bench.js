@@ -176,12 +176,9 @@ export class Bench {
 
   #stack() {
     const [a, b] = this.#shown;
-    if (a.parentNode !== this.stage.panes[0] || b.parentNode !== this.stage.panes[1] || b.nextSibling !== this.stage.tags[1]) {
-      this.stage.setLayers([[a], [b]]);
-    }
+    this.stage.setLayers([[a], [b]]);
     for (const canvas of [a, b]) canvas.style.visibility = "inherit";
     if (this.stage.node.dataset.arrange !== "stack") this.stage.arrange("stack");
-    else this.stage.place();
   }
 
   /** Show pane "a", pane "b" or "both". Pane B lies over pane A. */

@@ -6,6 +6,7 @@ import { PAN_STEP, Viewport } from "./view.js";
 /** Pane A holds gt (or "a"), pane B holds pred (or "b"): layers are canvases, of which some are shown. */
 export class Stage {
   #pointers = new Map();
+  #isHidden = false; // behind another view
 
   /** @param onChange called after every change of zoom, size or place. */
   constructor(root, onChange) {
@@ -25,8 +26,12 @@ export class Stage {
   setLayers(layers) {
     const [first] = layers[0];
     layers.forEach((canvases, index) => {
+      const pane = this.panes[index];
+      const nodes = [...canvases, this.tags[index]];
+      if (nodes.length === pane.childNodes.length && nodes.every((node, at) => node === pane.childNodes[at])) return;
       canvases.forEach((canvas) => canvas.classList.add("layer"));
-      this.panes[index].replaceChildren(...canvases, this.tags[index]);
+      pane.replaceChildren(...nodes);
+      canvases.forEach(wake);
     });
     if (!first) return;
     if (first.width !== this.viewport.width || first.height !== this.viewport.height) {
@@ -71,7 +76,10 @@ export class Stage {
   place() {
     const box = this.#box();
     const ratio = devicePixelRatio;
-    if (!this.viewport.width || !box.width) return;
+    const cameBack = this.#isHidden && box.width > 0;
+    this.#isHidden = box.width === 0;
+    if (!this.viewport.width || this.#isHidden) return;
+    if (cameBack) this.node.querySelectorAll("canvas.layer").forEach(wake);
     if (this.viewport.fitted) this.viewport.fit(box.width * ratio, box.height * ratio);
     this.viewport.clamp(box.width * ratio, box.height * ratio);
     for (const pane of this.panes) {
@@ -149,4 +157,9 @@ export class Stage {
       this.#watchRatio();
     }, { once: true });
   }
+}
+
+/** WebKit shows nothing of a canvas that was out of sight until something is drawn on it, be it beside the picture. */
+function wake(canvas) {
+  canvas.getContext("2d").clearRect(-1, -1, 1, 1);
 }
