@@ -129,6 +129,8 @@ def test_audit_finds_what_contradicts_the_log(sqlite_url, bench, tmp_path):
     for damage in (
         "UPDATE items SET taken = taken + 1 WHERE id = 1",
         "UPDATE assignments SET state = 'skipped' WHERE id = 1",
+        "INSERT INTO events (kind, user_id, item_id, assignment_id, stage, level, created_at_us, payload) SELECT"
+        " 'vote', user_id, item_id, id, kind, 2, 1, '{}' FROM assignments WHERE state = 'voted' LIMIT 1",
     ):
         with sqlite3.connect(file) as connection:
             connection.execute(damage)
