@@ -5,7 +5,7 @@ import { heatMap } from "./heat.js";
 import { Loupe } from "./loupe.js";
 import { Loop } from "./motion.js";
 import { Stage } from "./stage.js";
-import { find } from "./dom.js";
+import { find, write } from "./dom.js";
 import { t } from "./texts.js";
 
 export const MODES = ["flicker", "wipe", "side", "difference", "motion"];
@@ -230,25 +230,25 @@ export class Bench {
     const node = this.stage.node;
     node.dataset.mode = this.mode;
     const names = item?.blind ? ["blind.a", "blind.b"] : ["tag.gt", "tag.pred"];
-    this.stage.tags.forEach((tag, index) => (tag.textContent = item ? t(names[index]) : ""));
-    if (this.mode === "difference") this.stage.tags[1].textContent = t("tag.difference");
+    if (this.mode === "difference") names[1] = "tag.difference";
+    this.stage.tags.forEach((tag, index) => write(tag, item ? t(names[index]) : ""));
     for (const button of root.querySelectorAll("[data-mode]:not(.stage)")) press(button, button.dataset.mode === this.mode);
     for (const group of root.querySelectorAll(".options")) group.hidden = group.dataset.for !== this.mode;
     for (const button of root.querySelectorAll("[data-hz]")) press(button, Number(button.dataset.hz) === this.hz);
     for (const button of root.querySelectorAll("[data-gain]")) press(button, Number(button.dataset.gain) === this.gain);
     for (const button of root.querySelectorAll("[data-speed]")) press(button, Number(button.dataset.speed) === this.speed);
     press(find(root, "fit-button"), this.stage.viewport.fitted);
-    find(root, "zoom").textContent = `${Math.round(this.stage.viewport.zoom * 100)} %`;
-    find(root, "mode-hint").textContent = t(`hint.${this.mode}`);
+    write(find(root, "zoom"), `${Math.round(this.stage.viewport.zoom * 100)} %`);
+    write(find(root, "mode-hint"), t(`hint.${this.mode}`));
     this.#warn(find(root, "scale-note"));
   }
 
   #warn(note) {
     const percent = Math.round(this.stage.scale * 1000) / 10;
     const isScaled = !Number.isInteger(devicePixelRatio);
-    if (!this.#item || (percent === 100 && !isScaled)) note.textContent = "";
-    else if (isScaled) note.textContent = t("scale.browser", { ratio: Math.round(devicePixelRatio * 100) / 100 });
-    else note.textContent = t("scale.zoomed", { percent });
+    if (!this.#item || (percent === 100 && !isScaled)) write(note, "");
+    else if (isScaled) write(note, t("scale.browser", { ratio: Math.round(devicePixelRatio * 100) / 100 }));
+    else write(note, t("scale.zoomed", { percent }));
     note.hidden = note.textContent === "";
   }
 }

@@ -32,6 +32,16 @@ export function find(root, name) {
   return root.querySelector(`[data-id="${name}"]`);
 }
 
+/** Set a text where it differs: writing the same one again would lay the page out and draw it anew. */
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Call `act` once the present state of the page has been painted. */
+export function afterPaint(act) {
+  requestAnimationFrame(() => setTimeout(act));
+}
+
 export function clear(node) {
   node.replaceChildren();
   return node;

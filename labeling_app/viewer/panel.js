@@ -1,6 +1,6 @@
 // The panel beside the pictures, and the header's figures.
 
-import { clear, el, find } from "./dom.js";
+import { afterPaint, clear, el, find, write } from "./dom.js";
 import { emptyCanvas } from "./images.js";
 import { duration, number, t } from "./texts.js";
 
@@ -24,32 +24,31 @@ export function drawLevels(root, base, onRate) {
 }
 
 export function drawProgress(root, progress) {
-  find(root, "done").textContent = number(progress.done);
-  find(root, "target").textContent = t("progress.of", { target: number(progress.target) });
+  write(find(root, "done"), number(progress.done));
+  write(find(root, "target"), t("progress.of", { target: number(progress.target) }));
   const bar = find(root, "progress");
   bar.max = Math.max(1, progress.target);
   bar.value = Math.min(progress.done, bar.max);
-  find(root, "rate").textContent = progress.votes_per_hour ? t("progress.rate", { rate: number(progress.votes_per_hour) }) : "";
-  find(root, "left").textContent = progress.seconds_left ? t("progress.left", { time: duration(progress.seconds_left) }) : "";
+  write(find(root, "rate"), progress.votes_per_hour ? t("progress.rate", { rate: number(progress.votes_per_hour) }) : "");
+  write(find(root, "left"), progress.seconds_left ? t("progress.left", { time: duration(progress.seconds_left) }) : "");
 }
 
 /** Say what the server and the browser hold: votes not yet sent, and whether the server answers. */
 export function drawUnsent(root, { unsent, offline, isLate }) {
   const note = find(root, "unsent");
   note.hidden = unsent === 0 || !(offline || isLate);
-  note.textContent = t(unsent === 1 ? "unsent.one" : "unsent.many", { count: unsent });
+  if (!note.hidden) write(note, t(unsent === 1 ? "unsent.one" : "unsent.many", { count: unsent }));
   const banner = find(root, "offline");
   banner.hidden = !offline;
-  banner.textContent = offline ? t("offline.text", { count: unsent }) : "";
+  write(banner, offline ? t("offline.text", { count: unsent }) : "");
 }
 
 export function drawItem(root, item) {
   find(root, "bench").dataset.assignmentId = item ? item.id : "";
-  find(root, "facts").textContent = item
-    ? t("bench.facts", { resolution: item.resolution, width: item.width, height: item.height, interval: item.interval })
-    : "";
+  const facts = item && { resolution: item.resolution, width: item.width, height: item.height, interval: item.interval };
+  write(find(root, "facts"), item ? t("bench.facts", facts) : "");
   find(root, "blind").hidden = !item?.blind;
-  find(root, "question").textContent = t(item?.blind ? "levels.question_blind" : "levels.question");
+  write(find(root, "question"), t(item?.blind ? "levels.question_blind" : "levels.question"));
   for (const button of root.querySelectorAll("[data-level]")) button.disabled = !item;
   for (const name of ["skip", "flag", "comment"]) root.querySelector(`.actions [data-action=${name}]`).disabled = !item;
   drawThumbs(root, item);
@@ -57,16 +56,18 @@ export function drawItem(root, item) {
 
 function drawThumbs(root, item) {
   const holders = [find(root, "thumb-0"), find(root, "thumb-1")];
-  holders.forEach(clear);
-  item?.inputs().then(async (pictures) => {
-    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))); // the compared pair is painted first
-    if (find(root, "bench").dataset.assignmentId !== String(item.id)) return;
+  const isShown = () => find(root, "bench").dataset.assignmentId === String(item?.id ?? "");
+  afterPaint(async () => { // the compared pair is painted first
+    if (!isShown()) return;
+    if (!item?.hasInputs) holders.forEach(clear);
+    const pictures = await item?.inputs().catch(() => null);
+    if (!pictures || !isShown()) return;
     pictures.map(thumbnail).forEach((canvas, index) => {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", t(index ? "inputs.after" : "inputs.before"));
       clear(holders[index]).append(canvas);
     });
-  }, () => {});
+  });
 }
 
 /** A small copy: every repaint of the panel would scale the large picture down anew. */

@@ -25,6 +25,10 @@ export class Item {
     return this.pairNames.every((name) => this.canvases[name]);
   }
 
+  get hasInputs() {
+    return Boolean(this.canvases.img0 && this.canvases.img1);
+  }
+
   /** Resolves when the two compared pictures are there. */
   pair() {
     return Promise.all(this.pairNames.map((name) => this.load(name)));

@@ -82,8 +82,9 @@ export class Stage {
     if (cameBack) this.node.querySelectorAll("canvas.layer").forEach(wake);
     if (this.viewport.fitted) this.viewport.fit(box.width * ratio, box.height * ratio);
     this.viewport.clamp(box.width * ratio, box.height * ratio);
-    for (const pane of this.panes) {
-      const where = this.viewport.place(pane.getBoundingClientRect(), ratio);
+    const boxes = this.panes.map((pane) => pane.getBoundingClientRect()); // all before the first change: one layout
+    for (const [index, pane] of this.panes.entries()) {
+      const where = this.viewport.place(boxes[index], ratio);
       for (const canvas of pane.querySelectorAll("canvas")) {
         for (const [name, value] of Object.entries(where)) canvas.style[name] = `${value}px`;
         canvas.style.imageRendering = this.viewport.zoom >= 1 ? "pixelated" : "auto";
