@@ -44,7 +44,8 @@ def work(job: dict[str, Any], *, beat: Callable[[], None]) -> dict[str, Any]:
             ``clip_job.ExtractJob`` or of ``rebuild_job.rebuild``.
 
     Returns:
-        ``{"done": ...}``, ``{"rejected": message}``, or ``{"stop": message}`` when going on makes no sense.
+        ``{"done": ...}``, ``{"rejected": message}``, ``{"changed": message}`` when the clip is not the one that rows
+        were made from, or ``{"stop": message}`` when going on makes no sense.
     """
     clip = _decode_clip(job["clip"])
     try:
@@ -52,14 +53,21 @@ def work(job: dict[str, Any], *, beat: Callable[[], None]) -> dict[str, Any]:
             return {"done": clip_job.probe(clip, decoder=job["decoder"], beat=beat)}
         if job["kind"] == "rebuild":
             return {"done": _rebuild(job, clip, beat)}
-        result = clip_job.extract(_extract_job(job, clip), beat=beat)
-        return {"done": {**clip_job.to_json(result), "sha256": job["sha256"] or clip_sha256(clip)}}
+        return _extract(job, clip, beat)
     except StorageError as error:
         return {"stop": str(error)}
     except VfiError as error:
         return {"rejected": str(error)}
     except Exception as error:  # whatever a damaged clip makes a library raise, the other clips go on
         return {"rejected": f"clip {clip.name}: {type(error).__name__}: {error}"}
+
+
+def _extract(job: dict[str, Any], clip: Clip, beat: Callable[[], None]) -> dict[str, Any]:
+    sha256 = job["sha256"] or clip_sha256(clip)
+    if job["origin"] not in (None, sha256):  # its frames would take the place of those people may have labelled
+        return {"changed": "no longer the file that its rows were made from; bring that back, or use another --out"}
+    result = clip_job.extract(_extract_job(job, clip), beat=beat)
+    return {"done": {**clip_job.to_json(result), "sha256": sha256}}
 
 
 def _extract_job(job: dict[str, Any], clip: Clip) -> clip_job.ExtractJob:

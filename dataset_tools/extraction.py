@@ -50,12 +50,14 @@ def extract_data_set(options: ExtractOptions) -> Summary:
             if earlier:
                 options.check_continues(earlier)
         journal.begin(options.recorded())
-        kept = before.rows() if before else []
-        if len(kept) < options.count:
+        if before is None or len(before) < options.count:
             forget_passing_failures(journal)
+        origins = _origins(before)
         with WorkerPool(options.workers, silence_seconds=options.silence_seconds) as pool:
-            usable, unusable = survey(listing, options=options, journal=journal, pool=pool)
-            crop = harvest(usable, options=options, journal=journal, pool=pool)
+            usable, unusable = survey(listing, options=options, journal=journal, pool=pool, origins=origins)
+            crop = harvest(usable, options=options, journal=journal, pool=pool, origins=origins)
+        before = _read_earlier(options)  # again: votes may have come into it meanwhile
+        kept = before.rows() if before else []
         _add_splits(crop.rows, [clip.clip for clip in usable.values()], options=options, kept=kept)
         rows = _merge(kept, crop.rows, count=options.count)
         summary = _finish(options, crop, listing, unusable, rows=rows, num_kept=len(kept))
@@ -73,6 +75,14 @@ def _read_earlier(options: ExtractOptions) -> Manifest | None:
     if not extraction_options(manifest):
         raise UsageError(f"{options.manifest_path} was not made by dataset_tools.extract; use another --out")
     return manifest
+
+
+def _origins(manifest: Manifest | None) -> dict[Key, str]:
+    """Return the SHA-256 of the clips that rows were made from."""
+    if manifest is None:
+        return {}
+    columns = (manifest.table.column(name).to_pylist() for name in ("source", "clip", "clip_sha256"))
+    return {(source, clip): sha256 for source, clip, sha256 in zip(*columns, strict=True) if sha256}
 
 
 def _add_splits(rows: list[Row], clips: Iterable[Clip], *, options: ExtractOptions, kept: Iterable[Row]) -> None:

@@ -42,14 +42,22 @@ class Harvest:
 
 
 def harvest(
-    usable: Mapping[Key, UsableClip], *, options: ExtractOptions, journal: Journal, pool: WorkerPool
+    usable: Mapping[Key, UsableClip],
+    *,
+    options: ExtractOptions,
+    journal: Journal,
+    pool: WorkerPool,
+    origins: Mapping[Key, str],
 ) -> Harvest:
     """Decode clips until there are ``options.count`` rows, or nothing is left to decode.
+
+    Args:
+        origins: SHA-256 of the clips that rows were made from; a clip that is no longer the same is given up.
 
     Raises:
         VfiError: A frame cannot be written; what was done is kept.
     """
-    state = _State(options, journal, dict(usable))
+    state = _State(options, journal, dict(usable), origins)
     with track("rows extracted", options.count) as progress:
         while jobs := state.jobs():
             state.show(progress)
@@ -61,8 +69,11 @@ def harvest(
 
 
 class _State:
-    def __init__(self, options: ExtractOptions, journal: Journal, usable: dict[Key, UsableClip]) -> None:
+    def __init__(
+        self, options: ExtractOptions, journal: Journal, usable: dict[Key, UsableClip], origins: Mapping[Key, str]
+    ) -> None:
         self.options = options
+        self.origins = origins
         self.journal = journal
         self.usable = usable
         self.results = {
@@ -120,6 +131,7 @@ class _State:
             "kind": "extract",
             "clip": encode_clip(clip.clip),
             "sha256": clip.facts["sha256"],
+            "origin": self.origins.get(key),
             "out": str(self.options.out),
             "num_frames": result.num_frames if result else clip.facts["num_frames"],
             "moving": max(share.moving, result.asked if result else 0),

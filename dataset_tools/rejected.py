@@ -30,7 +30,7 @@ class Rejected:
 
     Attributes:
         reason: Of a clip ``missing``, ``wrong entry``, ``wrong name``, ``unreadable``, ``time limit``, ``crash``,
-            ``too short``, ``too small`` or ``same file``; of a triplet what ``dataset_tools.cuts`` found.
+            ``too short``, ``too small``, ``same file`` or ``changed``; of a triplet what ``dataset_tools.cuts`` found.
         message: One line for people.
         numbers: The measurements behind it, as a JSON object.
     """

@@ -1,5 +1,6 @@
 """First stage of an extraction: look at every clip once, and tell which can be used."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +37,13 @@ class UsableClip:
 
 
 def survey(
-    listing: Listing, *, options: ExtractOptions, journal: Journal, pool: WorkerPool
+    listing: Listing, *, options: ExtractOptions, journal: Journal, pool: WorkerPool, origins: Mapping[Key, str]
 ) -> tuple[dict[Key, UsableClip], list[Rejected]]:
-    """Return the usable clips by key, sorted, and the others with their reasons. Known clips are not opened again."""
+    """Return the usable clips by key, sorted, and the others with their reasons. Known clips are not opened again.
+
+    Args:
+        origins: SHA-256 of the clips that rows were made from. Under another name they would end up in another split.
+    """
     unknown = [clip for clip in listing.clips if not _is_known(clip, journal)]
     jobs = ((clip, {"kind": "probe", "clip": encode_clip(clip), "decoder": options.decoder}) for clip in unknown)
     if unknown:
@@ -46,12 +51,12 @@ def survey(
             for clip, answer in pool.run(jobs):
                 _record_probe(clip, answer, journal)
                 progress.advance()
-    return _sort_out(listing.clips, options=options, journal=journal)
+    return _sort_out(listing.clips, options=options, journal=journal, origins=origins)
 
 
 def record_failure(clip: Clip, answer: dict[str, Any], journal: Journal) -> None:
     """Write down why a clip is given up, from an answer of ``WorkerPool.run`` that is not ``done``."""
-    kinds = {"rejected": "unreadable", "late": "time limit", "crash": "crash"}
+    kinds = {"rejected": "unreadable", "changed": "changed", "late": "time limit", "crash": "crash"}
     word, text = next((word, answer[kind]) for kind, word in kinds.items() if kind in answer)
     message = text if text.startswith("clip ") else f"clip {clip.name}: {text}"
     message = " ".join(message.replace(str(clip.path), clip.name).split())
@@ -59,9 +64,9 @@ def record_failure(clip: Clip, answer: dict[str, Any], journal: Journal) -> None
 
 
 def forget_passing_failures(journal: Journal) -> None:
-    """Let clips be tried again that were given up for a reason that may have passed: a busy machine, a crash."""
+    """Let clips be tried again that were given up for a reason that may have passed, such as a busy machine."""
     for key, fact in list(journal.facts["rejected"].items()):
-        if fact["reason"] in ("time limit", "crash"):
+        if fact["reason"] in ("time limit", "crash", "changed"):
             journal.forget(key)
 
 
@@ -92,11 +97,11 @@ def _record_probe(clip: Clip, answer: dict[str, Any], journal: Journal) -> None:
 
 
 def _sort_out(
-    clips: list[Clip], *, options: ExtractOptions, journal: Journal
+    clips: list[Clip], *, options: ExtractOptions, journal: Journal, origins: Mapping[Key, str]
 ) -> tuple[dict[Key, UsableClip], list[Rejected]]:
     usable: dict[Key, UsableClip] = {}
     rejected = []
-    first_of: dict[str, Key] = {}
+    first_of = {sha256: key for key, sha256 in origins.items()}
     for clip in clips:
         if failure := journal.facts["rejected"].get(clip.key):
             rejected.append(Rejected(clip.source, clip.name, failure["reason"], failure["message"]))

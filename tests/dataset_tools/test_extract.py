@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from dataset_tools import extraction, harvest
 from dataset_tools.clip_worker import encode_clip
 from dataset_tools.extract import main
 from dataset_tools.frames import fingerprint, pixels_sha256, read_image
@@ -191,7 +192,7 @@ def test_a_dying_worker_is_replaced(clips):
 def test_a_hanging_clip_is_given_up_and_the_others_go_on(first, clips, tmp_path):
     shutil.copytree(clips, tmp_path / "clips")
     os.mkfifo(tmp_path / "clips" / "hangs.mp4")
-    assert extract(tmp_path / "clips", tmp_path / "set", "--clip-timeout", "2") == 0
+    assert extract(tmp_path / "clips", tmp_path / "set", "--clip-timeout", "6") == 0
     (only,) = rejected_of(tmp_path / "set")
     assert (only["clip"], only["reason"]) == ("hangs.mp4", "time limit")
     assert manifest_of(tmp_path / "set").table.equals(manifest_of(first).table)
@@ -213,6 +214,58 @@ def test_a_larger_count_adds_rows_and_keeps_votes(first, clips, tmp_path):
     assert extract(clips, fresh, count=30) == 0
     identity = ["triplet_id", "split", "img0_sha256", "gt_sha256", "img1_sha256"]
     assert manifest_of(fresh).table.select(identity).equals(manifest_of(out).table.select(identity))
+
+
+def test_another_file_of_the_same_name_leaves_the_rows_and_their_frames(clips, tmp_path):
+    source, out = tmp_path / "clips", tmp_path / "set"
+    frames = [replicas.vimeo_crop(frame) for frame in replicas.read_frames(clips / "street.mp4")]
+    replicas.write_video(source / "a.mp4", frames)
+    replicas.make_vimeo_triplet(tmp_path, frames)
+    sequences = tmp_path / "vimeo_triplet" / "sequences"
+    more = ["--source", f"vimeo90k:{tmp_path}"]
+    assert extract(source, out, *more, count=10) == 0
+    before = contents(out)
+    replicas.write_video(source / "a.mp4", frames[::-1])  # as long as the other: its triplets have the same indices
+    for name in ("im1", "im3"):
+        shutil.copy(sequences / "00001/0001/im2.png", sequences / f"00002/0001/{name}.png")
+    assert extract(source, out, *more, count=12) == 0
+    rows = {row["clip"]: row for row in rejected_of(out)}
+    assert {(clip, row["reason"]) for clip, row in rows.items()} == {
+        ("a.mp4", "changed"),
+        ("triplet/00002/0001", "changed"),
+    }
+    assert "bring that back, or use another --out" in rows["a.mp4"]["message"]
+    assert {path: data for path, data in contents(out).items() if path.endswith(".png")} == {
+        path: data for path, data in before.items() if path.endswith(".png")
+    }
+    replicas.write_video(source / "a.mp4", frames)
+    assert extract(source, out, *more, count=12) == 0
+    assert len(manifest_of(out)) == 12
+
+
+def test_a_clip_found_again_under_another_name_does_not_leak_into_another_split(first, clips, tmp_path):
+    """The folder above the clips as source: all names change. A clip of two names could be in two splits."""
+    out = Path(shutil.copytree(first, tmp_path / "set"))
+    shutil.copytree(clips, tmp_path / "all" / "clips")
+    assert extract(tmp_path / "all", out, count=30) == 0
+    assert len(manifest_of(out)) == 24
+    assert {(row["clip"], row["reason"]) for row in rejected_of(out)} == {
+        ("clips/bunny.mov", "same file"),
+        ("clips/day 2/street.mkv.mp4", "same file"),
+        ("clips/street.mp4", "same file"),
+    }
+
+
+def test_votes_that_come_while_it_runs_are_kept(first, clips, tmp_path, monkeypatch):
+    out = Path(shutil.copytree(first, tmp_path / "set"))
+
+    def harvest_and_vote(*arguments, **options):
+        manifest_of(out).with_columns({"level": [2.0] * 24, "level_source": ["human"] * 24}).write()
+        return harvest.harvest(*arguments, **options)
+
+    monkeypatch.setattr(extraction, "harvest", harvest_and_vote)
+    assert extract(clips, out, count=27) == 0
+    assert [row["level_source"] for row in manifest_of(out).rows()].count("human") == 24
 
 
 @pytest.mark.parametrize(
