@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_tools.errors import ManifestError
-from dataset_tools.files import atomic_writer, inside
+from dataset_tools.files import atomic_writer, check_inside, inside
 
 SCHEMA_VERSION = "1.0"  # major.minor: a reader refuses a newer major version
 DEFAULT_NAME = "data_manifest.parquet"
@@ -129,7 +130,7 @@ class Manifest:
     def write(self, path: Path | None = None) -> None:
         """Write the manifest atomically to ``path`` (its own path by default)."""
         metadata = {"created_by": created_by(), **self.metadata, "schema_version": SCHEMA_VERSION}
-        table = _conform(self.table).sort_by("triplet_id").replace_schema_metadata(metadata)
+        table = _conform(self.table, self.path).sort_by("triplet_id").replace_schema_metadata(metadata)
         with atomic_writer(path or self.path) as file:
             pq.write_table(table, file, compression="zstd")
 
@@ -165,8 +166,8 @@ def read_manifest(path: Path) -> Manifest:
     Columns missing from an older file are filled with null, unknown ones are kept.
 
     Raises:
-        ManifestError: No such file, not Parquet, a newer major ``schema_version``, a column of a wrong type,
-            a null or repeated ``triplet_id``, or an image path that leaves the folder.
+        ManifestError: No such file, not Parquet, a newer major ``schema_version``, a column of a wrong type
+            or there twice, a null or repeated ``triplet_id``, or an image path that leaves the folder.
     """
     try:
         table = pq.ParquetFile(path).read()
@@ -175,23 +176,20 @@ def read_manifest(path: Path) -> Manifest:
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"manifest {path} is not a readable Parquet file: {error}") from error
     metadata = {
-        key.decode(): value.decode(errors="replace")
+        key.decode(errors="replace"): value.decode(errors="replace")
         for key, value in (table.schema.metadata or {}).items()
         if key not in (b"ARROW:schema", b"pandas")
     }
     _check_version(path, metadata.get("schema_version"))
+    if double := [name for name, count in Counter(table.column_names).items() if count > 1]:
+        raise ManifestError(f"manifest {path}: column {double[0]!r} must be there once, found more often")
     if "triplet_id" not in table.column_names:
         raise ManifestError(f"manifest {path} has no column triplet_id: it is not a triplet manifest")
-    try:
-        table = _conform(table).sort_by("triplet_id")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ManifestError(f"manifest {path} has a column of a wrong type: {error}") from error
+    table = _conform(table, path).sort_by("triplet_id")
     _check_ids(path, table.column("triplet_id").to_pylist())
     manifest = Manifest(path, table, metadata)
     for column in IMAGE_COLUMNS:
-        for relative in table.column(column).unique().to_pylist():
-            if relative is not None:
-                inside(manifest.root, relative)
+        check_inside(manifest.root, table.column(column).unique().drop_null().to_pylist())
     return manifest
 
 
@@ -204,13 +202,17 @@ def extraction_options(manifest: Manifest) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def _conform(table: pa.Table) -> pa.Table:
+def _conform(table: pa.Table, path: Path) -> pa.Table:
     """Return ``table`` with the schema's columns first and typed as the schema says."""
     arrays, fields = [], []
     for column in SCHEMA:
         if column.name in table.column_names:
             array = table.column(column.name)
-            arrays.append(array if array.type == column.type else _cast(array, column.type))
+            try:
+                arrays.append(array if array.type == column.type else _cast(array, column.type))
+            except pa.ArrowException as error:
+                fault = f"column {column.name} has the wrong type {array.type}, must be {column.type}: {error}"
+                raise ManifestError(f"manifest {path}: {fault}") from error
         else:
             arrays.append(pa.nulls(table.num_rows, column.type))
         fields.append(column)
@@ -231,7 +233,7 @@ def _check_version(path: Path, version: str | None) -> None:
     if version is None:
         return
     major = version.split(".")[0]
-    if not major.isdigit():
+    if not major.isdecimal():
         raise ManifestError(f"manifest {path}: schema_version {version!r} must be like {SCHEMA_VERSION}")
     if int(major) > int(SCHEMA_VERSION.split(".")[0]):
         raise ManifestError(

@@ -54,6 +54,20 @@ def test_inside_allows(tmp_path, name):
     assert files.inside(tmp_path, name).is_relative_to(tmp_path)
 
 
+def test_links_may_not_lead_out_of_the_folder(tmp_path):
+    root = tmp_path / "set"
+    root.mkdir()
+    for name, target in (("round", "round"), ("out", tmp_path), ("home", "."), ("file", tmp_path / "x"), ("a", "b")):
+        (root / name).symlink_to(target)
+    for name in ("out/x.png", "out", "file", "home/out/x", "home/file", "a/../out"):
+        with pytest.raises(ManifestError, match="must stay inside"):
+            files.inside(root, name)
+    for name in ("round", "round/x.png", "home/x.png", "home/home", "a", "a/x"):  # none is a way out
+        assert files.inside(root, name) == root / name
+    (tmp_path / "link").symlink_to(root)
+    assert files.inside(tmp_path / "link", "x.png") == tmp_path / "link" / "x.png"
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_images_are_lossless(tmp_path_factory, width, height, seed):

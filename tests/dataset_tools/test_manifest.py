@@ -65,10 +65,15 @@ def _with_version(version):
     [
         (_with_version("2.0"), "newer than 1.0"),
         (_with_version("soon"), "must be like 1.0"),
+        (_with_version("²"), "must be like 1.0"),
+        (pa.Table.from_arrays([pa.array(["a"])] * 3, ["triplet_id", "x", "x"]), "column 'x' must be there once"),
         (pa.table({"x": [1]}), "no column triplet_id"),
         (pa.table({"triplet_id": ["a", "a"]}), "unique, found twice"),
         (pa.table({"triplet_id": ["a", None]}), "without triplet_id"),
-        (pa.table({"triplet_id": ["a"], "interval": ["far"]}), "wrong type"),
+        (
+            pa.table({"triplet_id": ["a"], "interval": ["far"]}),
+            "column interval has the wrong type string, must be int32",
+        ),
         (pa.table({"triplet_id": ["a"], "img0": ["../../etc/passwd"]}), "must stay inside"),
         (pa.table({"triplet_id": ["a"], "gt": ["/etc/passwd"]}), "must stay inside"),
         (pa.table({"triplet_id": ["a"], "pred": ["a\\b.png"]}), "must stay inside"),
@@ -87,6 +92,12 @@ def test_missing_and_damaged_files(tmp_path):
     (tmp_path / "text.parquet").write_text("hello")
     with pytest.raises(ManifestError, match="not a readable Parquet file"):
         read_manifest(tmp_path / "text.parquet")
+
+
+def test_metadata_that_is_no_text_is_read(tmp_path):
+    table = pa.table({"triplet_id": ["a"]}).replace_schema_metadata({b"\xff": b"\xff", b"seed": b"7"})
+    pq.write_table(table, tmp_path / "m.parquet")
+    assert read_manifest(tmp_path / "m.parquet").metadata["seed"] == "7"
 
 
 def test_from_rows_refuses_doubles_and_wrong_values(tmp_path):
