@@ -17,7 +17,7 @@ from dataset_tools import extract, predict
 from dataset_tools.manifest import Manifest, read_manifest
 from vfidpa_model.baselines import score_baselines
 from vfidpa_model.checkpoint import read_checkpoint
-from vfidpa_model.config import ModelConfig, TrainConfig
+from vfidpa_model.config import Machine, ModelConfig, TrainConfig
 from vfidpa_model.evaluate import evaluate, write_evaluation
 from vfidpa_model.evaluation import MODEL, Evaluation, measure_row
 from vfidpa_model.evaluation_report import to_markdown, to_png
@@ -54,7 +54,7 @@ def run_fold(manifest: Manifest, out: Path, *, fold: int, folds: int, model: Mod
     path = manifest.root / f"fold-{fold}-of-{folds}.parquet"  # beside the frames, whose paths are relative
     manifest.with_columns({"split": [splits[row["clip"]] for row in rows]}).write(path)
     run = out / f"{model.backbone}-{model.difference_form}-{model.rows}-rows-fold-{fold}-of-{folds}"
-    train(path, run, model_config=model, config=config, device="cpu", resume=True)
+    train(path, run, model_config=model, config=config, machine=Machine("cpu"), resume=True)
     stored = run / "evaluation-test" / "evaluation.json"
     if not stored.exists():
         write_evaluation(evaluate(run, path, device="cpu"), stored.parent)

@@ -16,7 +16,8 @@ import typer
 
 from dataset_tools import cli
 from dataset_tools.errors import UsageError
-from vfidpa_model.config import ModelConfig, TrainConfig
+from vfidpa_model import train_options as options
+from vfidpa_model.config import Machine, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
     from vfidpa_model.cost import Cost
@@ -44,45 +45,58 @@ def ablate(
     config: TrainConfig,
     ahiq_patch: int = 8,
     split: str = "test",
-    device: str = "auto",
-    workers: int = 0,
-    cache: Path | None = None,
+    machine: Machine = Machine(),
 ) -> dict[str, Any]:
     """Train and evaluate every row with every seed, measure the costs together, and return the table as JSON values.
 
     A row with a seed lies in ``out/KEY/seed-S``; one that has its ``evaluation.json`` is not done again.
 
     Raises:
-        UsageError: An unknown row; ``out`` was begun with other options.
-        ManifestError: As in training and evaluation.
+        UsageError: An unknown row or split; ``out`` was begun with other options.
+        ManifestError: As in training and evaluation; nothing is labelled in ``split``.
     """
     unknown = [key for key in rows if key not in ROWS]
     if unknown:
         raise UsageError(f"row {unknown[0]!r} must be one of {', '.join(ROWS)}")
+    models = {key: _model_of(key, tier=config.resolution, ahiq_patch=ahiq_patch) for key in rows}
+    _check_split(manifest, split, config)
     records: dict[str, list[dict[str, Any]]] = {key: [] for key in rows}
     for seed in range(config.seed, config.seed + seeds):  # seed by seed: the table is complete early
         for key in rows:
-            title, model, has_auxiliary = ROWS[key]
-            patch = ahiq_patch if model.backbone == "ahiq" else model.ahiq_patch
+            title, _, has_auxiliary = ROWS[key]
             print(f"{title}, seed {seed}", file=sys.stderr)
-            run = out / key / f"seed-{seed}"
             records[key].append(
                 _row_with_seed(
                     manifest,
-                    run,
-                    model_config=replace(model, tier=config.resolution, ahiq_patch=patch),
+                    out / key / f"seed-{seed}",
+                    model_config=models[key],
                     config=replace(config, seed=seed, aux_weight=config.aux_weight if has_auxiliary else 0.0),
                     split=split,
-                    device=device,
-                    workers=workers,
-                    cache=cache,
+                    machine=machine,
                     with_baselines=key == rows[0] and seed == config.seed,
                 )
             )
-    costs = _measure_costs([out / key / f"seed-{config.seed}" for key in rows], device=device)
+    costs = _measure_costs([out / key / f"seed-{config.seed}" for key in rows], device=machine.device)
     table = _summarise(records, dict(zip(rows, costs, strict=True)))
     table["options"] = {**config.to_dict(), "seeds": seeds, "split": split, "ahiq_patch": ahiq_patch}
     return table
+
+
+def _model_of(key: str, *, tier: str, ahiq_patch: int) -> ModelConfig:
+    model = ROWS[key][1]
+    patch = ahiq_patch if model.backbone == "ahiq" else model.ahiq_patch
+    return options.from_options(replace, model, tier=tier, ahiq_patch=patch)
+
+
+def _check_split(manifest: Path, split: str, config: TrainConfig) -> None:
+    """See before hours of training that there is something to evaluate on after them."""
+    from dataset_tools.manifest import read_manifest
+    from vfidpa_model.labels import samples_of_split, training_samples
+
+    samples = training_samples(
+        read_manifest(manifest), resolution=config.resolution, labels=config.labels, aux_weight=config.aux_weight
+    )
+    samples_of_split(samples, split, manifest=manifest, labels=config.labels)
 
 
 def _row_with_seed(
@@ -92,30 +106,22 @@ def _row_with_seed(
     model_config: ModelConfig,
     config: TrainConfig,
     split: str,
-    device: str,
-    workers: int,
-    cache: Path | None,
+    machine: Machine,
     with_baselines: bool,
 ) -> dict[str, Any]:
     from vfidpa_model.evaluate import evaluate, write_evaluation
     from vfidpa_model.train import train
 
     # A finished run is only checked: other options or another manifest are refused.
-    train(
-        manifest,
-        run,
-        model_config=model_config,
-        config=config,
-        device=device,
-        resume=True,
-        workers=workers,
-        cache=cache,
-    )
-    folder = run / f"evaluation-{split}"
-    if not (folder / "evaluation.json").exists():
-        found = evaluate(run, manifest, split=split, device=device, workers=workers, with_baselines=with_baselines)
-        write_evaluation(found, folder)
-    record: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
+    train(manifest, run, model_config=model_config, config=config, machine=machine, resume=True)
+    stored = run / f"evaluation-{split}" / "evaluation.json"
+    record: dict[str, Any] = json.loads(stored.read_text()) if stored.exists() else {"rows": {}}
+    if not record["rows"] or (with_baselines and not record["srcc_gains"]):  # it was not the first row last time
+        found = evaluate(
+            run, manifest, split=split, device=machine.device, workers=machine.workers, with_baselines=with_baselines
+        )
+        write_evaluation(found, stored.parent)
+        record = found.to_dict()
     return record
 
 
@@ -185,54 +191,47 @@ def _spread(values: Sequence[float | None]) -> str:
 
 
 def ablate_command(
-    manifest: Annotated[Path, typer.Argument(help="Manifest with labels (data_manifest.parquet).")],
+    manifest: options.LabelledManifest,
     out: Annotated[Path, typer.Option(help="Folder for all runs and the table.")],
     rows: Annotated[str, typer.Option(help=f"Rows, by comma: {','.join(ROWS)}.")] = ",".join(ROWS),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings per row.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = TrainConfig.seed,
-    resolution: Annotated[str, typer.Option(help="Tier: 256p, 720p, 1080p, or all.")] = TrainConfig.resolution,
-    labels: Annotated[str, typer.Option(help="human, proxy, or any.")] = TrainConfig.labels,
+    seed: options.Seed = TrainConfig.seed,
+    resolution: options.Resolution = TrainConfig.resolution,
+    labels: options.Labels = TrainConfig.labels,
     split: Annotated[str, typer.Option(help="Split to evaluate on: val or test.")] = "test",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs; never fewer.")] = 10,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = TrainConfig.batch,
-    lr: Annotated[float, typer.Option(help="Highest learning rate, of every row.")] = TrainConfig.lr,
-    crop: Annotated[int, typer.Option(min=64, help="Side of the training crop, pixels.")] = TrainConfig.crop,
-    aux_weight: Annotated[
-        float, typer.Option(min=0, help="Weight of the LPIPS loss in the rows that have it.")
-    ] = TrainConfig.aux_weight,
-    ahiq_patch: Annotated[int, typer.Option(help="Patch size of AHIQ's ViT: 8, or 16 for a quarter of the time.")] = 8,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load frames.")] = 0,
-    cache: Annotated[Path | None, typer.Option(help="Folder for decoded frames, shared by all rows.")] = None,
+    epochs: options.Epochs = 10,
+    batch: options.Batch = TrainConfig.batch,
+    lr: options.LearningRate = TrainConfig.lr,
+    crop: options.Crop = TrainConfig.crop,
+    aux_weight: options.AuxWeight = TrainConfig.aux_weight,
+    ahiq_patch: options.AhiqPatch = ModelConfig.ahiq_patch,
+    device: options.Device = Machine.device,
+    workers: options.Workers = Machine.workers,
+    cache: options.Cache = Machine.cache,
 ) -> None:
     """Train and evaluate the source's ablation rows under equal budget and print the table.
 
-    Example: python -m vfidpa_model.ablate data/data_manifest.parquet --out runs/ablation --labels proxy --seeds 3
+    No row stops early. --aux-weight is for the rows that have the auxiliary loss, --cache is shared by all.
+
+    \b
+    Example:
+      python -m vfidpa_model.ablate data/data_manifest.parquet --out runs/ablation --labels proxy --seeds 3
     """
     from dataset_tools.files import write_bytes, write_json
 
-    config = TrainConfig(
-        resolution=resolution,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
-        crop=crop,
-        aux_weight=aux_weight,
-        labels=labels,
-        seed=seed,
-        patience=0,  # an equal budget: no row stops early
-    )
+    config = options.from_options(
+        TrainConfig, resolution=resolution, epochs=epochs, batch=batch, lr=lr, crop=crop, aux_weight=aux_weight,
+        labels=labels, seed=seed, patience=0,
+    )  # fmt: skip
     table = ablate(
         manifest,
         out,
-        rows=[key.strip() for key in rows.split(",")],
+        rows=list(dict.fromkeys(key.strip() for key in rows.split(","))),
         seeds=seeds,
         config=config,
         ahiq_patch=ahiq_patch,
         split=split,
-        device=device,
-        workers=workers,
-        cache=cache,
+        machine=Machine(device, workers, cache),
     )
     page = to_markdown(table)
     write_bytes(out / "ablation.md", page.encode())

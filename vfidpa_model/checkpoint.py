@@ -22,7 +22,7 @@ from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.files import write_bytes, write_json
 from dataset_tools.manifest import created_by
 from vfidpa_model.config import ModelConfig
-from vfidpa_model.model import VFIDPA, Assessment, Body
+from vfidpa_model.model import VFIDPA, Assessment, Body, is_finite
 from vfidpa_model.resize import shrink_to_height
 
 FORMAT_VERSION = 1
@@ -100,7 +100,7 @@ def load_model(path: Path, *, device: torch.device | str = "cpu") -> tuple[VFIDP
     """Return the model stored at ``path``, in eval mode, and its description.
 
     Raises:
-        CheckpointError: As ``read_checkpoint``, or the weights do not fit the config.
+        CheckpointError: As ``read_checkpoint``, or the weights do not fit the config or are not finite.
     """
     checkpoint, data = _read(path)
     try:
@@ -109,6 +109,8 @@ def load_model(path: Path, *, device: torch.device | str = "cpu") -> tuple[VFIDP
     except (SafetensorError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(f"weights in {checkpoint.folder} do not fit their config: {reason}") from error
+    if not is_finite(model):
+        raise CheckpointError(f"weights in {checkpoint.folder} are not finite numbers: every score would be nan")
     return model.to(device).eval(), checkpoint
 
 

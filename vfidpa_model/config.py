@@ -6,15 +6,19 @@ reason beside it. ``docs/model.md`` lists them.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from pathlib import Path
 from typing import Any, Self
 
 from dataset_tools.frames import RESOLUTION_HEIGHTS
 
 BACKBONES = ("swin_t", "efficientnet_lite0", "ahiq")
 TIERS = (*RESOLUTION_HEIGHTS, "all")
+LABEL_CHOICES = ("human", "proxy", "any")
+SMALLEST_SIDE = 64  # pixels of a frame; Swin's deep feature has 2 x 2 locations there
 _LARGEST_WIDTH = 4096  # a checkpoint is untrusted: it may not ask for terabytes
 
-_CHOICES = {
+_MODEL_CHOICES = {
     "backbone": BACKBONES,
     "upsample": ("pixelshuffle", "nearest"),
     "difference": ("deep", "shallow", "both"),
@@ -24,6 +28,13 @@ _CHOICES = {
     "tier": TIERS,
     "ahiq_patch": (8, 16),
 }
+_TRAIN_CHOICES = {
+    "resolution": TIERS,
+    "labels": LABEL_CHOICES,
+    "loss_norm": ("l1", "l2"),
+    "precision": ("fp32", "bf16", "fp16"),
+}
+_TRAIN_LEAST = {"epochs": 1, "batch": 1, "crop": SMALLEST_SIDE}  # of the other numbers: 0
 # backbone -> (deep_width, shallow_width, fusion_width, head_widths). Swin-T: 768 / 4^2 = 48 is what PixelShuffle gives,
 # 192 is stage 2; the head has a fifth of AHIQ's widths, so that it costs less than the backbone. Lite0: in proportion.
 _WIDTHS: dict[str, tuple[int, int, int, tuple[int, int, int]]] = {
@@ -43,7 +54,7 @@ class ModelConfig:
         temporal_difference: Whether the difference of the two frames' features joins the representation.
         difference: Which part of a frame's feature is subtracted; open in the source. ``both`` as in AHIQ.
         difference_form: ``absolute`` (the change has no direction, so swapping the frames is nothing to be learned) or
-            ``signed`` (plain subtraction, the source's word), which stays near chance on few clips.
+            ``signed`` (plain subtraction, the source's word).
         head: ``regression`` (source) or ``ordinal`` (trained on the votes' distribution).
         num_levels: Levels of the scale, 1 = easy.
         deep_width, shallow_width: Channels of the upsampled deep and of the deformed shallow feature; 0 takes the
@@ -82,9 +93,7 @@ class ModelConfig:
         Raises:
             ValueError: A value is not one of its choices or out of range.
         """
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} ({getattr(self, name)!r}) must be one of {', '.join(map(str, allowed))}")
+        _check_choices(self, _MODEL_CHOICES)
         names = ("deep_width", "shallow_width", "fusion_width", "head_widths")
         for name, default in zip(names, _WIDTHS[self.backbone], strict=True):
             object.__setattr__(self, name, getattr(self, name) or default)
@@ -120,7 +129,7 @@ class ModelConfig:
         Raises:
             ValueError: An unknown field (the file is newer), or a value of a wrong type or out of range.
         """
-        checked = _checked_fields(cls, values)
+        checked = _checked_fields(values)
         if "head_widths" in checked:
             checked["head_widths"] = tuple(checked["head_widths"])
         return cls(**checked)
@@ -158,29 +167,51 @@ class TrainConfig:
     patience: int = 8
     clip_grad_norm: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ValueError: A value is not one of its choices or out of range.
+        """
+        _check_choices(self, _TRAIN_CHOICES)
+        for name, value in asdict(self).items():
+            least = _TRAIN_LEAST.get(name, 0)
+            if name not in _TRAIN_CHOICES and not (isfinite(value) and value >= least):
+                raise ValueError(f"{name} ({value}) must be a number from {least}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the config of ``to_dict``; missing fields take their defaults.
 
-        Raises:
-            ValueError: An unknown field, or a value of a wrong type.
-        """
-        return cls(**_checked_fields(cls, values))
+@dataclass(frozen=True)
+class Machine:
+    """Where a training runs. Nothing here changes its result, so a run may go on elsewhere.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        workers: Processes that load frames; 0 loads in between steps.
+        cache: Folder for decoded frames.
+    """
+
+    device: str = "auto"
+    workers: int = 0
+    cache: Path | None = None
 
 
-def _checked_fields(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    known = {field.name: field for field in fields(cls)}
+def _check_choices(config: Any, choices: Mapping[str, tuple[Any, ...]]) -> None:
+    for name, allowed in choices.items():
+        if getattr(config, name) not in allowed:
+            raise ValueError(f"{name} ({getattr(config, name)!r}) must be one of {', '.join(map(str, allowed))}")
+
+
+def _checked_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    known = {field.name: field for field in fields(ModelConfig)}
     for name, value in values.items():
         if name not in known:
             raise ValueError(f"unknown field {name!r}: written by a newer version")
         default = known[name].default
         kinds: tuple[type, ...] = (list, tuple) if isinstance(default, tuple) else (type(default),)
-        if isinstance(default, float):
-            kinds = (float, int)
         if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
             raise ValueError(f"{name} ({value!r}) must be a {kinds[0].__name__}")
     return dict(values)

@@ -1,5 +1,6 @@
 """Frame pairs for training and evaluation: reading, cropping, caching, and the order of batches."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,17 +11,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from dataset_tools.errors import FrameError
 from dataset_tools.files import atomic_writer
-from dataset_tools.frames import RESOLUTION_HEIGHTS, Rgb, fit_height, read_image, resize_area
+from dataset_tools.frames import Rgb, fit_height, pixels_sha256, read_image, resize_area
 from vfidpa_model.augment import draw_augmentation, draw_crop, generator_for, mirror_pad
-from vfidpa_model.labels import ALL_TIERS, Sample
+from vfidpa_model.labels import Sample
 
 Batch = dict[str, torch.Tensor]
-
-
-def tier_height(resolution: str) -> int | None:
-    """Return the frame height of a tier in pixels; None for ``all``: frames keep their own size."""
-    return None if resolution == ALL_TIERS else RESOLUTION_HEIGHTS[resolution]
+_RAISED = f"{FrameError.__module__}.{FrameError.__name__}: "
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -40,28 +39,38 @@ class FrameReader:
         """Return img0 and img1 of a sample, each (height, width, 3).
 
         Raises:
-            FrameError: A file is missing or damaged.
+            FrameError: A file is missing, damaged, or not of the size that the manifest states.
         """
-        return self._frame(sample.img0, sample.img0_sha256), self._frame(sample.img1, sample.img1_sha256)
+        size = self._size(sample.width, sample.height)
+        return self._frame(sample.img0, sample.img0_sha256, size), self._frame(sample.img1, sample.img1_sha256, size)
 
-    def _frame(self, path: Path, sha256: str | None) -> Rgb:
-        if self.cache is None or not sha256:
-            return self._decode(path)
-        stored = self.cache / f"{sha256}-{self.input_height or 'full'}.npy"
-        try:
-            return np.load(stored, mmap_mode="r")
-        except (OSError, ValueError):
-            rgb = self._decode(path)
-            with atomic_writer(stored) as file:
-                np.save(file, rgb)
-            return rgb
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        if self.input_height is None or height <= self.input_height:
+            return width, height
+        return fit_height(width, height, target_height=self.input_height)
 
-    def _decode(self, path: Path) -> Rgb:
-        rgb = read_image(path)
-        if self.input_height is None or rgb.shape[0] <= self.input_height:
-            return rgb
-        width, height = fit_height(rgb.shape[1], rgb.shape[0], target_height=self.input_height)
-        return resize_area(rgb, width=width, height=height)
+    def _frame(self, path: Path, sha256: str | None, size: tuple[int, int]) -> Rgb:
+        stored = None
+        if self.cache is not None and sha256 and _SHA256.fullmatch(sha256):  # untrusted, and part of a path here
+            stored = self.cache / f"{sha256}-{self.input_height or 'full'}.npy"
+        rgb = _load_cached(stored) if stored else None
+        if rgb is None:
+            whole = read_image(path)
+            width, height = self._size(whole.shape[1], whole.shape[0])
+            rgb = resize_area(whole, width=width, height=height)
+            if stored and pixels_sha256(whole) == sha256:  # a wrong frame would outlive its repair in the cache
+                with atomic_writer(stored) as file:
+                    np.save(file, rgb)
+        if rgb.shape[:2] != (size[1], size[0]):
+            raise FrameError(f"{path} has not the size that its manifest states; run dataset_tools.verify")
+        return rgb
+
+
+def _load_cached(path: Path) -> Rgb | None:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 class TrainingPairs(Dataset[Batch]):
@@ -163,6 +172,19 @@ def make_loader(dataset: Dataset[Batch], batches: Any, *, workers: int) -> DataL
         persistent_workers=False,
         prefetch_factor=4 if workers else None,
     )
+
+
+def read_batches(dataset: Dataset[Batch], batches: Any, *, workers: int) -> Iterator[Batch]:
+    """Yield given batches of keys.
+
+    Raises:
+        FrameError: A frame cannot be read; one line, also when a worker process found it.
+    """
+    try:
+        yield from make_loader(dataset, batches, workers=workers)
+    except FrameError as error:
+        # PyTorch puts the worker's traceback into the message; the error itself is its last line.
+        raise FrameError(str(error).strip().splitlines()[-1].removeprefix(_RAISED)) from error
 
 
 def _planes(rgb: Rgb) -> torch.Tensor:

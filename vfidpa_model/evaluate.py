@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools import cli
-from dataset_tools.errors import ManifestError, UsageError
+from vfidpa_model.train_options import Device, LabelledManifest
 
 if TYPE_CHECKING:
     from vfidpa_model.evaluation import Evaluation
-
-_SPLITS = ("train", "val", "test")
 
 
 def evaluate(
@@ -43,19 +41,15 @@ def evaluate(
     from vfidpa_model.checkpoint import load_checkpoint
     from vfidpa_model.data import FrameReader
     from vfidpa_model.evaluation import HUMAN, MODEL, Evaluation, human_row, measure_row
-    from vfidpa_model.labels import check_frames_exist, select_samples
+    from vfidpa_model.labels import check_frames_exist, samples_of_split, select_samples
     from vfidpa_model.scoring import levels_of, score_samples
 
-    if split not in _SPLITS:
-        raise UsageError(f"--split ({split!r}) must be one of {', '.join(_SPLITS)}")
     chosen = select_device(device)
     assessor = load_checkpoint(run, device=chosen)
     kind = labels or assessor.meta.get("train", {}).get("labels", "human")
     samples = select_samples(read_manifest(manifest_path), resolution=assessor.config.tier, labels=kind)
-    evaluated = [sample for sample in samples if sample.split == split]
+    evaluated = samples_of_split(samples, split, manifest=manifest_path, labels=kind)
     train = [sample for sample in samples if sample.split == "train"]
-    if not evaluated:
-        raise ManifestError(f"{manifest_path} has no {kind} labels at {assessor.config.tier} in split {split}")
     check_frames_exist([*evaluated, *train], manifest_path)
     with track("evaluating", len(evaluated)) as progress:
         scores = score_samples(
@@ -96,16 +90,18 @@ def write_evaluation(evaluation: "Evaluation", out: Path) -> None:
 
 def evaluate_command(
     run: Annotated[Path, typer.Argument(help="Folder of a training run, or of a checkpoint.")],
-    manifest: Annotated[Path, typer.Argument(help="Manifest with labels (data_manifest.parquet).")],
+    manifest: LabelledManifest,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     labels: Annotated[str | None, typer.Option(help="human, proxy or any; default: as in training.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default: RUN/evaluation-SPLIT.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that load frames.")] = 0,
 ) -> None:
     """Measure a model on a split, beside trivial baselines and people; prints Markdown, writes it with JSON and a PNG.
 
-    Example: python -m vfidpa_model.evaluate runs/light data/data_manifest.parquet --split test
+    \b
+    Example:
+      python -m vfidpa_model.evaluate runs/light data/data_manifest.parquet --split test
     """
     from vfidpa_model.evaluation_report import to_markdown
 

@@ -48,6 +48,7 @@ def export(
     The command fails, and leaves no file, when a score or a map differs by more than 0.001.
     vfidpa_model.predict --backend onnx|openvino|auto uses the file.
 
+    \b
     Example:
       python -m vfidpa_model.export runs/light --format onnx
     """

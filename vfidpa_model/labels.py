@@ -10,9 +10,9 @@ from typing import Any
 from dataset_tools.errors import ManifestError, UsageError
 from dataset_tools.frames import RESOLUTION_HEIGHTS
 from dataset_tools.manifest import Manifest
+from vfidpa_model.config import LABEL_CHOICES, SMALLEST_SIDE
 from vfidpa_model.measures import LEVELS
 
-LABEL_CHOICES = ("human", "proxy", "any")
 SPLITS = ("train", "val", "test")
 ALL_TIERS = "all"
 
@@ -54,7 +54,7 @@ def latest_votes(votes: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
     """
     latest: dict[str, tuple[Any, int]] = {}
     for vote in votes or ():
-        if vote["level"] not in LEVELS:
+        if vote["level"] not in LEVELS or vote["annotator"] is None:
             continue
         known = latest.get(vote["annotator"])
         if known is None or known[0] is None or (vote["created_at"] is not None and vote["created_at"] >= known[0]):
@@ -83,7 +83,7 @@ def select_samples(manifest: Manifest, *, resolution: str, labels: str) -> list[
 
     Raises:
         UsageError: Unknown tier or choice of labels; the manifest holds other tiers only.
-        ManifestError: No such labels; a level outside 1 to 4; a clip in two splits.
+        ManifestError: No such labels; a level outside 1 to 4; a clip in two splits; an unknown split; small frames.
     """
     if labels not in LABEL_CHOICES:
         raise UsageError(f"labels ({labels!r}) must be one of {', '.join(LABEL_CHOICES)}")
@@ -102,6 +102,25 @@ def select_samples(manifest: Manifest, *, resolution: str, labels: str) -> list[
     return [_sample(manifest, row) for row in wanted]
 
 
+def samples_of_split(samples: Sequence[Sample], split: str, *, manifest: Path, labels: str) -> list[Sample]:
+    """Return the samples of one split.
+
+    Args:
+        manifest, labels: Where the samples come from, for the message.
+
+    Raises:
+        UsageError: There is no such split.
+        ManifestError: Nothing in it is labelled.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"--split ({split!r}) must be one of {', '.join(SPLITS)}")
+    found = [sample for sample in samples if sample.split == split]
+    if not found:
+        tiers = ", ".join(sorted({sample.resolution for sample in samples}))
+        raise ManifestError(f"{manifest} has no {labels} labels at {tiers} in split {split}")
+    return found
+
+
 def training_samples(manifest: Manifest, *, resolution: str, labels: str, aux_weight: float) -> list[Sample]:
     """Return the labelled rows of a tier after every check that can fail, before any work is done.
 
@@ -118,14 +137,16 @@ def check_one_split_per_clip(rows: Sequence[Mapping[str, Any]], path: Path) -> N
     """Refuse a manifest in which a clip, by name or by content, is in two splits: its test would be a memory test.
 
     Raises:
-        ManifestError: Names the first such clip.
+        ManifestError: Names the first such clip, or the first unknown split.
     """
     found: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        if row["split"] is not None:
-            found[_clip(row)].add(row["split"])
-            if row["clip_sha256"]:
-                found[f"the clip with sha256 {row['clip_sha256'][:12]}"].add(row["split"])
+        split = _split(row)
+        if split not in SPLITS:
+            raise ManifestError(f"triplet {row['triplet_id']}: split ({split!r}) must be one of {', '.join(SPLITS)}")
+        found[_clip(row)].add(split)
+        if row["clip_sha256"]:
+            found[f"the clip with sha256 {row['clip_sha256'][:12]}"].add(split)
     for name, splits in sorted(found.items()):
         if len(splits) > 1:
             raise ManifestError(f"{name} in {path} must be in one split, is in {', '.join(sorted(splits))}")
@@ -154,14 +175,17 @@ def _sample(manifest: Manifest, row: Mapping[str, Any]) -> Sample:
     level = float(row["level"])
     if not LEVELS[0] <= level <= LEVELS[-1]:
         raise ManifestError(f"triplet {row['triplet_id']}: level ({level:g}) must be from 1 to 4")
+    width, height = row["width"] or 0, row["height"] or 0
+    if min(width, height) < SMALLEST_SIDE:
+        raise ManifestError(f"triplet {row['triplet_id']}: frames ({width}x{height}) must be {SMALLEST_SIDE} a side")
     votes = latest_votes(row["votes"]) if row["level_source"] != "proxy" else {}
     return Sample(
         triplet_id=row["triplet_id"],
         clip=_clip(row),
-        split=row["split"] or "train",
+        split=_split(row),
         resolution=row["resolution"],
-        width=row["width"],
-        height=row["height"],
+        width=width,
+        height=height,
         img0=manifest.file(row, "img0"),
         img1=manifest.file(row, "img1"),
         img0_sha256=row["img0_sha256"],
@@ -178,11 +202,15 @@ def _clip(row: Mapping[str, Any]) -> str:
     return f"{row['source']}/{row['clip']}"
 
 
+def _split(row: Mapping[str, Any]) -> str:
+    """A row that was never split is for training."""
+    return row["split"] or "train"
+
+
 def _no_labels(path: Path, *, resolution: str, labels: str, labelled: Sequence[Mapping[str, Any]]) -> str:
     if not labelled:
         advice = "label it with labeling_app, or run dataset_tools.predict with --proxy-levels"
         return f"{path} has no labels at {resolution}; {advice}"
-    others = sorted({str(row["level_source"]) for row in labelled})
-    return (
-        f"{path} has no {labels} labels at {resolution}, only {', '.join(others)}; add --labels {others[0]} to use them"
-    )
+    others = sorted({row["level_source"] or "labels of unknown source" for row in labelled})
+    choice = others[0] if others[0] in LABEL_CHOICES else "any"
+    return f"{path} has no {labels} labels at {resolution}, only {', '.join(others)}; add --labels {choice} to use them"

@@ -12,15 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dataset_tools.errors import FrameError
 from vfidpa_model.ahiq import AHIQ
 from vfidpa_model.backbones import DEEP_STRIDE, SHALLOW_STRIDE, create_backbone
-from vfidpa_model.config import ModelConfig
+from vfidpa_model.config import SMALLEST_SIDE, ModelConfig
 from vfidpa_model.deform_net import DeformNet
 from vfidpa_model.head import OrdinalScale, PatchHead, create_scale, weighted_mean
 
 Body = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # padded frames to raw scores and weights
 
-SMALLEST_SIDE = 64  # pixels; Swin's deep feature has 2 x 2 locations there
+
+class FrameSizeError(FrameError, ValueError):
+    """Frames are smaller than a model can look at."""
 
 
 class Assessment(NamedTuple):
@@ -115,7 +118,7 @@ class VFIDPA(nn.Module):
             raise ValueError(f"img0 {tuple(img0.shape)} and img1 {tuple(img1.shape)} must be (B, 3, H, W) and equal")
         H, W = img0.shape[-2:]
         if min(H, W) < SMALLEST_SIDE:
-            raise ValueError(f"frame size ({W}x{H}) must be at least {SMALLEST_SIDE} a side")
+            raise FrameSizeError(f"frame size ({W}x{H}) must be at least {SMALLEST_SIDE} a side")
         multiple, stride = self.body.multiple, self.body.stride
         padding = (0, -W % multiple, 0, -H % multiple)
         if any(padding):
@@ -131,6 +134,11 @@ class VFIDPA(nn.Module):
         is_ordinal = isinstance(self.scale, OrdinalScale)
         log_probabilities = self.scale.log_probabilities(latent) if is_ordinal else None  # type: ignore[operator]
         return Assessment(self.scale(latent), self.scale(raw), weights, log_probabilities)
+
+
+def is_finite(model: nn.Module) -> bool:
+    """Return whether every weight is a number: those of a training that diverged are not."""
+    return all(bool(torch.isfinite(value).all()) for value in model.parameters())
 
 
 def create_model(config: ModelConfig, *, pretrained: bool = True) -> VFIDPA:

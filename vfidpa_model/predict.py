@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataset_tools import cli
-from dataset_tools.errors import UsageError, VfiError
+from dataset_tools.errors import FrameError, UsageError, VfiError
 
 if TYPE_CHECKING:
     from dataset_tools.frames import Rgb
@@ -36,8 +36,10 @@ def predict(
 ) -> int:
     """Predict how hard a frame pair is to interpolate, from 1 (easy) to 4 (failed), without interpolating.
 
-    With --manifest, pairs of the model's tier get their score; other rows, and all labels, stay as they are.
+    With --manifest, pairs of the model's tier get their score, null where a frame cannot be read; other rows, and all
+    labels, stay as they are.
 
+    \b
     Examples:
       python -m vfidpa_model.predict runs/light img0.png img1.png --map difficulty.png
       python -m vfidpa_model.predict runs/light --manifest data/data_manifest.parquet
@@ -86,12 +88,16 @@ def _predict_manifest(assessor: "Assessor", path: Path) -> int:
     chosen = [index for index, row in enumerate(rows) if tier in ("all", row["resolution"])]
     if not chosen:
         raise UsageError(f"manifest {path} has no pair of tier {tier}, which the model is for")
-    scores: list[float | None] = [row.get("score") for row in rows]
+    # A score that is there already may be another model's: a pair that fails has none.
+    scores = [None if tier in ("all", row["resolution"]) else row.get("score") for row in rows]
     failures: list[str] = []
     with track("scoring", len(chosen)) as progress:
         for numbers, img0, img1 in _batches(manifest, rows, chosen, failures):
-            for number, score in zip(numbers, assessor.predict(img0, img1), strict=True):
-                scores[number] = float(score)
+            try:
+                for number, score in zip(numbers, assessor.predict(img0, img1), strict=True):
+                    scores[number] = float(score)
+            except FrameError as error:  # too small, all of them: a batch has one size
+                failures.extend(f"{rows[number]['triplet_id']}: {error}" for number in numbers)
             progress.advance(len(numbers), note=f"{len(failures)} failed" if failures else "")
     _write(manifest, scores, assessor)
     for failure in failures:
@@ -116,8 +122,8 @@ def _batches(
         row = rows[number]
         try:
             img0, img1 = (read_image(manifest.file(row, column)) for column in ("img0", "img1"))
-            if img0.shape != img1.shape or min(img0.shape[:2]) < 64:
-                raise UsageError(f"sizes {img0.shape[:2]} and {img1.shape[:2]} must be equal, 64 or more a side")
+            if img0.shape != img1.shape:
+                raise FrameError(f"sizes {img0.shape[:2]} and {img1.shape[:2]} of img0 and img1 must be equal")
         except VfiError as error:
             failures.append(f"{row['triplet_id']}: {error}")
             continue

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vfidpa_model.data import FrameReader, WholePairs, make_loader, shape_batches, to_device
+from vfidpa_model.data import FrameReader, WholePairs, read_batches, shape_batches, to_device
 from vfidpa_model.labels import Sample
 from vfidpa_model.measures import Values
 from vfidpa_model.model import Assessment
@@ -32,11 +32,14 @@ def score_samples(
         batch: Pairs per forward pass; only frames of one size go together.
         rank, world: A process of several scores its share and leaves 0 elsewhere, so that the sum is whole.
         advance: Told how many more samples are done.
+
+    Raises:
+        FrameError: A frame cannot be read, or is smaller than the model takes.
     """
     scores = np.zeros(len(samples))
     batches = shape_batches(samples, range(len(samples)), batch=batch)[rank::world]
     with torch.inference_mode():
-        for loaded in make_loader(WholePairs(samples, reader=reader), batches, workers=workers):
+        for loaded in read_batches(WholePairs(samples, reader=reader), batches, workers=workers):
             moved = to_device(loaded, device)
             found = assess(moved["img0"], moved["img1"]).score
             scores[loaded["index"].numpy()] = found.double().cpu().numpy()

@@ -12,7 +12,7 @@ from dataset_tools.device import describe_device, select_device
 from dataset_tools.errors import UsageError
 from dataset_tools.files import sha256_file, write_json
 from dataset_tools.manifest import read_manifest
-from vfidpa_model.config import ModelConfig, TrainConfig
+from vfidpa_model.config import Machine, ModelConfig, TrainConfig
 from vfidpa_model.data import FrameReader
 from vfidpa_model.labels import SPLITS, Sample, training_samples
 from vfidpa_model.losses import LpipsScale, fit_lpips_scale
@@ -20,7 +20,6 @@ from vfidpa_model.model import VFIDPA, create_model
 from vfidpa_model.training_state import CONFIG_NAME, Counters, check_same_run, git_state, load_state
 
 _BACKBONE_LR_SHARE = 0.1  # it is trained already, or too deep for large steps; the rest starts from nothing
-_PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,15 @@ def prepare(
     *,
     model_config: ModelConfig,
     config: TrainConfig,
-    device: str,
+    machine: Machine,
     resume: bool,
-    workers: int,
-    cache: Path | None,
 ) -> Session:
     """Check everything that can fail, then build the session; nothing is written before the checks are done."""
     manifest = read_manifest(manifest_path)
     samples = training_samples(
         manifest, resolution=config.resolution, labels=config.labels, aux_weight=config.aux_weight
     )
-    accelerator = _start_accelerator(device, config.precision)
+    accelerator = _start_accelerator(machine.device, config.precision)
     by_split = {split: [sample for sample in samples if sample.split == split] for split in SPLITS}
     plan = plan_steps(len(by_split["train"]), config, world=accelerator.num_processes)
     settings: dict[str, Any] = {
@@ -130,24 +127,22 @@ def prepare(
         plan=plan,
         train=by_split["train"],
         val=by_split["val"],
-        reader=FrameReader(model_config.rows, cache),
+        reader=FrameReader(model_config.rows, machine.cache),
         out=out,
         settings=settings,
         counters=counters,
-        workers=workers,
+        workers=machine.workers,
         lpips_scale=lpips_scale,
     )
 
 
 def _start_accelerator(device: str, precision: str) -> Accelerator:
     chosen = select_device(device)
-    if precision not in _PRECISIONS:
-        raise UsageError(f"--precision ({precision!r}) must be one of {', '.join(_PRECISIONS)}")
     if precision == "fp16" and chosen.type == "cpu":
         raise UsageError("--precision fp16 needs a CUDA device; on the CPU take fp32 (or bf16)")
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)
-    return Accelerator(cpu=chosen.type == "cpu", mixed_precision=_PRECISIONS[precision])
+    return Accelerator(cpu=chosen.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
 
 
 def _lpips_scale(train: list[Sample]) -> LpipsScale:

@@ -4,6 +4,7 @@ One linear loop for the CPU, one GPU, several GPUs and several machines: Acceler
 ``accelerate launch`` start it), and the batch is over all processes, so their number does not change the result.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools import cli
-from dataset_tools.errors import UsageError
-from vfidpa_model.config import BACKBONES, ModelConfig, TrainConfig
+from dataset_tools.errors import VfiError
+from vfidpa_model import train_options as options
+from vfidpa_model.config import Machine, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
     from vfidpa_model.data import Batch
@@ -26,16 +28,18 @@ _SAVE_EVERY_SECONDS = 600.0  # besides every epoch's end: a kill costs at most t
 _NUM_PICTURES = 4  # validation pairs drawn into TensorBoard each epoch
 
 
+class DivergedError(VfiError):
+    """The loss or the weights of a training are no longer finite numbers."""
+
+
 def train(
     manifest_path: Path,
     out: Path,
     *,
     model_config: ModelConfig,
     config: TrainConfig,
-    device: str = "auto",
+    machine: Machine = Machine(),
     resume: bool = False,
-    workers: int = 0,
-    cache: Path | None = None,
     save_every_seconds: float = _SAVE_EVERY_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
@@ -47,22 +51,15 @@ def train(
 
     Raises:
         UsageError, ManifestError: See ``labels.training_samples``; an option that cannot be; ``out`` holds another run.
+        FrameError: A frame cannot be read.
+        DivergedError: The loss is no longer a finite number.
     """
     from dataset_tools.progress import track
     from vfidpa_model.report import REPORT_NAME, write_report
     from vfidpa_model.run_log import RunLog
     from vfidpa_model.session import prepare
 
-    session = prepare(
-        manifest_path,
-        out,
-        model_config=model_config,
-        config=config,
-        device=device,
-        resume=resume,
-        workers=workers,
-        cache=cache,
-    )
+    session = prepare(manifest_path, out, model_config=model_config, config=config, machine=machine, resume=resume)
     counters, plan, is_main = session.counters, session.plan, session.accelerator.is_main_process
     was_finished = counters.is_finished
     if not was_finished:
@@ -92,7 +89,7 @@ def train(
 
 def batches(session: "Session") -> "Iterator[Batch]":
     """Yield this process's share of every batch that is left, on its device."""
-    from vfidpa_model.data import TrainingPairs, batches_from, make_loader, to_device
+    from vfidpa_model.data import TrainingPairs, batches_from, read_batches, to_device
 
     config, accelerator = session.config, session.accelerator
     keys = batches_from(
@@ -105,7 +102,7 @@ def batches(session: "Session") -> "Iterator[Batch]":
         world=accelerator.num_processes,
     )
     pairs = TrainingPairs(session.train, reader=session.reader, crop=config.crop, seed=config.seed)
-    for batch in make_loader(pairs, keys, workers=session.workers):
+    for batch in read_batches(pairs, keys, workers=session.workers):
         yield to_device(batch, accelerator.device)
 
 
@@ -140,11 +137,17 @@ def take_step(session: "Session", batch: "Batch") -> dict[str, float]:
         norm = float(accelerator.clip_grad_norm_(session.model.parameters(), config.clip_grad_norm))
     session.optimizer.step()
     loss, difficulty, auxiliary = accelerator.reduce(torch.stack(losses).detach().float(), "mean").tolist()
+    if not math.isfinite(loss) and accelerator.scaler is None:  # a scaler skips such a step and goes on
+        raise _diverged(session)
     return {"loss": loss, "difficulty": difficulty, "auxiliary": auxiliary, "grad_norm": norm, "lr": rate}
 
 
 def _finish_epoch(session: "Session", log: "RunLog") -> None:
     """Validate, keep the best, save the last, and decide whether training is over."""
+    from vfidpa_model.model import is_finite
+
+    if not is_finite(session.bare_model):
+        raise _diverged(session)
     counters, config = session.counters, session.config
     epoch = counters.step // session.plan.steps_per_epoch
     found = _validate(session)
@@ -163,6 +166,11 @@ def _finish_epoch(session: "Session", log: "RunLog") -> None:
         if session.val:
             mark = ", best" if is_best else ""
             print(f"epoch {epoch}: val MAE {found['mae']:.3f}, SRCC {found['srcc']:.3f}{mark}", file=sys.stderr)
+
+
+def _diverged(session: "Session") -> DivergedError:
+    steps, rate = session.counters.step, session.config.lr
+    return DivergedError(f"training diverged after {steps} steps; take a lower --lr ({rate:g}) and another --out")
 
 
 def _validate(session: "Session") -> dict[str, float]:
@@ -227,87 +235,49 @@ def _draw_pictures(session: "Session", log: "RunLog") -> None:
 
 
 def train_command(
-    manifest: Annotated[Path, typer.Argument(help="Manifest with labels (data_manifest.parquet).")],
+    manifest: options.LabelledManifest,
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    resolution: Annotated[str, typer.Option(help="Tier: 256p, 720p, 1080p, or all.")] = TrainConfig.resolution,
-    labels: Annotated[str, typer.Option(help="human, proxy, or any; proxy only when asked for.")] = TrainConfig.labels,
-    backbone: Annotated[str, typer.Option(help=f"One of {', '.join(BACKBONES)}.")] = ModelConfig.backbone,
-    head: Annotated[
-        str, typer.Option(help="regression, or ordinal: trained on the votes, not only their consensus.")
-    ] = ModelConfig.head,
-    upsample: Annotated[str, typer.Option(help="pixelshuffle or nearest.")] = ModelConfig.upsample,
-    temporal_difference: Annotated[
-        bool, typer.Option(help="Subtract the two frames' features.")
-    ] = ModelConfig.temporal_difference,
-    difference_form: Annotated[
-        str, typer.Option(help="absolute, or signed: the plain subtraction.")
-    ] = ModelConfig.difference_form,
-    input_height: Annotated[
-        int, typer.Option(help="Rows the model sees; higher frames are brought down. 0: the tier's height.")
-    ] = ModelConfig.input_height,
-    ahiq_patch: Annotated[int, typer.Option(help="Patch size of AHIQ's ViT: 8 or 16.")] = ModelConfig.ahiq_patch,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")] = TrainConfig.epochs,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs per step, over all processes.")] = TrainConfig.batch,
-    lr: Annotated[float, typer.Option(help="Highest learning rate; the backbone takes a tenth.")] = TrainConfig.lr,
-    crop: Annotated[int, typer.Option(min=64, help="Side of the training crop, pixels.")] = TrainConfig.crop,
-    aux_weight: Annotated[
-        float, typer.Option(min=0, help="Weight of the LPIPS loss; 0: off.")
-    ] = TrainConfig.aux_weight,
-    patience: Annotated[
-        int, typer.Option(min=0, help="Epochs without a better validation before stopping; 0: never.")
-    ] = TrainConfig.patience,
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = TrainConfig.precision,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = TrainConfig.seed,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load data; 0 loads in between steps.")] = 0,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder for decoded frames, for slow disks and large frames.")
-    ] = None,
+    resolution: options.Resolution = TrainConfig.resolution,
+    labels: options.Labels = TrainConfig.labels,
+    backbone: options.Backbone = ModelConfig.backbone,
+    head: options.Head = ModelConfig.head,
+    upsample: options.Upsample = ModelConfig.upsample,
+    temporal_difference: options.TemporalDifference = ModelConfig.temporal_difference,
+    difference_form: options.DifferenceForm = ModelConfig.difference_form,
+    input_height: options.InputHeight = ModelConfig.input_height,
+    ahiq_patch: options.AhiqPatch = ModelConfig.ahiq_patch,
+    epochs: options.Epochs = TrainConfig.epochs,
+    batch: options.Batch = TrainConfig.batch,
+    lr: options.LearningRate = TrainConfig.lr,
+    crop: options.Crop = TrainConfig.crop,
+    aux_weight: options.AuxWeight = TrainConfig.aux_weight,
+    patience: options.Patience = TrainConfig.patience,
+    precision: options.Precision = TrainConfig.precision,
+    seed: options.Seed = TrainConfig.seed,
+    device: options.Device = Machine.device,
+    workers: options.Workers = Machine.workers,
+    cache: options.Cache = Machine.cache,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
 ) -> None:
     """Train VFI-DPA on the labelled triplets of a manifest.
 
-    Example: python -m vfidpa_model.train data/data_manifest.parquet --out runs/light --backbone efficientnet_lite0
-
-    Several processes: torchrun --nproc-per-node 2 -m vfidpa_model.train data/data_manifest.parquet --out runs/a
+    \b
+    Examples:
+      python -m vfidpa_model.train data/data_manifest.parquet --out runs/light --backbone efficientnet_lite0
+      torchrun --nproc-per-node 2 -m vfidpa_model.train data/data_manifest.parquet --out runs/a
     """
     from accelerate import PartialState
 
-    try:
-        model_config = ModelConfig(
-            backbone=backbone,
-            head=head,
-            upsample=upsample,
-            temporal_difference=temporal_difference,
-            difference_form=difference_form,
-            tier=resolution,
-            input_height=input_height,
-            ahiq_patch=ahiq_patch,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    config = TrainConfig(
-        resolution=resolution,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
-        crop=crop,
-        aux_weight=aux_weight,
-        labels=labels,
-        seed=seed,
-        precision=precision,
-        patience=patience,
-    )
-    train(
-        manifest,
-        out,
-        model_config=model_config,
-        config=config,
-        device=device,
-        resume=resume,
-        workers=workers,
-        cache=cache,
-    )
+    config = options.from_options(
+        TrainConfig, resolution=resolution, epochs=epochs, batch=batch, lr=lr, crop=crop, aux_weight=aux_weight,
+        labels=labels, seed=seed, precision=precision, patience=patience,
+    )  # fmt: skip
+    model_config = options.from_options(
+        ModelConfig, backbone=backbone, head=head, upsample=upsample, temporal_difference=temporal_difference,
+        difference_form=difference_form, tier=resolution, input_height=input_height, ahiq_patch=ahiq_patch,
+    )  # fmt: skip
+    machine = Machine(device, workers, cache)
+    train(manifest, out, model_config=model_config, config=config, machine=machine, resume=resume)
     if PartialState().is_main_process:
         print(out)
 

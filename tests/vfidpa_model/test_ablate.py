@@ -53,10 +53,13 @@ def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsy
     kept = tmp_path / "light/seed-0/evaluation-test/evaluation.json"
     redone = tmp_path / "light/seed-1/evaluation-test/evaluation.json"
     state = tmp_path / "light/seed-1/last/training_state.pt"
-    times = [path.stat().st_mtime_ns for path in (kept, state)]
+    unchanged = state.stat().st_mtime_ns
     redone.unlink()
+    record = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**record, "srcc_gains": {}}))  # as if another row had been the first one
     assert main(command(manifest, tmp_path)) == 0
-    assert [path.stat().st_mtime_ns for path in (kept, state)] == times
+    assert state.stat().st_mtime_ns == unchanged
+    assert json.loads(kept.read_text())["srcc_gains"] == record["srcc_gains"]
     again = json.loads((tmp_path / "ablation.json").read_text())
     assert again["rows"][0]["measures"] == row["measures"]
 
@@ -66,11 +69,15 @@ def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsy
     [
         (["--rows", "light,heavy"], "row 'heavy' must be one of ahiq, baseline, pixelshuffle, temporal, full, light"),
         (["--resolution", "720p"], "resolution (720p) must be a tier of"),
+        (["--resolution", "480p"], "resolution ('480p') must be one of 256p"),
+        (["--split", "exam"], "--split ('exam') must be one of train, val, test"),
+        (["--rows", "ahiq", "--ahiq-patch", "7"], "ahiq_patch (7) must be one of 8, 16"),
     ],
 )
-def test_refusals(manifest, tmp_path, capsys, more, words):
+def test_refused_before_anything_is_trained(manifest, tmp_path, capsys, more, words):
     assert main(command(manifest, tmp_path, *more)) == 2
     assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_costs_count_every_pixel_and_take_medians():

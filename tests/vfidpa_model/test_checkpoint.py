@@ -12,6 +12,8 @@ from dataset_tools.frames import fit_height, resize_area
 from tests.vfidpa_model.light_checkpoint import light_model, real_frames, save_light_run
 from vfidpa_model import checkpoint as checkpoints
 from vfidpa_model.checkpoint import Assessor, CheckpointError, load_checkpoint, read_checkpoint, save_checkpoint
+from vfidpa_model.config import ModelConfig
+from vfidpa_model.model import VFIDPA
 from vfidpa_model.resize import average_areas, shrink_to_height
 
 
@@ -58,6 +60,13 @@ def flip_last_byte(folder) -> None:
     path.write_bytes(data)
 
 
+def diverged():
+    """Return a model with one weight that is no number."""
+    model = VFIDPA(ModelConfig(backbone="efficientnet_lite0"))
+    torch.nn.init.constant_(model.body.head.score.bias, torch.nan)
+    return model
+
+
 DAMAGE = [
     (lambda folder: (folder / "checkpoint.json").unlink(), "no checkpoint in"),
     (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
@@ -70,6 +79,7 @@ DAMAGE = [
     (lambda folder: edit(folder, config={"depth": 7}), "unknown field 'depth'"),
     (lambda folder: edit(folder, config=[]), "must be JSON objects"),
     (lambda folder: edit(folder, config={"backbone": "efficientnet_lite0", "fusion_width": 7}), "do not fit"),
+    (lambda folder: save_checkpoint(folder, diverged(), meta={}), "are not finite numbers"),
 ]
 
 

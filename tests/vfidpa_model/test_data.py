@@ -1,12 +1,13 @@
 """Labels, splits, checks before any work, the cache of decoded frames, and the order of batches."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from dataset_tools.errors import ManifestError, UsageError
+from dataset_tools.errors import FrameError, ManifestError, UsageError
 from dataset_tools.frames import read_image
 from dataset_tools.manifest import from_rows
 from tests.vfidpa_model.labelled_set import SIDE, labelled_rows, vote
@@ -16,6 +17,7 @@ from vfidpa_model.data import (
     WholePairs,
     batches_from,
     make_loader,
+    read_batches,
     shape_batches,
     to_device,
 )
@@ -68,6 +70,7 @@ def test_soft_labels(votes, level, expected):
     [
         (None, {}),
         ([vote("a", 1), vote("b", 3)], {"a": 1, "b": 3}),
+        ([vote(None, 4), vote("b", 2)], {"b": 2}),
         ([vote("a", 4, day=3), vote("a", 1, day=1)], {"a": 4}),  # the later one, whatever the order
         ([vote("a", 4, flagged=True), vote("b", 2)], {"a": 4, "b": 2}),  # a flag asks for a look, it takes nothing back
     ],
@@ -102,6 +105,11 @@ def alternate(column, *values):
         (every(split="test"), {}, ManifestError, "has no labelled row in split train"),
         (alternate("split", "train", "test"), {}, ManifestError, "must be in one split, is in test, train"),
         (alternate("clip_sha256", "ab" * 32), {}, ManifestError, "sha256 abababababab in .* must be in one split"),
+        (alternate("split", "test", None), {}, ManifestError, "must be in one split, is in test, train"),  # as if train
+        (every(split="exam"), {}, ManifestError, r"split \('exam'\) must be one of train, val, test"),
+        (every(width=63), {}, ManifestError, r"frames \(63x64\) must be 64 a side"),
+        (every(height=None), {}, ManifestError, r"frames \(64x0\) must be 64 a side"),
+        (every(level_source=None), {}, ManifestError, "only labels of unknown source; add --labels any to use them"),
         (every(resolution="720p"), {}, UsageError, r"resolution \(256p\) must be a tier of .*, which has 720p"),
         (every(), {"resolution": "480p"}, UsageError, r"resolution \('480p'\) must be one of 256p, 720p, 1080p, all"),
         (every(), {"labels": "mine"}, UsageError, r"labels \('mine'\) must be one of human, proxy, any"),
@@ -153,6 +161,25 @@ def test_cache_gives_the_same_pixels_and_is_used(make, tmp_path, height):
     np.testing.assert_array_equal(cached.pair(sample)[0], plain.pair(sample)[0])
 
 
+@pytest.mark.parametrize("sha256", ["../../evil", "ab" * 32], ids=["no hash", "another hash"])
+def test_a_hash_that_does_not_fit_is_not_cached(make, tmp_path, sha256):
+    """Not outside the folder, and not under the name of other pixels, where it would outlive their repair."""
+    sample = select_samples(make(every(img0_sha256=sha256)), resolution="256p", labels="human")[0]
+    np.testing.assert_array_equal(FrameReader(None, tmp_path / "a/b").pair(sample)[0], FrameReader().pair(sample)[0])
+    assert [path.name for path in tmp_path.rglob("*.npy")] == [f"{sample.img1_sha256}-full.npy"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_frame_is_one_line(make, tmp_path, workers):
+    sample = select_samples(make(), resolution="256p", labels="human")[0]
+    torn, wide = tmp_path / "torn.png", replace(sample, width=66)
+    torn.write_bytes(sample.img0.read_bytes()[:900])
+    for bad, words in ((replace(sample, img0=torn), "cannot read .*torn.png"), (wide, "has not the size that its")):
+        with pytest.raises(FrameError, match=words) as error:
+            next(read_batches(WholePairs([bad], reader=FrameReader()), [[0]], workers=workers))
+        assert str(error.value).startswith(("cannot", str(sample.img0)))
+
+
 def test_worker_count_changes_nothing(make):
     pairs = TrainingPairs(
         select_samples(make(), resolution="256p", labels="human"), reader=FrameReader(), crop=32, seed=1
@@ -181,9 +208,10 @@ def test_whole_frames_are_batched_by_shape(make):
     batches = shape_batches(samples, range(10), batch=3)
     assert sorted(index for batch in batches for index in batch) == list(range(10))
     assert all(len(batch) <= 3 and len({samples[i].width for i in batch}) == 1 for batch in batches)
-    whole = WholePairs(samples, reader=FrameReader())[4]
-    np.testing.assert_array_equal(whole["img0"].permute(1, 2, 0), read_image(samples[4].img0))
-    assert whole["index"] == 4
+    plain = next(i for i, sample in enumerate(samples) if sample.width == SIDE)
+    whole = WholePairs(samples, reader=FrameReader())[plain]
+    np.testing.assert_array_equal(whole["img0"].permute(1, 2, 0), read_image(samples[plain].img0))
+    assert whole["index"] == plain
 
 
 def test_unknown_lpips_stays_unknown(make):

@@ -173,5 +173,20 @@ def test_wrong_config_is_refused(values, message):
         ModelConfig.from_dict(values)
 
 
-def test_train_config_survives_json():
-    assert TrainConfig.from_dict(TrainConfig(lr=1, seed=4).to_dict()) == TrainConfig(lr=1, seed=4)
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lr": float("nan")}, r"lr \(nan\) must be a number from 0"),
+        ({"lr": -1.0}, "lr"),
+        ({"aux_weight": float("inf")}, "aux_weight"),
+        ({"crop": 63}, r"crop \(63\) must be a number from 64"),
+        ({"epochs": 0}, "epochs"),
+        ({"resolution": "480p"}, r"resolution \('480p'\) must be one of 256p, 720p, 1080p, all"),
+        ({"labels": "mine"}, "labels"),
+        ({"loss_norm": "l3"}, "loss_norm"),
+        ({"precision": "int8"}, r"precision \('int8'\) must be one of fp32, bf16, fp16"),
+    ],
+)
+def test_wrong_training_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**values)

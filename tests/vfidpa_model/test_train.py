@@ -21,7 +21,7 @@ from dataset_tools.files import sha256_file
 from dataset_tools.manifest import read_manifest
 from tests.vfidpa_model.labelled_set import labelled_manifest
 from vfidpa_model.checkpoint import load_checkpoint, read_checkpoint
-from vfidpa_model.config import ModelConfig, TrainConfig
+from vfidpa_model.config import Machine, ModelConfig, TrainConfig
 from vfidpa_model.data import FrameReader, WholePairs, make_loader, to_device
 from vfidpa_model.labels import select_samples
 from vfidpa_model.losses import compute_losses
@@ -34,6 +34,7 @@ from vfidpa_model.train import main, train
 OPTIONS = {"--backbone": "efficientnet_lite0", "--epochs": "2", "--batch": "12", "--crop": "64", "--device": "cpu"}
 LIGHT = ModelConfig(backbone="efficientnet_lite0")
 CONFIG = TrainConfig(epochs=2, batch=12, crop=64)
+CPU = Machine("cpu")
 ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 PATIENCE_SECONDS = 180  # a loaded machine takes its time to import torch; below pytest's own limit
 
@@ -129,7 +130,7 @@ def test_resumed_in_the_middle_of_an_epoch_is_the_same_too(run, manifest, tmp_pa
     def clock():
         return next(ticks)  # StopIteration in the third step: as sudden as a kill, seen from the files
 
-    options = {"model_config": LIGHT, "config": CONFIG, "device": "cpu"}
+    options = {"model_config": LIGHT, "config": CONFIG, "machine": CPU}
     with pytest.raises(StopIteration):
         train(manifest, tmp_path / "cut", **options, save_every_seconds=0.5, clock=clock)
     assert torch.load(tmp_path / "cut/last/training_state.pt", weights_only=True)["counters"]["step"] == 2
@@ -175,7 +176,10 @@ def test_two_processes_give_the_loss_curve_of_one(run, manifest, tmp_path):
         ({"labels": "proxy"}, [], 1, "has no proxy labels at 256p, only human; add --labels human"),
         ({"backbone": "resnet"}, [], 2, "backbone ('resnet') must be one of swin_t, efficientnet_lite0, ahiq"),
         ({"precision": "fp16"}, [], 2, "--precision fp16 needs a CUDA device"),
-        ({"precision": "int8"}, [], 2, "--precision ('int8') must be one of fp32, bf16, fp16"),
+        ({"precision": "int8"}, [], 2, "precision ('int8') must be one of fp32, bf16, fp16"),
+        ({"resolution": "480p"}, [], 2, "resolution ('480p') must be one of 256p, 720p, 1080p, all"),
+        ({"lr": "nan"}, [], 2, "--lr"),
+        ({"lr": -1}, [], 2, "--lr"),
         ({"device": "tpu"}, [], 2, "device 'tpu' must be auto, cpu, cuda or cuda:N"),
         ({"crop": 32}, [], 2, "--crop"),
     ],
@@ -211,9 +215,15 @@ def test_a_damaged_state_is_one_line(run, manifest, tmp_path, capsys):
     assert "cannot resume from" in capsys.readouterr().err
 
 
+def test_a_training_that_diverges_ends_in_one_line_and_is_not_the_best(manifest, tmp_path, capsys):
+    assert main(arguments(manifest, tmp_path / "wild", lr="1e9")) == 1
+    assert "training diverged after" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "wild/best").exists()
+
+
 def test_stops_early_and_lives_without_validation(manifest, tmp_path):
     stale = replace(CONFIG, lr=0.0, epochs=5, patience=1, batch=24)
-    train(manifest, tmp_path / "stale", model_config=LIGHT, config=stale, device="cpu")
+    train(manifest, tmp_path / "stale", model_config=LIGHT, config=stale, machine=CPU)
     assert [record["epoch"] for record in read_records(tmp_path / "stale") if record["kind"] == "val"] == [1, 2]
     assert read_checkpoint(tmp_path / "stale").meta["counters"]["best_epoch"] == 1
     known = read_manifest(manifest)
@@ -222,7 +232,9 @@ def test_stops_early_and_lives_without_validation(manifest, tmp_path):
     only_train = replace(only_train, table=known.table.slice(0, 0).from_pylist(rows, schema=known.table.schema))
     only_train.write(manifest.parent / "train_only.parquet")
     config = replace(CONFIG, epochs=1, batch=24, precision="fp32")
-    out = train(manifest.parent / "train_only.parquet", tmp_path / "blind", model_config=LIGHT, config=config)
+    out = train(
+        manifest.parent / "train_only.parquet", tmp_path / "blind", model_config=LIGHT, config=config, machine=CPU
+    )
     assert weights_of(out)["best"] == weights_of(out)["last"]
 
 
