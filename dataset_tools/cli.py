@@ -18,13 +18,20 @@ def new_app(**options: Any) -> typer.Typer:
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **options)
 
 
-def run(command: Callable[..., int | None] | typer.Typer, argv: Sequence[str] | None = None, *, prog: str) -> int:
+def run(
+    command: Callable[..., int | None] | typer.Typer,
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    interrupted: str = _INTERRUPTED_MESSAGE,
+) -> int:
     """Run a typed function, or a Typer application with subcommands, and return its exit code.
 
     Args:
         command: A function whose annotations are its options (its docstring is the help text), or an application.
         argv: Arguments without the program's name; ``None`` takes those of the process.
         prog: Name for help and errors, e.g. ``"python -m dataset_tools.extract"``.
+        interrupted: What is said after Ctrl-C.
 
     Returns:
         0 when done, 1 after a ``VfiError`` (or the function's own return value), 2 after wrong usage,
@@ -40,7 +47,7 @@ def run(command: Callable[..., int | None] | typer.Typer, argv: Sequence[str] | 
             args=list(sys.argv[1:] if argv is None else argv), prog_name=prog, standalone_mode=False
         )
     except KeyboardInterrupt:
-        return _fail(prog, _INTERRUPTED_MESSAGE, INTERRUPTED)
+        return _fail(prog, interrupted, INTERRUPTED)
     except UsageError as error:
         return _fail(prog, str(error), USAGE)
     except VfiError as error:
@@ -50,12 +57,12 @@ def run(command: Callable[..., int | None] | typer.Typer, argv: Sequence[str] | 
     except Exception as error:
         # Typer ships its own copy of Click in some versions, so Click's errors are known by what they can do.
         if type(error).__name__ == "Abort":
-            return _fail(prog, _INTERRUPTED_MESSAGE, INTERRUPTED)
+            return _fail(prog, interrupted, INTERRUPTED)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(prog, error.format_message(), USAGE)
         raise
     if result == INTERRUPTED:  # newer Typer turns Ctrl-C into this return value
-        return _fail(prog, _INTERRUPTED_MESSAGE, INTERRUPTED)
+        return _fail(prog, interrupted, INTERRUPTED)
     return int(result) if isinstance(result, int) else OK
 
 

@@ -1,5 +1,6 @@
 """The default video reader: PyAV (FFmpeg), decoding forward with frame threads."""
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -83,6 +84,8 @@ class PyavReader(VideoReader):
             self.stream.codec_context.options = {"err_detect": "explode"}
             self.stream.codec_context.thread_type = "FRAME"
             self.stream.codec_context.thread_count = _DECODER_THREADS
+            self._is_avi = self.container.format.name == "avi"
+            self._slots: deque[Fraction] = deque()
             self._decoded = self._decode()
             first = next(self._decoded, None)
             if first is None:
@@ -126,6 +129,10 @@ class PyavReader(VideoReader):
             for packet in self.container.demux(self.stream):
                 if packet.is_corrupt:
                     raise self._broken("a packet is damaged or cut off")
+                # An AVI stores no presentation times, and what the decoder makes of it with B-frames is out of order.
+                # Pictures are stored in even steps, a step without one is empty: the n-th stored is the n-th shown.
+                if self._is_avi and packet.size and packet.dts is not None:
+                    self._slots.append(packet.dts * packet.time_base)
                 for frame in packet.decode():
                     if frame.is_corrupt:
                         raise self._broken("a picture is damaged")
@@ -146,14 +153,17 @@ class PyavReader(VideoReader):
             raise VideoError(f"clip {self.path}: rotation changes at frame {self._next_index}; cut it into two clips")
 
     def _pts(self, raw: av.VideoFrame, index: int) -> Fraction:
-        # An AVI stores no presentation times; what the decoder makes of it with B-frames is out of order.
-        if raw.pts is not None and raw.time_base is not None and self.container.format.name != "avi":
+        if self._slots:
+            return self._slots.popleft()
+        if raw.pts is not None and raw.time_base is not None and not self._is_avi:
             return raw.pts * raw.time_base
         return index / self.usual_fps
 
     @property
     def usual_fps(self) -> Fraction:
         """Frames per second by the container, or a guess: for what has no time stamps and for rate control."""
+        if self._is_avi:  # FFmpeg's average is that of fields for H.264 in AVI
+            return self.stream.guessed_rate or self.info.average_fps or _FALLBACK_FPS
         return self.info.average_fps or self.stream.guessed_rate or _FALLBACK_FPS
 
     def _describe(self) -> VideoInfo:
@@ -178,6 +188,11 @@ def open_container(path: Path) -> av.container.InputContainer:
     # "file:" keeps a name like "http:x" or "concat:x" a file name.
     try:
         return av.open(f"file:{path}", container_options={"protocol_whitelist": "file", "format_whitelist": _FORMATS})
+    except av.error.ArgumentError as error:  # how FFmpeg answers for what is not in the whitelist
+        raise VideoError(
+            f"clip {path}: cannot be opened: no video file of a known kind; pictures, also moving ones (WebP, APNG), "
+            "have to be made into a video first"
+        ) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"clip {path}: cannot be opened: {_reason(error)}") from error
 

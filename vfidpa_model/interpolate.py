@@ -78,11 +78,15 @@ def interpolate(
         preview=preview,
     )
     started = time.monotonic()
-    outcome = run_job(job, device=device, resume=resume, overwrite=overwrite)
+    outcome = run_job(job, device=device, resume=resume, overwrite=overwrite, on_note=_note)
     seconds = time.monotonic() - started
     kept = f", {outcome.resumed_pieces} of {outcome.piece_count} pieces kept" if outcome.resumed_pieces else ""
     print(f"{target}: {outcome.frames} frames; {describe_routes(outcome.routes)}; {seconds:.1f} s{kept}")
     return 0
+
+
+def _note(text: str) -> None:
+    print(f"{_PROG}: note: {text}", file=sys.stderr)
 
 
 def _timeline(factor: int | None, fps: str | None) -> Timeline:
@@ -111,7 +115,7 @@ def _container(target: Path, container: str | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run(interpolate, argv, prog=_PROG)
+    return run(interpolate, argv, prog=_PROG, interrupted="interrupted; the same command with --resume goes on")
 
 
 if __name__ == "__main__":

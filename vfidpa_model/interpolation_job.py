@@ -7,9 +7,10 @@ which stays after a kill, for ``resume``, and goes after an error.
 import itertools
 import operator
 import os
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,25 @@ from dataset_tools.device import select_device
 from dataset_tools.errors import UsageError, VfiError, VideoError
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.progress import track
-from dataset_tools.video_pyav import PyavReader
+from dataset_tools.video_pyav import PyavReader, open_container
 from vfidpa_model.calibration import Calibration
+from vfidpa_model.caveats import caveats, is_cut_off
 from vfidpa_model.checkpoint import load_checkpoint
 from vfidpa_model.dynamic import DEFAULT_THRESHOLD, DynamicInterpolator
+from vfidpa_model.hdr import with_hdr
 from vfidpa_model.interpolate_stream import PairDone, Shown, StreamInterpolator, read_source
 from vfidpa_model.overlap import running_ahead
 from vfidpa_model.preview import Preview
 from vfidpa_model.routers import AllFast, FlowMagnitude
-from vfidpa_model.segments import WorkFolder, check_tracks, join
+from vfidpa_model.segments import WorkFolder, join
 from vfidpa_model.timeline import Timeline
 from vfidpa_model.timesteps import AnyTimestep
+from vfidpa_model.tracks import check_tracks, kept_stream_tags
 from vfidpa_model.video_writer import (
     Encoding,
     FrameConverter,
     describe_input,
+    encoder_name,
     encoder_options,
     picture_format,
     write_piece,
@@ -93,6 +98,7 @@ class Outcome:
         network_seconds: Time in routers and interpolators.
         stream_seconds: Time from the first frame decoded to the last one encoded, networks included.
         piece_count: Pieces of the whole output.
+        ends_at_seconds: When the last frame of the input ends, on the input's clock.
     """
 
     routes: Counter[str]
@@ -101,10 +107,21 @@ class Outcome:
     stream_seconds: float = 0.0
     piece_count: int = 0
     resumed_pieces: int = 0
+    ends_at_seconds: float = 0.0
 
 
-def run_job(job: Job, *, device: str = "auto", resume: bool = False, overwrite: bool = False) -> Outcome:
+def run_job(
+    job: Job,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> Outcome:
     """Interpolate a file.
+
+    Args:
+        on_note: Told what the output will not have of the input, a sentence at a time.
 
     Raises:
         VideoError: The input cannot be read, or the output cannot be written as asked; nothing is left behind.
@@ -115,8 +132,11 @@ def run_job(job: Job, *, device: str = "auto", resume: bool = False, overwrite: 
     chosen = select_device(device)
     folder = WorkFolder(job.target)
     with PyavReader(job.source) as reader:
-        check_tracks(job.source, job.container)
         converter, encoding = _plan_encoding(job, reader)
+        with open_container(job.source) as original:
+            check_tracks(original, job.container, encoding)
+        for note in caveats(reader, encoding, job.container):
+            on_note(note)
         dynamic = build_dynamic(job.routing, chosen)
         pieces = folder.prepare(_identity(job, dynamic), resume=resume)
         try:
@@ -128,6 +148,9 @@ def run_job(job: Job, *, device: str = "auto", resume: bool = False, overwrite: 
             if isinstance(error, av.error.FFmpegError):
                 raise VideoError(f"cannot write {job.target}: {error.strerror or error}") from error
             raise
+        cut_off = is_cut_off(reader, outcome.ends_at_seconds)
+        if cut_off is not None:
+            on_note(cut_off)
     folder.remove()
     return outcome
 
@@ -206,10 +229,10 @@ def _process(
         ):
             for piece, items in itertools.groupby(shown, key=operator.attrgetter("piece")):
                 write_piece(folder.piece(piece), encoding, _encodable(items, converter))
-    outcome.stream_seconds = time.perf_counter() - started
+    outcome.stream_seconds, outcome.ends_at_seconds = time.perf_counter() - started, float(stream.end)
     pieces = sorted(folder.path.glob("*.packets"))
     outcome.piece_count = len(pieces)
-    joined = folder.path / f"joined.{job.target.name}"
+    joined = folder.path / "joined"
     end_ticks = round(stream.end / encoding.time_base)
     outcome.frames = join(
         pieces, source=job.source, target=joined, container=job.container, video=encoding, end_ticks=end_ticks
@@ -229,14 +252,14 @@ def _encodable(items: Iterator[Shown], converter: FrameConverter) -> Iterator[tu
 
 
 def _plan_encoding(job: Job, reader: PyavReader) -> tuple[FrameConverter, Encoding]:
-
-    options = encoder_options(job.codec, job.crf, container=job.container)
+    codec = encoder_name(job.codec, container=job.container)
+    options = encoder_options(codec, job.crf)
     first = reader.peek()
-    pix_fmt = picture_format(job.codec, first)
-    tags, matrix = describe_input(reader.stream, first)
+    pix_fmt = picture_format(codec, first)
+    tags, matrix = describe_input(reader.stream, first, pix_fmt)
     encoding = Encoding(
-        codec=job.codec,
-        options=options,
+        codec=codec,
+        options=with_hdr(options, codec, first),
         pix_fmt=pix_fmt,
         width=first.width,
         height=first.height,
@@ -244,8 +267,10 @@ def _plan_encoding(job: Job, reader: PyavReader) -> tuple[FrameConverter, Encodi
         fps=job.timeline.output_fps(reader.usual_fps),
         tags=tags,
         matrix=matrix,
+        metadata=kept_stream_tags(reader.stream.metadata),
+        disposition=int(reader.stream.disposition),
     )
-    return FrameConverter(pix_fmt, like=first), encoding
+    return FrameConverter(encoding, like=first), encoding
 
 
 def _identity(job: Job, dynamic: DynamicInterpolator) -> dict[str, Any]:
@@ -262,8 +287,20 @@ def _identity(job: Job, dynamic: DynamicInterpolator) -> dict[str, Any]:
 
 
 def _check_target(job: Job, *, overwrite: bool) -> None:
-    if job.target.exists():
-        if job.source.exists() and job.target.samefile(job.source):
-            raise VfiError(f"output {job.target} is the input; choose another name")
-        if not overwrite or job.target.is_dir():
-            raise VfiError(f"output {job.target} exists; give --overwrite to replace it")
+    if str(job.source) == "-" or not (job.source.is_file() or _is_missing_file(job.source)):
+        raise VfiError(f"input {job.source} must be a file, no pipe, folder or address; it is read twice: save it")
+    for name, path in (("output", job.target), ("preview", job.preview)):
+        if path is None or not os.path.lexists(path):
+            continue
+        if path.exists() and not path.is_file():
+            raise VfiError(f"{name} {path} is no file that could be replaced; choose another name")
+        if path.exists() and job.source.exists() and path.samefile(job.source):
+            raise VfiError(f"{name} {path} is the input; choose another name")
+    if job.preview is not None and job.preview.absolute() == job.target.absolute():
+        raise VfiError(f"preview {job.preview} is the output; choose another name")
+    if os.path.lexists(job.target) and not overwrite:
+        raise VfiError(f"output {job.target} exists; give --overwrite to replace it")
+
+
+def _is_missing_file(path: Path) -> bool:
+    return not path.exists() and not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path))

@@ -12,19 +12,22 @@ import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
-import av.error
+from av.format import Flags
 from av.video.stream import VideoStream
 
 from dataset_tools.errors import VideoError
 from dataset_tools.files import write_json
 from dataset_tools.video_pyav import open_container
 from vfidpa_model.timeline import decoding_times
+from vfidpa_model.tracks import add_track, is_cover, tracks_to_copy
 
 _PACKET = struct.Struct("<qBI")  # presentation time, keyframe, number of bytes that follow
-_COPIED = ("audio", "subtitle", "attachment")
+_TIMED = ("audio", "subtitle", "video")
+_RUN_UP = Fraction(1, 10)  # seconds of sound before the start that a decoder may need: AAC 0.05, Opus 0.08
+_ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")  # not about the film
 
 
 class WorkFolder:
@@ -77,6 +80,8 @@ def write_packet(file: BinaryIO, packet: "av.Packet[Any]") -> None:
 def join(pieces: list[Path], *, source: Path, target: Path, container: str, video: Any, end_ticks: int) -> int:
     """Write ``target`` from the pieces, with the other tracks, chapters and tags of ``source``.
 
+    Where the clock of ``source`` starts anywhere, the output starts at 0.
+
     Args:
         target: Written in place: give a temporary name in the folder of the final one.
         container: FFmpeg's name of the container.
@@ -89,68 +94,49 @@ def join(pieces: list[Path], *, source: Path, target: Path, container: str, vide
     Raises:
         VideoError: A track cannot be stored in this container.
     """
-    with open_container(source) as original, av.open(str(target), "w", format=container) as output:
+    url = f"file:{target}"  # else a colon in the name is taken for a protocol
+    with open_container(source) as original, av.open(url, "w", format=container, options=_options(original)) as output:
         stream = video.add_stream(output)
-        copied = {track.index: _copy_stream(track, output) for track in tracks_to_copy(original)}
-        output.metadata.update({key: value for key, value in original.metadata.items() if key in _KEPT_TAGS})
+        copied = {track.index: add_track(track, output) for track in tracks_to_copy(original, container)}
+        output.metadata.update(kept_tags(original.metadata))
         output.set_chapters(original.chapters())
         output.start_encoding()
         pts = [value for piece in pieces for value, _, _ in _read(piece, with_data=False)]
-        packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks)
-        for packet in heapq.merge(packets, _other_packets(original, copied), key=_seconds):
+        start = clock_start(original)
+        packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks, round(start / video.time_base))
+        hides = container in ("mp4", "mov")  # these have edit lists
+        for packet in heapq.merge(packets, _other_packets(original, copied, start, hides=hides), key=_seconds):
             output.mux_one(packet)
     _sync(target)
     return len(pts)
 
 
-_KEPT_TAGS = ("title", "artist", "album", "comment", "date", "genre", "copyright", "creation_time", "description")
+def clock_start(original: av.container.InputContainer) -> Fraction:
+    """Return the time at which a stream begins that was cut out of a broadcast, whose clock starts anywhere; else 0.
 
-
-def tracks_to_copy(container: av.container.InputContainer) -> list[Any]:
-    """Return the streams that are taken over as they are: audio, subtitles, attached files."""
-    return [stream for stream in container.streams if stream.type in _COPIED]
-
-
-def check_tracks(source: Path, container: str) -> None:
-    """Check, before any work, that a container can hold the other tracks of a file.
-
-    Raises:
-        VideoError: It cannot; the message names the track and a container that can.
+    FFmpeg marks these containers (MPEG-TS, MPEG-PS, Ogg). In others a late start is meant: a player shows it.
     """
-    with open_container(source) as original:
-        for stream in tracks_to_copy(original):
-            name = "unknown" if stream.codec_context is None else stream.codec_context.codec.canonical_name
-            if stream.type == "attachment" and container == "matroska":
-                continue
-            if name not in supported_codecs(container):
-                raise VideoError(
-                    f"clip {source}: track {stream.index} ({stream.type}, {name}) cannot be stored in {container}; "
-                    "give the output the file type of the input"
-                )
+    flags, anywhere = int(original.format.flags), cast(int, Flags.ts_discont.value)
+    if original.start_time is None or not flags & anywhere:
+        return Fraction(0)
+    return Fraction(original.start_time, av.time_base)
 
 
-def _copy_stream(track: Any, output: av.container.OutputContainer) -> Any:
-    stream: Any = output.add_stream_from_template(track)
-    stream.metadata.update(track.metadata)
-    stream.disposition = track.disposition
-    return stream
-
-
-def supported_codecs(container: str) -> set[str]:
-    """Return the names of all codecs that a container can hold."""
-    with av.open(os.devnull, "w", format=container) as output:
-        return output.supported_codecs
+def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """Return the tags of a file that hold for the film in it: title, place, date, camera."""
+    return {key: value for key, value in metadata.items() if key.lower() not in _ABOUT_THE_FILE}
 
 
 def _video_packets(
-    pieces: list[Path], pts: list[int], stream: VideoStream, time_base: Fraction, end_ticks: int
+    pieces: list[Path], pts: list[int], stream: VideoStream, time_base: Fraction, end_ticks: int, start_ticks: int
 ) -> Iterator[Any]:
     following = dict(zip(sorted(pts), [*sorted(pts)[1:], end_ticks], strict=True))
     decoding = iter(decoding_times(pts))
     for piece in pieces:
         for value, keyframe, data in _read(piece, with_data=True):
             packet = av.Packet(data)
-            packet.pts, packet.dts, packet.duration = value, next(decoding), following[value] - value
+            packet.pts, packet.dts = value - start_ticks, next(decoding) - start_ticks
+            packet.duration = following[value] - value
             packet.time_base, packet.is_keyframe, packet.stream = time_base, bool(keyframe), stream
             yield packet
 
@@ -166,14 +152,31 @@ def _read(piece: Path, *, with_data: bool) -> Iterator[tuple[int, int, bytes]]:
                 yield pts, keyframe, b""
 
 
-def _other_packets(original: av.container.InputContainer, copied: dict[int, Any]) -> Iterator[Any]:
-    wanted = [stream for stream in tracks_to_copy(original) if stream.type != "attachment"]
+def _other_packets(
+    original: av.container.InputContainer, copied: dict[int, Any], start: Fraction, *, hides: bool
+) -> Iterator[Any]:
+    """Yield the packets of the other tracks; ``hides``: the output can have sound that is not to be heard."""
+    wanted = [stream for stream in original.streams if stream.index in copied and copied[stream.index].type in _TIMED]
     if not wanted:
         return
     for packet in original.demux(wanted):
-        if packet.dts is not None:
-            packet.stream = copied[packet.stream.index]
-            yield packet
+        if is_cover(packet.stream) and packet.size:
+            packet.pts = packet.dts = 0
+        elif packet.dts is None:
+            continue
+        else:
+            ticks = round(start / packet.time_base)
+            packet.dts, packet.pts = packet.dts - ticks, None if packet.pts is None else packet.pts - ticks
+            ends = (packet.dts + (packet.duration or 0)) * packet.time_base
+            if packet.is_discard and not hides and ends < -_RUN_UP:
+                continue
+        packet.stream = copied[packet.stream.index]
+        yield packet
+
+
+def _options(original: av.container.InputContainer) -> dict[str, str]:
+    """Return options for the container: phones put place, date and camera into tags that are only kept when told."""
+    return {"movflags": "use_metadata_tags"} if any(key.startswith("com.") for key in original.metadata) else {}
 
 
 def _seconds(packet: Any) -> float:
