@@ -1,6 +1,7 @@
 """python -m vfidpa_model.benchmark: interpolators and the dynamic pipeline on a benchmark set."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dataset_tools.interpolators import Interpolator
     from vfidpa_model.benchmark_report import Entry
     from vfidpa_model.dynamic import Router
-    from vfidpa_model.pair_measurement import Row
+    from vfidpa_model.pair_measurement import Plan, Row
 
 FLOW = "flow magnitude"
 
@@ -71,16 +72,17 @@ def benchmark(
     """Measure interpolators and dynamic settings on a benchmark set.
 
     Prints a Markdown table and writes table.md, results.json and quality_time.png. Every triplet is interpolated once
-    by every model; run the same command again to go on after an interruption.
+    by every model; run the same command again to go on after an interruption. Triplets whose frames are missing or
+    damaged are left out for all models and counted above the table; the exit code is then 1.
 
     \b
     Example:
       python -m vfidpa_model.benchmark snu-film --root SNU-FILM --run runs/256p --protocol upr \\
           --model upr-net --weights upr-net=upr-base.pkl
     """
-    from dataset_tools.device import describe_device, select_device
-    from vfidpa_model.benchmark_sets import load_set
-    from vfidpa_model.pair_measurement import Plan, measure
+    from dataset_tools.device import select_device
+    from vfidpa_model.benchmark_sets import BenchmarkSetError, load_set
+    from vfidpa_model.pair_measurement import measure
     from vfidpa_model.protocols import PROTOCOLS
 
     if protocol not in PROTOCOLS:
@@ -95,14 +97,30 @@ def benchmark(
     if spatial:
         _add_spatial(setup, fast, accurate, thresholds[0])
     out = out or Path("runs") / f"benchmark-{set_name}"
-    setup.identity.update(set=set_name, protocol=protocol, lpips=lpips, device=describe_device(chosen))
-    plan = Plan(
-        set_name, PROTOCOLS[protocol], setup.models, setup.routers, chosen, _lpips(chosen) if lpips else None,
-        identity=setup.identity,
-    )  # fmt: skip
-    rows = measure(items, plan, journal=out / "pairs.jsonl")
-    _report(rows, out, plan.ssim_name, setup, (fast, accurate), thresholds)
+    plan = _plan(setup, set_name, root, protocol=protocol, lpips=lpips, device=chosen)
+    left_out: dict[str, str] = {}
+    rows = measure(items, plan, journal=out / "pairs.jsonl", left_out=left_out)
+    if rows:
+        _report(rows, out, plan.ssim_name, setup, (fast, accurate), thresholds, left_out)
+    if left_out:
+        first = ": ".join(next(iter(left_out.items())))
+        raise BenchmarkSetError(f"{len(left_out)} of {len(items)} triplets were left out, the first is {first}")
     return cli.OK
+
+
+def _plan(setup: Setup, set_name: str, root: Path, *, protocol: str, lpips: bool, device: "torch.device") -> "Plan":
+    from dataset_tools.device import describe_device
+    from dataset_tools.files import sha256_file
+    from dataset_tools.manifest import DEFAULT_NAME
+    from dataset_tools.metrics import Lpips
+    from vfidpa_model.pair_measurement import Plan
+    from vfidpa_model.protocols import PROTOCOLS
+
+    setup.identity.update(set=set_name, protocol=protocol, lpips=lpips, device=describe_device(device))
+    if set_name == "manifest":  # the other sets hold the same frames wherever they lie
+        setup.identity["manifest"] = sha256_file(root / DEFAULT_NAME if root.is_dir() else root)
+    measured = Lpips(device) if lpips else None
+    return Plan(set_name, PROTOCOLS[protocol], setup.models, setup.routers, device, measured, identity=setup.identity)
 
 
 def _report(
@@ -112,6 +130,7 @@ def _report(
     setup: Setup,
     pair: tuple[str, str],
     thresholds: Sequence[float],
+    left_out: Mapping[str, str],
 ) -> None:
     from dataset_tools.files import write_bytes, write_json
     from vfidpa_model import benchmark_report as report
@@ -125,7 +144,7 @@ def _report(
     identity = setup.identity
     heading = (
         f"{identity['set']}, protocol {identity['protocol']}, PSNR/{ssim_name}, {identity['device']}, "
-        f"{len(rows)} triplets; fast {fast.name}, accurate {accurate.name}"
+        f"{len(rows)} triplets{_counted(left_out)}; fast {fast.name}, accurate {accurate.name}"
     )
     table = report.main_table(rows, [*alone, *dynamic])
     write_json(
@@ -135,6 +154,7 @@ def _report(
             "ssim": ssim_name,
             "fast": fast.name,
             "accurate": accurate.name,
+            "left_out": dict(left_out),
             "results": records,
             "curves": {
                 name: [{"share": p.share, "seconds": p.seconds, "psnr": p.quality} for p in points]
@@ -145,6 +165,15 @@ def _report(
     write_bytes(out / "table.md", f"{heading}\n\n{table}\n\n{report.details_table(records)}\n".encode())
     write_bytes(out / "quality_time.png", report.draw_curves(found, title=heading.split(";")[0], alone=alone))
     print(f"{heading}\n\n{table}\n\nwritten: {out}")
+
+
+def _counted(left_out: Mapping[str, str]) -> str:
+    """Return how many triplets are not in the table, for its heading."""
+    if not left_out:
+        return ""
+    subsets = Counter(key.split("/")[0] for key in left_out)
+    parts = ", ".join(f"{count} of {subset}" for subset, count in subsets.items())
+    return f" ({len(left_out)} left out: {parts})"
 
 
 def dynamic_entries(
@@ -183,22 +212,24 @@ def _set_up(
     set_name: str, names: Sequence[str], weights: Sequence[str], runs: Sequence[Path], device: "torch.device"
 ) -> Setup:
     from dataset_tools.interpolators import create_interpolator
-    from vfidpa_model.checkpoint import load_checkpoint, read_checkpoint
+    from vfidpa_model.checkpoint import load_checkpoint
     from vfidpa_model.dynamic import ModelRouter
     from vfidpa_model.protocols import model_options
     from vfidpa_model.routers import FlowMagnitude
 
-    files = parse_weights(weights)
+    files = parse_weights(weights, models=names)
     models = {
         name: create_interpolator(name, weights=files.get(name), device=device, **model_options(name, set_name))
         for name in names
     }
     routers: dict[str, Router] = {}
+    known = {}
     for path in runs:
-        routers[_label(path, routers)] = ModelRouter(load_checkpoint(path, device=device, backend="auto"))
-    hashes = {name: read_checkpoint(path).weights_sha256 for name, path in zip(routers, runs, strict=True)}
+        assessor = load_checkpoint(path, device=device, backend="auto")
+        name = _label(path, routers)
+        routers[name], known[name] = ModelRouter(assessor), [assessor.weights_sha256, assessor.backend]
     routers[FLOW] = FlowMagnitude()
-    identity = {"models": {name: made.weights_sha256 for name, made in models.items()}, "routers": hashes}
+    identity = {"models": {name: made.weights_sha256 for name, made in models.items()}, "routers": known}
     return Setup(models, routers, identity)
 
 
@@ -212,17 +243,19 @@ def _add_spatial(setup: Setup, fast: str, accurate: str, threshold: float) -> No
     setup.identity["models"][name] = ""
 
 
-def parse_weights(given: Sequence[str]) -> dict[str, Path]:
+def parse_weights(given: Sequence[str], *, models: Sequence[str]) -> dict[str, Path]:
     """Return ``NAME=FILE`` options as a dictionary.
 
     Raises:
-        UsageError: One has another form.
+        UsageError: One has another form, or is for none of ``models``.
     """
     files = {}
     for text in given:
         name, separator, file = text.partition("=")
         if not separator or not name or not file:
             raise UsageError(f"--weights {text!r} must be NAME=FILE, e.g. upr-net=upr-base.pkl")
+        if name not in models:
+            raise UsageError(f"--weights {text!r} must be for one of the models here: {', '.join(models)}")
         files[name] = Path(file)
     return files
 
@@ -242,12 +275,6 @@ def _limited(items: Sequence[Any], limit: int | None) -> list[Any]:
         if limit is None or counts[item.subset] <= limit:
             kept.append(item)
     return kept
-
-
-def _lpips(device: "torch.device") -> Any:
-    from dataset_tools.metrics import Lpips
-
-    return Lpips(device)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Benchmark sets as lists of triplets: SNU-FILM, Xiph, Vimeo90K, UCF101, Middlebury, and any manifest.
 
-Each set is found in the layout its authors published; a set that lacks files is an error that names them.
+Each set is found in the layout its authors published. A triplet that lacks a file is listed all the same: whoever
+reads it finds out, and says so.
 """
 
 import re
@@ -19,6 +20,7 @@ from dataset_tools.manifest import DEFAULT_NAME, read_manifest
 _SNU_LEVELS = ("easy", "medium", "hard", "extreme")
 _SNU_PREFIX = "data/SNU-FILM/"  # in the published lists
 _XIPH_FRAME = re.compile(r"(?:(?P<flat>.+)-)?(?P<number>\d{3})\.png")
+_XIPH_SIZE = (4096, 2160)  # width and height of the clips
 _XIPH_WIDTH, _XIPH_HEIGHT = 2048, 1080  # of both Xiph-2K (resized) and Xiph-4K (cropped)
 
 
@@ -46,6 +48,11 @@ class Item:
     shape: str = ""
 
     @property
+    def files(self) -> tuple[Path, Path, Path]:
+        """The files of img0, gt and img1."""
+        return self.img0, self.gt, self.img1
+
+    @property
     def key(self) -> str:
         """Identity of the triplet in its set."""
         return f"{self.subset}/{self.name}"
@@ -56,9 +63,9 @@ def read_item(item: Item) -> tuple[Rgb, Rgb, Rgb]:
 
     Raises:
         FrameError: A file cannot be read.
-        BenchmarkSetError: The three frames differ in size.
+        BenchmarkSetError: The three frames differ in size, or have not the set's.
     """
-    img0, gt, img1 = (_shaped(read_image(path), item.shape) for path in (item.img0, item.gt, item.img1))
+    img0, gt, img1 = (_shaped(read_image(path), item.shape) for path in item.files)
     if not img0.shape == gt.shape == img1.shape:
         raise BenchmarkSetError(f"triplet {item.key} has frames of different sizes")
     return img0, gt, img1
@@ -68,17 +75,21 @@ def load_set(name: str, root: Path) -> list[Item]:
     """Return the triplets of the set ``name`` under ``root`` (for ``manifest``: the Parquet file, or its folder).
 
     Raises:
-        BenchmarkSetError: The set is unknown, not there, or incomplete.
+        BenchmarkSetError: The set is unknown, or not one of its triplets is whole.
     """
     if name not in SETS:
         raise BenchmarkSetError(f"benchmark set {name!r} must be one of {', '.join(SETS)}")
     items = SETS[name](root)
     if not items:
         raise BenchmarkSetError(f"{root} holds no triplets of {name}; docs/benchmarks.md shows its layout")
-    missing = [path for item in items for path in (item.img0, item.gt, item.img1) if not path.is_file()]
-    if missing:
-        raise BenchmarkSetError(f"{name} lacks {len(missing)} files, the first is {missing[0]}")
+    if not any(_is_whole(item) for item in items):
+        gone = next(path for path in items[0].files if not path.is_file())
+        raise BenchmarkSetError(f"{name}: all {len(items)} triplets lack files; the first is {gone}")
     return items
+
+
+def _is_whole(item: Item) -> bool:
+    return all(path.is_file() for path in item.files)
 
 
 def _snu_film(root: Path) -> list[Item]:
@@ -117,32 +128,34 @@ def _ucf101(root: Path) -> list[Item]:
     return [
         Item("test", folder.name, folder.name, folder / names[0], folder / names[1], folder / names[2])
         for folder in folders
-        if (folder / names[1]).is_file()
+        if any((folder / name).is_file() for name in names)
     ]
 
 
 def _middlebury(root: Path) -> list[Item]:
+    truths, inputs = root / "other-gt-interp", root / "other-data"
+    names = {path.name for folder in (truths, inputs) for path in folder.glob("*") if path.is_dir()}
     items = []
-    for gt in sorted((root / "other-gt-interp").glob("*/frame10i11.png")):
-        name = gt.parent.name
-        inputs = root / "other-data" / name
-        items.append(Item("other", name, name, inputs / "frame10.png", gt, inputs / "frame11.png"))
+    for name in sorted(names):
+        img0, img1 = (inputs / name / file for file in ("frame10.png", "frame11.png"))
+        items.append(Item("other", name, name, img0, truths / name / "frame10i11.png", img1))
     return items
 
 
 def _xiph(root: Path, *, subset: str, shape: str) -> list[Item]:
-    frames: dict[str, dict[int, Path]] = {}
+    """Return the 49 triplets of each clip that has one of them whole."""
+    names: dict[str, str] = {}  # clip -> the path of its frame 000, up to the number
     for path in sorted([*root.glob("*.png"), *root.glob("*/*.png")]):
         match = _XIPH_FRAME.fullmatch(path.name)
         if match:
-            frames.setdefault(match["flat"] or path.parent.name, {})[int(match["number"])] = path
+            names[match["flat"] or path.parent.name] = str(path)[: -len("000.png")]
     items = []
-    for clip, numbered in sorted(frames.items()):
+    for clip, name in sorted(names.items()):
+        found = []
         for middle in range(2, 99, 2):
-            triplet = [numbered.get(middle + step) for step in (-1, 0, 1)]
-            if all(triplet):
-                img0, gt, img1 = (path for path in triplet if path)
-                items.append(Item(subset, clip, f"{clip}-{middle:03d}", img0, gt, img1, shape))
+            img0, gt, img1 = (Path(f"{name}{middle + step:03d}.png") for step in (-1, 0, 1))
+            found.append(Item(subset, clip, f"{clip}-{middle:03d}", img0, gt, img1, shape))
+        items += found if any(map(_is_whole, found)) else []
     return items
 
 
@@ -168,16 +181,16 @@ def _lines(candidates: list[Path]) -> list[str]:
 
 
 def _shaped(rgb: Rgb, shape: str) -> Rgb:
+    if not shape:
+        return rgb
     height, width = rgb.shape[:2]
+    if (width, height) != _XIPH_SIZE:
+        raise BenchmarkSetError(f"Xiph frames must be {_XIPH_SIZE[0]}x{_XIPH_SIZE[1]}, not {width}x{height}")
     if shape == "resize":
         # OpenCV's area filter, as in the benchmark's own script; the house's filter would differ by a level.
         return np.asarray(cv2.resize(rgb, (_XIPH_WIDTH, _XIPH_HEIGHT), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    if shape == "crop":
-        top, left = (height - _XIPH_HEIGHT) // 2, (width - _XIPH_WIDTH) // 2
-        if top < 0 or left < 0:
-            raise BenchmarkSetError(f"Xiph-4K frames must be at least {_XIPH_WIDTH}x{_XIPH_HEIGHT}: {width}x{height}")
-        return rgb[top : top + _XIPH_HEIGHT, left : left + _XIPH_WIDTH]
-    return rgb
+    top, left = (height - _XIPH_HEIGHT) // 2, (width - _XIPH_WIDTH) // 2
+    return rgb[top : top + _XIPH_HEIGHT, left : left + _XIPH_WIDTH]
 
 
 SETS: dict[str, Callable[[Path], list[Item]]] = {

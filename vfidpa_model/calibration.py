@@ -228,7 +228,7 @@ def command(
     if split not in ("train", "val", "test", "all"):
         raise UsageError(f"--split {split!r} must be train, val, test or all")
     chosen = select_device(device)
-    files = parse_weights(weights or [])
+    files = parse_weights(weights or [], models=(fast, accurate))
     models = {name: create_interpolator(name, weights=files.get(name), device=chosen) for name in (fast, accurate)}
     items = manifest_items(manifest, split=None if split == "all" else split, resolution=resolution)
     calibration = calibrate(

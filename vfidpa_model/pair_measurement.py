@@ -18,18 +18,19 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from dataset_tools.errors import UsageError
+from dataset_tools.errors import FrameError, UsageError
 from dataset_tools.frames import Rgb, to_rgb, to_tensor
 from dataset_tools.interpolators import Interpolator
 from dataset_tools.metrics import MIN_LPIPS_SIDE, Lpips, psnr, ssim_matlab
 from dataset_tools.progress import track
-from vfidpa_model.benchmark_sets import Item, read_item
+from vfidpa_model.benchmark_sets import BenchmarkSetError, Item, read_item
 from vfidpa_model.dynamic import Router
 from vfidpa_model.protocols import Protocol
 
 _READ_AHEAD = 4  # triplets: at 4K each takes 80 MB
 _T = TypeVar("_T")
 Row = dict[str, Any]
+Frames = Future[tuple[Rgb, Rgb, Rgb]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ class Plan:
         return "ssim (scikit-image, 7x7)" if self.set_name.startswith("xiph") else "ssim_matlab"
 
 
-def measure(items: Sequence[Item], plan: Plan, *, journal: Path | None = None) -> list[Row]:
+def measure(
+    items: Sequence[Item], plan: Plan, *, journal: Path | None = None, left_out: dict[str, str] | None = None
+) -> list[Row]:
     """Return one row per triplet: ``key``, ``subset``, ``sequence``, ``models`` and ``routers`` by name.
 
     A model's entry holds ``psnr`` (dB), ``ssim``, ``lpips``, ``ie`` (mean absolute error of 255), ``seconds`` and
@@ -66,9 +69,12 @@ def measure(items: Sequence[Item], plan: Plan, *, journal: Path | None = None) -
 
     Args:
         journal: Rows are appended to it as they come; those already in it are not measured again.
+        left_out: Is given the reason, by key, for each triplet that has no row because its frames are missing,
+            damaged or of wrong sizes. Without it the first such triplet is an error.
 
     Raises:
         UsageError: The journal belongs to another run.
+        FrameError, BenchmarkSetError: See ``left_out``.
     """
     done = _read_journal(journal, plan.identity) if journal else {}
     todo = [item for item in items if item.key not in done]
@@ -76,13 +82,19 @@ def measure(items: Sequence[Item], plan: Plan, *, journal: Path | None = None) -
     with track("benchmark", len(items)) as progress:
         progress.advance(len(items) - len(todo))
         for item, frames in _read_ahead(todo):
-            row = runner.row(item, *frames)
+            progress.advance(note=item.subset)
+            try:
+                row = runner.row(item, *frames.result())
+            except (FrameError, BenchmarkSetError) as error:
+                if left_out is None:
+                    raise
+                left_out[item.key] = str(error)
+                continue
             done[item.key] = row
             if journal:
                 with journal.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-            progress.advance(note=item.subset)
-    return [done[item.key] for item in items]
+    return [done[item.key] for item in items if item.key in done]
 
 
 class _Runner:
@@ -150,9 +162,9 @@ class _Runner:
         return float(structural_similarity(truth, pred, data_range=peak, channel_axis=2))
 
 
-def _read_ahead(items: Sequence[Item]) -> Iterator[tuple[Item, tuple[Rgb, Rgb, Rgb]]]:
+def _read_ahead(items: Sequence[Item]) -> Iterator[tuple[Item, Frames]]:
     with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: deque[tuple[Item, Future[tuple[Rgb, Rgb, Rgb]]]] = deque()
+        waiting: deque[tuple[Item, Frames]] = deque()
         upcoming = iter(items)
         try:
             while True:
@@ -162,8 +174,7 @@ def _read_ahead(items: Sequence[Item]) -> Iterator[tuple[Item, tuple[Rgb, Rgb, R
                         break
                 if not waiting:
                     return
-                item, frames = waiting.popleft()
-                yield item, frames.result()
+                yield waiting.popleft()
         finally:
             for _, future in waiting:
                 future.cancel()

@@ -10,7 +10,8 @@ from PIL import Image
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio
 
-from dataset_tools.frames import read_image
+from dataset_tools.errors import UsageError
+from dataset_tools.frames import read_image, write_image
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.manifest import from_rows
 from tests.vfidpa_model import miniatures
@@ -188,11 +189,14 @@ def test_other_sets_run_in_their_layouts(tmp_path, demo_clips, name, make, expec
 @pytest.mark.parametrize("is_flat", [True, False], ids=["Crosswalk-001.png", "Crosswalk/001.png"])
 def test_xiph_is_resized_or_cropped_to_the_same_size(tmp_path, demo_clips, is_flat):
     root = miniatures.make_xiph(tmp_path, demo_clips, is_flat=is_flat)
-    (resized,), (cropped,) = load_set("xiph-2k", root), load_set("xiph-4k", root)
+    resized, cropped = (load_set(name, root)[0] for name in ("xiph-2k", "xiph-4k"))
     assert resized.name == cropped.name == "Crosswalk-002"
     if is_flat:
         assert {frame.shape for frame in read_item(resized)} == {(1080, 2048, 3)}
         assert np.array_equal(read_item(cropped)[1], read_image(cropped.gt)[540:-540, 1024:-1024])
+        write_image(root / "Crosswalk-003.png", np.zeros((1080, 2048, 3), np.uint8))
+        with pytest.raises(BenchmarkSetError, match="Xiph frames must be 4096x2160, not 2048x1080"):
+            read_item(cropped)
 
 
 def test_a_manifest_is_a_set_too(tmp_path, demo_clips):
@@ -223,18 +227,61 @@ def test_wrong_use_is_one_clear_line(snu_film, tmp_path, capsys, arguments, code
     assert message in error[-1]
 
 
-def test_missing_frames_are_counted_and_named(tmp_path, demo_clips):
-    root = miniatures.make_snu_film(tmp_path, demo_clips)
-    gone = root / "data/SNU-FILM/test/GOPRO_test/GOPR0384_11_00/000016.png"
+@pytest.mark.parametrize(
+    ("name", "make", "gone", "expected"),
+    [
+        ("vimeo90k", miniatures.make_vimeo90k, "sequences/00001/0402/im2.png", 3),
+        ("ucf101", miniatures.make_ucf101, "ucf101_interp_ours/1/frame_01_gt.png", 2),
+        ("middlebury", miniatures.make_middlebury, "other-gt-interp/Beanbags/frame10i11.png", 2),
+        ("xiph-4k", miniatures.make_xiph, None, 49),  # the miniature has the first of a clip's 49 triplets
+    ],
+)
+def test_a_set_lists_what_it_should_hold(tmp_path, demo_clips, name, make, gone, expected):
+    root = make(tmp_path, demo_clips)
+    if gone:
+        (root / gone).unlink()
+    assert len({item.key for item in load_set(name, root)}) == expected
+
+
+def test_bad_triplets_are_left_out_counted_and_tried_again(tmp_path, demo_clips, capsys):
+    root = miniatures.make_snu_film(tmp_path / "set", demo_clips)
+    folder = root / "data/SNU-FILM/test/GOPRO_test/GOPR0384_11_00"
+    gone, torn = folder / "000016.png", folder / "000009.png"  # of easy, of extreme
+    whole = {path: path.read_bytes() for path in (gone, torn)}
     gone.unlink()
-    with pytest.raises(BenchmarkSetError, match=r"snu-film lacks 1 files, the first is .*000016\.png"):
-        load_set("snu-film", root)
+    torn.write_bytes(whole[torn][:2000])
+    networks = [f"tests.vfidpa_model.simple_interpolators:{name}" for name in ("Mean", "Red")]
+    options = ["snu-film", "--root", str(root), "--out", str(tmp_path / "out"), "--device", "cpu", "--no-lpips"]
+    options += ["--fast", networks[0], "--accurate", networks[1]]
+    assert main(options) == 1
+    printed = capsys.readouterr()
+    assert "6 triplets (2 left out: 1 of easy, 1 of extreme); fast" in printed.out.splitlines()[0]
+    assert "2 of 8 triplets were left out, the first is easy/GOPRO_test/" in printed.err.splitlines()[-1]
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    assert {reason.split(": ")[-1] for reason in results["left_out"].values()} == {
+        "no such file",
+        "image file is truncated",
+    }
+    assert {r["subset"]: r["triplets"] for r in results["results"]} == {"easy": 1, "medium": 2, "hard": 2, "extreme": 1}
+    for path, data in whole.items():
+        path.write_bytes(data)
+    assert main(options) == 0
+    assert "8 triplets; fast" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_a_set_without_one_whole_triplet_is_refused(tmp_path, demo_clips, capsys):
+    root = miniatures.make_vimeo90k(tmp_path, demo_clips)
+    for path in root.glob("sequences/*/*/im3.png"):
+        path.unlink()
+    assert main(["vimeo90k", "--root", str(root), "--out", str(tmp_path / "out")]) == 1
+    assert "vimeo90k: all 3 triplets lack files; the first is" in capsys.readouterr().err
 
 
 def test_weights_are_given_by_name():
-    assert str(parse_weights(["upr-net=a=b.pkl"])["upr-net"]) == "a=b.pkl"
-    with pytest.raises(Exception, match="must be NAME=FILE"):
-        parse_weights(["upr.pkl"])
+    assert str(parse_weights(["upr-net=a=b.pkl"], models=["upr-net"])["upr-net"]) == "a=b.pkl"
+    for wrong, words in (("upr.pkl", "must be NAME=FILE"), ("uprnet=a.pkl", "must be for one of the models here")):
+        with pytest.raises(UsageError, match=words):
+            parse_weights([wrong], models=["rife", "upr-net"])
 
 
 @pytest.mark.parametrize(
