@@ -31,9 +31,9 @@ class Gold:
     note: str = ""
 
 
-def annotator_rng(seed: int, name: str, *, salt: str = "") -> np.random.Generator:
+def annotator_rng(seed: int, name: str) -> np.random.Generator:
     """Return the generator of one annotator: the same on every server and after every restart."""
-    digest = hashlib.sha256(f"{seed}\n{name}\n{salt}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}\n{name}\n".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
@@ -78,28 +78,32 @@ def worth_of_a_vote(
     return by_score if spreads is None else np.maximum(by_score, np.clip(spreads / 3, 0, 1))
 
 
+def in_random_share(item_ids: Sequence[int], seed: int, *, share: float) -> npt.NDArray[np.bool_]:
+    """Return which items are drawn at random, whatever a vote on them is worth: a fixed ``share`` of the set.
+
+    The same for all annotators: were it theirs, the items worth most would be full before their random turn came, and
+    the votes chosen at random would say too little about those.
+    """
+    digests = (hashlib.sha256(f"{seed}\nrandom share\n{item}".encode()).digest() for item in item_ids)
+    return np.array([int.from_bytes(digest[:8], "big") < share * 2**64 for digest in digests], dtype=bool)
+
+
 def uncertain_order(
     random_order: npt.NDArray[np.int64],
     worth: npt.NDArray[np.float64],
     *,
-    random_share: float,
-    rng: np.random.Generator,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return the rows, those worth most first, with ``random_share`` of the places drawn from ``random_order``.
+    at_random: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.int64]:
+    """Return the rows: those ``at_random`` in the order given, between them the others, worth most first.
 
-    Returns:
-        The order, and whether each place was filled at random: votes there are an unbiased sample of the set.
+    Every prefix holds the two kinds in proportion, and what is drawn at random is never moved for its worth: votes
+    there are an unbiased sample of the set.
     """
-    by_worth = random_order[np.argsort(-worth[random_order], kind="stable")]
-    at_random = rng.random(len(worth)) < random_share
-    queues = {True: iter(random_order.tolist()), False: iter(by_worth.tolist())}
-    used = np.zeros(len(worth), dtype=bool)
-    order = np.empty(len(worth), dtype=np.int64)
-    for place, random_place in enumerate(at_random.tolist()):
-        row = next(row for row in queues[random_place] if not used[row])
-        used[row] = True
-        order[place] = row
-    return order, at_random
+    drawn = random_order[at_random[random_order]]
+    others = random_order[~at_random[random_order]]
+    others = others[np.argsort(-worth[others], kind="stable")]
+    places = [(np.arange(len(rows)) + 0.5) / max(len(rows), 1) for rows in (drawn, others)]
+    return np.concatenate([drawn, others])[np.argsort(np.concatenate(places), kind="stable")]
 
 
 def other_clips(queue: Sequence[int], clip_of: Callable[[int], str], *, last_clip: str | None, limit: int) -> list[int]:
@@ -149,9 +153,12 @@ def within_one(given: int, expected: int) -> bool:
     return abs(given - expected) <= 1
 
 
-def is_qualified(votes: Sequence[tuple[int, int]], *, share: float) -> bool:
-    """Return whether enough (given, expected) pairs agree within one level; without any pair, yes."""
-    agreeing = sum(within_one(given, expected) for given, expected in votes)
+def is_qualified(votes: Sequence[tuple[int | None, int]], *, share: float) -> bool:
+    """Return whether enough (given, expected) pairs agree within one level; without any pair, yes.
+
+    ``None`` was skipped and agrees with nothing, or skipping everything would be the way in.
+    """
+    agreeing = sum(given is not None and within_one(given, expected) for given, expected in votes)
     return not votes or agreeing >= share * len(votes)
 
 

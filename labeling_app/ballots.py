@@ -22,6 +22,12 @@ COLUMNS = (
     "annotator", "stage", "level", "seconds", "flagged", "created_at_us", "payload",
 )  # fmt: skip
 
+TEXT_COLUMNS = (
+    "item_key", "triplet_id", "source", "resolution", "annotator", "stage", "comment", "chosen_by", "mode",
+    "dwell_seconds",
+)  # fmt: skip
+_NUMBERS = ("zoom", "device_pixel_ratio", "window_width", "window_height")
+
 
 def read_votes(connection: Connection) -> pd.DataFrame:
     """Return all current votes (those without an undo), oldest first; ``payload`` is JSON text."""
@@ -52,7 +58,8 @@ def long_table(votes: pd.DataFrame) -> pd.DataFrame:
         window_height=[view.get("window_height") for view in views],
         dwell_seconds=[json.dumps(view["dwell_seconds"]) if view.get("dwell_seconds") else None for view in views],
     )
-    text_columns = ["comment", "chosen_by", "mode", "dwell_seconds"]
-    numbers = ["zoom", "device_pixel_ratio", "window_width", "window_height"]
     table["created_at"] = pd.to_datetime(table["created_at"], utc=True).astype("datetime64[us, UTC]")
-    return table.astype({**dict.fromkeys(text_columns, "string"), **dict.fromkeys(numbers, "float64")})
+    # Whatever the votes hold: a column without a value must not change its type from one export to the next.
+    return table.astype(
+        {**dict.fromkeys(TEXT_COLUMNS, "string"), **dict.fromkeys(_NUMBERS, "float64"), "blind_correct": "boolean"}
+    )

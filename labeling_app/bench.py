@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,15 @@ from sqlalchemy import Connection, insert, select, text, update
 from dataset_tools.errors import ManifestError
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, read_manifest
 from labeling_app.assignments import Gold
-from labeling_app.catalogue import Catalogue, load_catalogue
+from labeling_app.catalogue import Catalogue, load_catalogue, lock_items
 from labeling_app.events import Clock, load, now_us, of_kind
 from labeling_app.quota import Rule
 from labeling_app.sessions import Limiter
 from labeling_app.settings import Settings
 from labeling_app.store import Store
 from labeling_app.tables import meta
+
+Stamp = tuple[int, int, int]
 
 REFRESH_SECONDS = 5.0
 _META_LOCK = 7_860_003
@@ -74,7 +77,7 @@ class Bench:
     user_locks: dict[int, threading.Lock] = field(default_factory=dict)
     refresh_lock: threading.Lock = field(default_factory=threading.Lock)
     checked_at: float = 0.0
-    stamp: tuple[int, int] = (0, 0)
+    stamp: Stamp = (0, 0, 0)
     identity: pa.Table = field(default_factory=lambda: pa.table({}))
 
     def __post_init__(self) -> None:
@@ -102,14 +105,15 @@ class Bench:
             with self.store.read() as connection:
                 gold = read_gold(connection)
             if gold != self.gold:
-                self.gold = gold
+                self.gold, self.num_open = gold, None
                 self.version += 1
-            stamp = _stamp(self.settings)
+            stamp = file_stamp(self.settings.manifest)
             if stamp == self.stamp:
                 return
-            if not _identity(self.settings).equals(self.identity):  # an export changes levels, not items
-                self.catalogue = _load(self.settings, self.store, self.secret)
-                self.identity = _identity(self.settings)
+            identity = _identity(self.settings)  # before the items: should the file change now, the next look sees it
+            if not identity.equals(self.identity):  # an export changes levels, not items
+                self.catalogue, self.num_open = _load(self.settings, self.store, self.secret), None
+                self.identity = identity
                 self.version += 1
             self.stamp = stamp
         except (ManifestError, OSError, pa.ArrowException):
@@ -134,8 +138,11 @@ def open_bench(settings: Settings, *, clock: Clock = now_us, serving: bool = Tru
         ManifestError: The manifest cannot be read or holds nothing to label.
         StoreError: The database cannot be opened.
     """
-    manifest = read_manifest(settings.manifest)  # first: a wrong manifest must not leave a new database behind
-    stamp, identity = _stamp(settings), _identity(settings)
+    try:
+        stamp, identity = file_stamp(settings.manifest), _identity(settings)  # before the items, as in refresh
+    except (OSError, pa.ArrowException):
+        stamp, identity = (0, 0, 0), pa.table({})  # the next line says what is wrong
+    manifest = read_manifest(settings.manifest)  # before the store: a wrong one must not leave a new database behind
     store = Store(settings.database_url)
     secret = store.transact(_secret)
     if serving:
@@ -168,6 +175,7 @@ def _load(settings: Settings, store: Store, secret: bytes, manifest: Manifest | 
     manifest = manifest or read_manifest(settings.manifest)
 
     def work(connection: Connection) -> Catalogue:
+        lock_items(connection)  # before reading the rules, or a change of the overlap just now would be undone
         overlap = int(_get(connection, "overlap") or settings.overlap)
         return load_catalogue(connection, manifest, secret=secret, overlap=overlap, rules=read_rules(connection))
 
@@ -201,9 +209,10 @@ def _lock_meta(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _META_LOCK})
 
 
-def _stamp(settings: Settings) -> tuple[int, int]:
-    status = settings.manifest.stat()
-    return status.st_mtime_ns, status.st_size
+def file_stamp(path: Path) -> Stamp:
+    """Return what changes when a file is written anew or replaced."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _identity(settings: Settings) -> pa.Table:

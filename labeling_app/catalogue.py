@@ -23,7 +23,7 @@ from labeling_app.quota import Rule, wanted_overlap
 from labeling_app.tables import items
 
 _HASHES = tuple(f"{column}_sha256" for column in IMAGE_COLUMNS)
-_LOCK = 7_860_002  # one process at a time brings items into step
+_LOCK = 7_860_002  # see lock_items
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ def item_key(row: Mapping[str, Any]) -> str:
 def load_catalogue(
     connection: Connection, manifest: Manifest, *, secret: bytes, overlap: int, rules: Sequence[Rule] = ()
 ) -> Catalogue:
-    """Bring the table ``items`` in step with ``manifest`` and return the catalogue; call in a write transaction.
+    """Bring the table ``items`` in step with ``manifest`` and return the catalogue.
 
     Args:
-        connection: In a write transaction.
+        connection: In a write transaction, after ``lock_items``.
         manifest: What is labelled.
         secret: Key of the opaque image addresses.
         overlap: Votes wanted per triplet where no rule says otherwise.
@@ -109,6 +109,12 @@ def load_catalogue(
     )
 
 
+def lock_items(connection: Connection) -> None:
+    """Let one transaction at a time, of all processes, change which items there are and how many votes they want."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
 def opaque_id(secret: bytes, key: str, role: str) -> str:
     """Return an image's address: 32 hex digits that only the holder of ``secret`` can compute."""
     return hmac.new(secret, f"{key}:{role}".encode(), hashlib.sha256).hexdigest()[:32]
@@ -122,8 +128,6 @@ def _sync(
     overlap: int,
     rules: Sequence[Rule],
 ) -> list[int]:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     columns = (items.c.item_key, items.c.id, items.c.overlap, items.c.active)
     known = {row.item_key: row for row in connection.execute(select(*columns))}
     fresh, changed = [], []

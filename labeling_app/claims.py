@@ -5,7 +5,7 @@ into ``items.taken`` within the same statement. On PostgreSQL the item's row is 
 is tested again on the row as it is then; on SQLite a writer is alone. Either way no item goes over its quota.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, func, select, text
@@ -152,7 +152,7 @@ def touched(connection: Connection, *, user_id: int) -> dict[tuple[int, int], tu
     return {(row.item_id, row.repeat_index): (row.kind, row.state) for row in rows}
 
 
-def num_open(connection: Connection) -> int:
-    """Return how many items still want a vote, for everyone together."""
+def num_open(connection: Connection, *, apart_from: Collection[int] = ()) -> int:
+    """Return how many items still want a vote, for everyone together; gold items (``apart_from``) have no quota."""
     query = select(func.count()).select_from(items).where(items.c.active, items.c.taken < items.c.overlap)
-    return connection.execute(query).scalar_one()
+    return connection.execute(query.where(items.c.id.not_in(apart_from))).scalar_one()

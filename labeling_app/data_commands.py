@@ -1,6 +1,7 @@
 """The commands that take data out of the bench or put it in: export, import, stats, audit, backup, migrate, ..."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -62,16 +63,19 @@ def export(
         raise UsageError(f"consensus {consensus!r} must be one of {', '.join(METHODS)}")
     store = open_store(manifest, db)
 
-    def once() -> None:
+    def once() -> exporting.Exported:
         done = exporting.export_manifest(store, manifest, method=consensus, out=out)
         for path in table or []:
             exporting.export_table(store, path)
         if label_studio is not None:
             exporting.export_label_studio(store, label_studio)
         print(f"{out or manifest}: {done.rows} levels ({consensus}) from {done.votes} votes", flush=True)
+        return done
 
-    if watch:
-        exporting.watch(once, store, every_seconds=every)  # until Ctrl-C
+    if watch:  # until Ctrl-C
+        exporting.watch(
+            once, store, manifest, every_seconds=every, note=lambda line: print(line, file=sys.stderr, flush=True)
+        )
     else:
         once()
 
@@ -192,7 +196,11 @@ def gold(
     """
     from labeling_app.gold import read_gold_file, store_gold_rows
 
-    rows = read_gold_file(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()), name=str(file))
+    try:
+        words = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} must be a CSV file in UTF-8: {error}") from error
+    rows = read_gold_file(csv.DictReader(io.StringIO(words, newline="")), name=str(file))
     store = _store_with_items(manifest, db)
     missing = store.transact(lambda connection: store_gold_rows(connection, rows, now_us=now_us()))
     for triplet_id in missing:
@@ -209,6 +217,9 @@ def _store_with_items(manifest: Path, db: str | None) -> Store:
 
 
 def _set_overlap(connection: Connection, rule: Rule) -> int:
+    from labeling_app.catalogue import lock_items
+
+    lock_items(connection)
     rows = connection.execute(select(items).where(items.c.active)).mappings()
     ids = [row["id"] for row in rows if matches(dict(row), rule.where)]
     for start in range(0, len(ids), 500):

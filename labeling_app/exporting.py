@@ -13,11 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
 
+from dataset_tools.errors import ManifestError, VfiError
 from dataset_tools.files import write_bytes, write_json
 from dataset_tools.manifest import VOTE, Manifest, read_manifest
-from labeling_app.ballots import counted, long_table, read_votes
-from labeling_app.bench import read_gold
+from labeling_app.ballots import TEXT_COLUMNS, counted, long_table, read_votes
+from labeling_app.bench import Stamp, file_stamp, read_gold
 from labeling_app.catalogue import item_key
 from labeling_app.consensus import consensus
 from labeling_app.events import Event, append, now_us, of_kind, to_datetime, to_iso
@@ -25,16 +27,20 @@ from labeling_app.label_studio import to_tasks
 from labeling_app.store import Store
 from labeling_app.tables import events
 
-_VOTED_ITEMS = "SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE e.kind = 'vote'"
+ATTEMPTS = 5
+_LABELLING = ("vote", "undo", "verdict", "gold")  # events that can change labels
+_TOUCHED_ITEMS = """
+SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE e.kind IN ('vote', 'verdict', 'gold')
+"""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote: rows that have a level now, and the votes behind them."""
+    """What an export wrote: rows that have a level now, the votes behind them, and the stamp of the manifest read."""
 
     rows: int
     votes: int
-    method: str
+    stamp: Stamp
 
 
 def export_manifest(store: Store, path: Path, *, method: str, out: Path | None = None) -> Exported:
@@ -45,22 +51,32 @@ def export_manifest(store: Store, path: Path, *, method: str, out: Path | None =
 
     Raises:
         UsageError: Unknown method.
-        ManifestError: The manifest cannot be read.
+        ManifestError: The manifest cannot be read, or is written by something else again and again.
     """
-    manifest = read_manifest(path)
+    in_place = out is None or out.resolve() == path.resolve()
+    for _ in range(ATTEMPTS):
+        before = file_stamp(path)
+        labelled, consensus_stamp = _labelled(store, read_manifest(path), method)
+        if in_place and file_stamp(path) != before:
+            continue  # an extraction wrote it meanwhile: its rows must not be lost
+        labelled.write(out)
+        stamp = file_stamp(path) if in_place else before
+        log_export(store, {"to": "manifest", **consensus_stamp})
+        return Exported(consensus_stamp["rows"], consensus_stamp["votes"], stamp)
+    raise ManifestError(f"manifest {path} is being written by something else; export again when that is done")
+
+
+def _labelled(store: Store, manifest: Manifest, method: str) -> tuple[Manifest, dict[str, Any]]:
+    """Return the manifest with levels and votes, and what its metadata says about them."""
     with store.read(snapshot=True) as connection:
         votes = counted(read_votes(connection))
         decided = decided_levels(connection)
-        touched = set(connection.execute(text(_VOTED_ITEMS)).scalars()) | decided.keys()
+        touched = set(connection.execute(text(_TOUCHED_ITEMS)).scalars())
     levels = dict(consensus(votes["item_key"], votes["annotator"], votes["level"], method=method).items())
-    levels |= decided
-    labelled, done = _with_labels(manifest, votes, levels, touched)
-    stamp = {"method": method, "exported_at": to_iso(now_us()), "votes": done.votes, "rows": done.rows}
+    labelled, rows, num_votes = _with_labels(manifest, votes, levels | decided, touched)
+    stamp = {"method": method, "exported_at": to_iso(now_us()), "votes": num_votes, "rows": rows}
     labelled.metadata["consensus"] = json.dumps(stamp, sort_keys=True)
-    labelled.write(out)
-    result = Exported(done.rows, done.votes, method)
-    log_export(store, {"to": "manifest", **stamp})
-    return result
+    return labelled, stamp
 
 
 def export_table(store: Store, path: Path) -> int:
@@ -91,18 +107,37 @@ def decided_levels(connection: Connection) -> dict[str, float]:
 
 
 def watch(
-    export: Callable[[], Any], store: Store, *, every_seconds: float, sleep: Callable[[float], None] = time.sleep
+    export: Callable[[], Exported],
+    store: Store,
+    manifest: Path,
+    *,
+    every_seconds: float,
+    note: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Call ``export`` whenever something new that can change labels is in the log; runs until interrupted."""
-    seen: int | None = None
+    """Call ``export`` whenever votes have come or the manifest was written anew; runs until interrupted.
+
+    The first export must succeed. Later a database that is away, or a manifest half copied, is noted and tried again.
+    """
+    seen: tuple[int, Stamp] | None = None
     while True:
-        with store.read() as connection:
-            query = select(func.max(events.c.id)).where(events.c.kind.in_(["vote", "undo", "verdict", "gold"]))
-            newest = connection.execute(query).scalar_one() or 0
-        if newest != seen:
-            export()
-            seen = newest
+        try:
+            present = _num_changes(store), file_stamp(manifest)
+            if present != seen:
+                seen = present[0], export().stamp
+        except (VfiError, OSError, DBAPIError) as error:
+            if seen is None:
+                raise
+            words = error.orig if isinstance(error, DBAPIError) else error
+            note(f"not exported, trying again in {every_seconds:g} s: {' '.join(str(words).split())}")
         sleep(every_seconds)
+
+
+def _num_changes(store: Store) -> int:
+    # Their number, not the newest id: PostgreSQL gives out ids before it commits, so a lower one may come later.
+    with store.read() as connection:
+        query = select(func.count()).select_from(events).where(events.c.kind.in_(_LABELLING))
+        return connection.execute(query).scalar_one()
 
 
 def log_export(store: Store, details: dict[str, Any], *, user_id: int | None = None) -> None:
@@ -113,7 +148,7 @@ def log_export(store: Store, details: dict[str, Any], *, user_id: int | None = N
 
 def _with_labels(
     manifest: Manifest, votes: pd.DataFrame, levels: dict[str, float], touched: set[str]
-) -> tuple[Manifest, Exported]:
+) -> tuple[Manifest, int, int]:
     by_item = _votes_by_item(votes)
     columns: dict[str, list[Any]] = {name: [] for name in ("level", "level_source", "num_annotations", "votes")}
     rows = num_votes = 0
@@ -133,7 +168,7 @@ def _with_labels(
         num_votes += len(given)
     typed: dict[str, Any] = {**columns, "votes": pa.array(columns["votes"], type=pa.list_(VOTE))}
     typed["level_source"] = pa.array(columns["level_source"]).cast(pa.string()).dictionary_encode()
-    return manifest.with_columns(typed), Exported(rows, num_votes, "")
+    return manifest.with_columns(typed), rows, num_votes
 
 
 def _votes_by_item(votes: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
@@ -153,10 +188,11 @@ def _votes_by_item(votes: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def _no_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    # A comment that begins like a formula would be run by a spreadsheet; the apostrophe makes it text.
-    words = table["comment"]
-    risky = words.str.match(r"[=+\-@\t\r]", na=False)
-    return table.assign(comment=words.where(~risky, "'" + words))
+    # A text that begins like a formula would be run by a spreadsheet; the apostrophe makes it text.
+    def harmless(words: pd.Series) -> pd.Series:
+        return words.where(~words.str.match(r"[=+\-@\t\r\n]", na=False), "'" + words)
+
+    return table.assign(**{name: harmless(table[name]) for name in TEXT_COLUMNS})
 
 
 def export_label_studio(store: Store, path: Path) -> int:

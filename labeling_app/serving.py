@@ -15,6 +15,7 @@ from labeling_app.accounts import Account, Stage
 from labeling_app.assignments import (
     Kind,
     annotator_rng,
+    in_random_share,
     is_qualified,
     next_kind,
     other_clips,
@@ -189,9 +190,10 @@ def _queue(bench: Bench, user: Account) -> Queue:
     by_worth: set[int] = set()
     if uncertain:
         worth = worth_of_a_vote(catalogue.scores, _spreads(bench))
-        rng = annotator_rng(bench.settings.seed, user.name, salt="uncertain")
-        order, at_random = uncertain_order(order, worth, random_share=bench.settings.random_share, rng=rng)
-        by_worth = set(catalogue.ids[order[~at_random]].tolist())
+        share = bench.settings.random_share
+        at_random = in_random_share(catalogue.ids.tolist(), bench.settings.seed, share=share)
+        order = uncertain_order(order, worth, at_random=at_random)
+        by_worth = set(catalogue.ids[~at_random].tolist())
     with bench.store.read() as connection:  # what is held now may come back, should its lease run out
         states = touched(connection, user_id=user.id)
     seen = {item for (item, _), (_, state) in states.items() if state not in ("released", "leased")}
@@ -238,16 +240,19 @@ def _last_item(bench: Bench, user: Account) -> int | None:
 
 def _following_stage(bench: Bench, user: Account, stage: Stage) -> Stage | None:
     """Return the stage after ``stage`` when its round is finished (and passed), else ``None``."""
+    gold, items = bench.gold, _round(bench, stage)
     with bench.store.read() as connection:
         states = touched(connection, user_id=user.id)
-        finished = all(states.get((item, 0), ("", ""))[1] in ("voted", "skipped") for item in _round(bench, stage))
-        if not finished:
+        ends = [states.get((item, 0), ("", ""))[1] for item in items]
+        if not all(state in ("voted", "skipped", "surplus") for state in ends):
             return None
         if stage == "training":
             return "qualification"
         query = text("SELECT item_id, level FROM current_votes WHERE user_id = :user_id AND stage = 'qualification'")
         votes = connection.execute(query, {"user_id": user.id}).all()
-    pairs = [(row.level, bench.gold[row.item_id].level) for row in votes if row.item_id in bench.gold]
+    pairs: list[tuple[int | None, int]] = [(row.level, gold[row.item_id].level) for row in votes if row.item_id in gold]
+    skipped = [item for item, state in zip(items, ends, strict=True) if state == "skipped" and item in gold]
+    pairs += [(None, gold[item].level) for item in skipped]
     return "work" if is_qualified(pairs, share=bench.settings.qualification_share) else None
 
 

@@ -19,10 +19,7 @@ from labeling_app.tables import users
 
 MIN_SHARED = 5  # items two annotators must share before their agreement is shown
 
-_ITEMS = """
-SELECT COUNT(*) AS items, SUM(CASE WHEN taken >= overlap THEN 1 ELSE 0 END) AS full_items,
-    SUM(overlap) AS wanted FROM items WHERE active
-"""
+_ITEMS = "SELECT id, overlap FROM items WHERE active"
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,10 @@ class Annotator:
 
 @dataclass(frozen=True)
 class Stats:
-    """Everything that an admin looks at; ``histogram`` counts votes on the levels 1..4."""
+    """Everything that an admin looks at; ``histogram`` counts votes on the levels 1..4.
+
+    ``votes_wanted`` counts the votes given and those still missing. Gold items need none: their level is known.
+    """
 
     items: int
     items_full: int
@@ -95,21 +95,24 @@ def compute_stats(connection: Connection, *, seed: int = 0) -> Stats:
     """Return the statistics of all current votes; the bootstrap is seeded, so the same votes give the same numbers."""
     votes = read_votes(connection)
     valid = counted(votes)
-    totals = connection.execute(text(_ITEMS)).one()
+    gold = read_gold(connection)
+    active = connection.execute(text(_ITEMS)).all()
+    given = valid[valid["stage"] == "work"]["item_id"].value_counts().to_dict()
+    missing = [0 if row.id in gold else max(0, row.overlap - given.get(row.id, 0)) for row in active]
     stages = {row.name: row.stage for row in connection.execute(select(users.c.name, users.c.stage))}
     by_item = valid.groupby("item_id")["level"]
     spread = by_item.max() - by_item.min()
     return Stats(
-        items=totals.items,
-        items_full=int(totals.full_items or 0),
-        votes_wanted=int(totals.wanted or 0),
+        items=len(active),
+        items_full=missing.count(0),
+        votes_wanted=len(valid) + sum(missing),
         votes=len(valid),
         disagreeing=int((spread >= SPREAD_TO_REVIEW).sum()),
         histogram=_histogram(valid),
         alpha=_alphas(valid, np.random.default_rng(seed)),
         pairs=_pairs(valid),
         days=_days(valid),
-        annotators=_annotators(votes, stages, read_gold(connection)),
+        annotators=_annotators(votes, stages, gold),
     )
 
 

@@ -27,12 +27,15 @@ MEANINGS = {
     3: "hard: visible side by side at normal size: blur, ghosting, bent or doubled edges",
     4: "failed: something is broken, missing, torn or in the wrong place",
 }
-_UNDOABLE = ("work", "gold", "repeat")  # a training answer was followed by its solution
 
+# Not from training or qualification: a training answer was followed by its solution. Nor on pixels that are gone: the
+# page could not show them again, so that vote would be taken back for good.
 _LAST_VOTE = """
-SELECT v.id, v.assignment_id, v.level FROM current_votes v
-WHERE v.user_id = :user_id AND v.stage IN ('work', 'gold', 'repeat') ORDER BY v.id DESC LIMIT 1
+SELECT v.id, v.assignment_id, v.level, v.stage FROM current_votes v
+JOIN assignments a ON a.id = v.assignment_id JOIN items i ON i.id = v.item_id
+WHERE v.user_id = :user_id AND a.kind IN ('work', 'gold', 'repeat') AND i.active ORDER BY v.id DESC LIMIT 1
 """
+_OTHER_VOTES = "SELECT 1 FROM current_votes WHERE user_id = :user_id AND item_id = :item_id AND assignment_id = :id"
 
 
 class NotYoursError(VfiError):
@@ -92,7 +95,8 @@ def vote(bench: Bench, user: Account, request: VoteRequest) -> Voted:
 def undo(bench: Bench, user: Account, undo_id: str) -> tuple[RowMapping, int] | None:
     """Take back the annotator's latest vote and return (the reopened assignment, the level it had), or ``None``.
 
-    The vote stays in the log; the undo is an event of its own. The item comes first in line.
+    The vote stays in the log; the undo is an event of its own. The item comes first in line, except after a surplus
+    vote: its place is somebody else's.
 
     Raises:
         ConflictError: ``undo_id`` was used for something else.
@@ -120,7 +124,12 @@ def undo(bench: Bench, user: Account, undo_id: str) -> tuple[RowMapping, int] | 
             level=last.level,
         )
         reopened = events.append(connection, event)
-        values = {"state": "leased", "reopened": reopened, "lease_expires_at_us": lease_end_us(bench)}
+        values: dict[str, Any] = {"state": "leased", "reopened": reopened, "lease_expires_at_us": lease_end_us(bench)}
+        if last.stage == "surplus":
+            others = connection.execute(
+                text(_OTHER_VOTES), {"user_id": user.id, "item_id": row["item_id"], "id": row["id"]}
+            ).first()
+            values = {"state": row["state"] if others is not None else "released"}
         connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(values))
         return _own_assignment(connection, user, row["id"]), last.level
 
@@ -197,6 +206,8 @@ def shows_real_first(bench: Bench, assignment_id: int) -> bool:
 
 def _own_assignment(connection: Connection, user: Account, assignment_id: int) -> RowMapping:
     query = select(assignments).where(assignments.c.id == assignment_id, assignments.c.user_id == user.id)
+    # Locked on PostgreSQL: or the lease runs out and its place goes to somebody else between this look and the vote.
+    query = query.with_for_update()
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise NotYoursError(f"assignment {assignment_id} is not yours")

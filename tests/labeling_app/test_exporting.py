@@ -1,19 +1,21 @@
 """What comes out: levels in the manifest, the long table, Label Studio both ways, statistics."""
 
 import json
+import re
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_tools.errors import ManifestError
 from dataset_tools.manifest import read_manifest
-from labeling_app import voting
+from labeling_app import exporting, voting
 from labeling_app.ballots import long_table, read_votes
 from labeling_app.consensus import consensus
 from labeling_app.exporting import export_label_studio, export_manifest, export_table, watch
 from labeling_app.label_studio import LabelStudioError, import_tasks, read_tasks
-from labeling_app.review import store_verdict
-from labeling_app.schemas import ReviewRequest, VoteRequest
+from labeling_app.review import store_gold, store_verdict
+from labeling_app.schemas import GoldRequest, ReviewRequest, VoteRequest
 from labeling_app.serving import next_items
 from labeling_app.stats import compute_stats
 from tests.labeling_app.helpers import add_rows, add_user, make_bench, make_manifest
@@ -42,7 +44,8 @@ def label_all(bench, user, level, limit=1000):
         rows, _ = next_items(bench, user, count=1)
         if not rows:
             return
-        fields = {"flagged": number == 0, "comment": "=HYPERLINK(1)" if number == 0 else None, "seconds": 1.5}
+        fields = {"flagged": number == 0, "seconds": 1.5, "view": {"mode": "+1"}}
+        fields["comment"] = "=HYPERLINK(1)" if number == 0 else None
         request = VoteRequest(vote_id=f"vote-{rows[0]['id']:05d}", assignment_id=rows[0]["id"], level=level, **fields)
         voting.vote(bench, user, request)
 
@@ -123,6 +126,15 @@ def test_long_table_as_parquet_and_csv(bench, tmp_path):
     assert str(table["created_at"].dt.tz) == "UTC"
     assert table["comment"].dropna().tolist() == ["=HYPERLINK(1)"] * 3
     assert text["comment"].dropna().tolist() == ["'=HYPERLINK(1)"] * 3  # a spreadsheet must not run it
+    assert (set(table["mode"]), set(text["mode"])) == ({"+1"}, {"'+1"})
+
+
+def test_the_table_has_the_same_types_without_any_vote(bench, manifest, tmp_path):
+    empty = make_bench(manifest, f"sqlite:///{tmp_path}/empty.sqlite")
+    tables = [tmp_path / "votes.parquet", tmp_path / "none.parquet"]
+    assert [export_table(opened.store, path) for opened, path in zip((bench, empty), tables, strict=True)] == [42, 0]
+    assert pq.read_schema(tables[0]).equals(pq.read_schema(tables[1]))
+    empty.close()
 
 
 def test_label_studio_there_and_back(bench, sqlite_url, tmp_path):
@@ -183,25 +195,84 @@ def test_what_is_not_label_studio(tmp_path, content):
         read_tasks(path)
 
 
-def test_watch_exports_when_something_new_has_come(bench):
-    class StopWatchingError(Exception):
-        pass
+class StopWatchingError(Exception):
+    """Ends a watch that would run for ever."""
 
-    exports, naps = [], iter(["nothing new", "a vote", "stop"])
 
-    def sleep(seconds):
-        nap = next(naps)
-        if nap == "a vote":
-            dora = add_user(bench.store, "boss")
-            voting.save_settings(bench, dora, {})  # changes no label
-            item = int(bench.catalogue.ids[0])
-            store_verdict(bench, dora, ReviewRequest(verdict_id="verdict-01", item_id=item, level=3))
-        if nap == "stop":
+def watching(bench, manifest, naps, *, out=None):
+    """Watch while the steps ``naps`` happen in between; return the exports done and the notes printed."""
+    exports, notes, steps = [], [], iter(naps)
+
+    def once():
+        exports.append(export_manifest(bench.store, manifest, method="median", out=out))
+        return exports[-1]
+
+    def sleep(_):
+        step = next(steps, None)
+        if step is None:
             raise StopWatchingError
+        step()
 
     with pytest.raises(StopWatchingError):
-        watch(lambda: exports.append(1), bench.store, every_seconds=9, sleep=sleep)
-    assert len(exports) == 2
+        watch(once, bench.store, manifest, every_seconds=9, note=notes.append, sleep=sleep)
+    return exports, notes
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_watch_exports_when_something_new_has_come(bench, manifest, tmp_path, in_place):
+    rita = add_user(bench.store, "rita")
+    verdict = ReviewRequest(verdict_id="verdict-01", item_id=int(bench.catalogue.ids[0]), level=3)
+    fresh = read_manifest(manifest)
+    naps = [
+        (lambda: None, 0),
+        (lambda: voting.save_settings(bench, rita, {}), 0),  # changes no label
+        (lambda: store_verdict(bench, rita, verdict), 1),
+        (fresh.write, 1),  # an extraction wrote the manifest anew, without levels
+        (lambda: None, 0),
+    ]
+    out = None if in_place else tmp_path / "labelled.parquet"
+    exports, notes = watching(bench, manifest, [nap for nap, _ in naps], out=out)
+    assert (len(exports), notes) == (1 + sum(more for _, more in naps), [])
+    assert {row["level_source"] for row in read_manifest(out or manifest).rows()} == {"human"}
+
+
+def test_watch_goes_on_after_a_failure_but_not_after_a_wrong_start(bench, manifest):
+    whole = manifest.read_bytes()
+    naps = [lambda: manifest.write_bytes(b"half copied"), manifest.unlink, lambda: manifest.write_bytes(whole)]
+    exports, notes = watching(bench, manifest, naps)
+    assert [done.votes for done in exports] == [42, 42]
+    assert [re.search("not a readable|No such file", note)[0] for note in notes] == ["not a readable", "No such file"]
+    assert "\n" not in "".join(notes)
+    manifest.write_bytes(b"not parquet")
+    with pytest.raises(ManifestError):
+        watch(lambda: export_manifest(bench.store, manifest, method="median"), bench.store, manifest,
+              every_seconds=9, note=notes.append)  # fmt: skip
+
+
+def test_rows_that_come_during_an_export_are_not_lost(bench, manifest, monkeypatch):
+    labelled, meanwhile = exporting._labelled, iter([True])
+
+    def slow(store, read, method):
+        if next(meanwhile, False):  # once
+            add_rows(read, manifest, [{**read.rows()[0], "triplet_id": "videos/new/0-1-2@256p"}])
+        return labelled(store, read, method)
+
+    monkeypatch.setattr(exporting, "_labelled", slow)
+    assert export_manifest(bench.store, manifest, method="median").votes == 42
+    assert len(read_manifest(manifest)) == 15
+    monkeypatch.setattr(exporting, "_labelled", lambda *given: (read_manifest(manifest).write(), labelled(*given))[1])
+    with pytest.raises(ManifestError, match="is being written by something else"):
+        export_manifest(bench.store, manifest, method="median")
+
+
+def test_what_is_no_longer_gold_has_no_level(sqlite_url, manifest):
+    opened = make_bench(manifest, sqlite_url)
+    rita, item = add_user(opened.store, "rita", role="reviewer"), int(opened.catalogue.ids[0])
+    for number, level in enumerate([2, None]):
+        store_gold(opened, rita, GoldRequest(gold_id=f"gold-{number:04d}", item_id=item, level=level))
+        export_manifest(opened.store, manifest, method="median")
+        assert [row["level"] for row in read_manifest(manifest).rows()] == [level] + [None] * 13
+    opened.close()
 
 
 def test_statistics_of_votes_with_known_figures(bench):

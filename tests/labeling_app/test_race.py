@@ -3,13 +3,15 @@
 import threading
 from collections import Counter
 
+import pytest
 from sqlalchemy import text
 
 from labeling_app import voting
 from labeling_app.audit import check_consistency
+from labeling_app.claims import Claim, claim, release_expired
 from labeling_app.schemas import VoteRequest
 from labeling_app.serving import next_items
-from tests.labeling_app.helpers import add_user, make_bench, make_manifest
+from tests.labeling_app.helpers import FakeClock, add_user, make_bench, make_manifest
 
 NUM_CLIENTS, NUM_TRIPLETS, OVERLAP = 50, 500, 3
 
@@ -52,3 +54,30 @@ def test_50_clients_500_triplets_overlap_3(db_url, tmp_path):
         check_consistency(connection)
     for server in servers:
         server.close()
+
+
+@pytest.mark.postgresql  # SQLite has one writer
+def test_a_lease_does_not_run_out_while_its_vote_is_being_stored(postgresql_url, manifest, monkeypatch):
+    clock = FakeClock()
+    bench, other = (make_bench(manifest, postgresql_url, clock=clock, overlap=1, lease_seconds=60) for _ in range(2))
+    anna, ben = add_user(bench.store, "anna"), add_user(bench.store, "ben")
+    (row,), _ = next_items(bench, anna, count=1)
+    clock.advance(61)
+    stage_of = voting._stage
+
+    def meanwhile(connection, assignment):
+        """Let another server free what has run out, and give it to ben, just when anna's vote has been looked at."""
+        stage = stage_of(connection, assignment)
+        wanted = Claim(ben.id, [row["item_id"]], "work", now_us=clock(), expires_us=clock() + 60_000_000)
+        other.store.transact(lambda theirs: release_expired(theirs, now_us=clock()))
+        assert other.store.transact(lambda theirs: claim(theirs, wanted)) is None
+        return stage
+
+    monkeypatch.setattr(voting, "_stage", meanwhile)
+    request = VoteRequest(vote_id="vote-0001", assignment_id=row["id"], level=2)
+    assert voting.vote(bench, anna, request).counted
+    with bench.store.read() as connection:
+        assert connection.execute(text("SELECT MAX(taken) FROM items")).scalar_one() == 1
+        check_consistency(connection)
+    bench.close()
+    other.close()
