@@ -1,6 +1,6 @@
 // The labelling loop: show an item, take a level, wait for the server's word, show the next.
 
-import { el, find, newId } from "./dom.js";
+import { afterPaint, el, find, newId } from "./dom.js";
 import { Refused, Unreachable } from "./api.js";
 import { drawFeedback, drawItem, drawProgress } from "./panel.js";
 import { Item, Queue } from "./queue.js";
@@ -8,7 +8,7 @@ import { hasText, t } from "./texts.js";
 
 const HEARTBEAT_MS = 60_000;
 const PICTURE_RETRY_MS = 2000;
-const PAINT_MS = 30; // two frames: without a GPU the picture is drawn after the script's turn
+const PAINT_MS = 30; // two frames: a painted picture still has to be drawn, without a GPU by this processor
 const KEPT_ITEMS = 50; // that undo can bring back while the server is away
 const KEPT_PICTURES = 2; // of those, the newest keep their pictures in memory
 
@@ -17,6 +17,7 @@ export class Work {
   #api;
   #outbox;
   #bench;
+  #untold = null; // writes what the last vote changed
   #busy = false; // a key pressed while a vote is on its way is not for the next item
   #rated = []; // items rated in this page, newest last: what undo shows while the server is away
 
@@ -54,11 +55,26 @@ export class Work {
     this.#busy = false;
     if (first instanceof Refused) return this.#refused(item, first);
     this.#remember(item, level);
-    if (first === "offline") answer.then((reply) => this.#acknowledged(reply), (error) => this.#sayError(error));
-    else this.#acknowledged(first);
-    this.#say(first === "offline" ? "last.kept" : "last.rated", { level });
-    if (first !== "offline" && first.feedback) return this.#showFeedback(item, first.feedback);
-    this.#next(item);
+    if (first.feedback) this.#showFeedback(item, first.feedback);
+    else this.#next(item);
+    this.#tellLater(() => {
+      if (first === "offline") answer.then((reply) => this.#acknowledged(reply), (error) => this.#sayError(error));
+      else this.#acknowledged(first);
+      this.#say(first === "offline" ? "last.kept" : "last.rated", { level });
+    });
+  }
+
+  /** Write what a vote changed after the next pictures are painted: the eye is on them. */
+  #tellLater(tell) {
+    this.#tell();
+    this.#untold = tell;
+    afterPaint(() => this.#tell());
+  }
+
+  #tell() {
+    const tell = this.#untold;
+    this.#untold = null;
+    tell?.();
   }
 
   #remember(item, level) {
@@ -98,8 +114,8 @@ export class Work {
     this.queue.leave(item);
     this.#clearMarks();
     this.#showCurrent();
-    // After the next item is painted: fetching and decoding take the processor from it.
-    requestAnimationFrame(() => setTimeout(() => this.queue.fill(), PAINT_MS));
+    // After the next item is on the screen: fetching and decoding take the processor from it.
+    afterPaint(() => setTimeout(() => this.queue.fill(), PAINT_MS));
   }
 
   #showFeedback(item, feedback) {
@@ -122,6 +138,7 @@ export class Work {
   /** Take back the latest own vote; its item comes to the bench again. */
   async undo() {
     if (this.#busy || this.#feedbackShown()) return;
+    this.#tell();
     this.#busy = true;
     const { answer, soon } = this.#outbox.add("/api/undo", { undo_id: newId() });
     const first = await soon;
@@ -267,6 +284,7 @@ export class Work {
   }
 
   #write(text) {
+    this.#tell(); // in the order in which it happened
     find(this.#root, "last").replaceChildren(el("span", { text }));
   }
 
