@@ -77,14 +77,14 @@ def predict_rows(
         overwrite: Predict rows anew whose prediction is there. Votes belong to the pixels that were seen: rows with
             votes keep another predictor's prediction even then.
     """
-    from dataset_tools.predictor import COLUMNS, Predictor
+    from dataset_tools.predictor import Predictor
 
     engine = Predictor(predictor, weights=weights, device=device)
     _remove_leftovers(manifest.root)
     rows = manifest.rows()
     states = [_state(row, manifest, engine, only_missing=only_missing, overwrite=overwrite) for row in rows]
     wanted = [position for position, state in enumerate(states) if state == "wanted"]
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    results: dict[str, Mapping[str, Any]] = {}
     failures: list[str] = []
     saved = clock()
     try:
@@ -93,21 +93,38 @@ def predict_rows(
                 if isinstance(result, VfiError):
                     failures.append(f"{rows[wanted[place]]['triplet_id']}: {result}")
                 else:
-                    for name, value in result.items():
-                        columns[name][wanted[place]] = value
+                    results[rows[wanted[place]]["triplet_id"]] = result
                 progress.advance(note=f"{len(failures)} failed" if failures else "")
                 if clock() - saved >= _SAVE_EVERY_SECONDS:
-                    manifest.with_columns(columns).write()
+                    _save(manifest, results)
                     saved = clock()
     except BaseException:  # Ctrl-C or a full disk: what was done is kept
-        with contextlib.suppress(OSError):
-            manifest.with_columns(columns).write()
+        with contextlib.suppress(OSError, VfiError):
+            _save(manifest, results)
         raise
-    num_done = len(wanted) - len(failures)
-    if num_done:
-        manifest = with_proxy_levels(manifest.with_columns(columns), add=False)
-        manifest.write()
-    return Outcome(manifest, num_done, states.count("current"), states.count("voted"), failures)
+    if results:
+        manifest = _save(manifest, results)
+    return Outcome(manifest, len(results), states.count("current"), states.count("voted"), failures)
+
+
+def _save(manifest: Manifest, results: Mapping[str, Mapping[str, Any]]) -> Manifest:
+    """Write the results, by ``triplet_id``, into the file as it is now: votes may have come into it meanwhile."""
+    from dataset_tools.predictor import COLUMNS
+
+    current = read_manifest(manifest.path)
+    rows = current.rows()
+    new = [results.get(row["triplet_id"], row) for row in rows]
+    new = [row if _was_seen(row, other) else other for row, other in zip(rows, new, strict=True)]
+    columns = {name: [values[name] for values in new] for name in COLUMNS}
+    updated = with_proxy_levels(current.with_columns(columns), add=False)
+    updated.write()
+    return updated
+
+
+def _was_seen(row: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether people judged a prediction of ``row`` that is not by the predictor of ``new``."""
+    is_same = all(row[name] == new[name] for name in ("predictor", "predictor_sha256"))
+    return bool(row["votes"]) and row["pred"] is not None and not is_same
 
 
 def _remove_leftovers(root: Path) -> None:
@@ -124,12 +141,11 @@ def _state(
 
     needed = set(COLUMNS) - {"pred_fingerprint"}  # older manifests have none: no reason to replace what people saw
     is_whole = all(row[name] is not None for name in needed) and manifest.file(row, "pred").is_file()
-    is_same = (row["predictor"], row["predictor_sha256"]) == (engine.name, engine.weights_sha256)
+    by_engine = {"predictor": engine.name, "predictor_sha256": engine.weights_sha256}
+    is_same = all(row[name] == value for name, value in by_engine.items())
     if is_whole and not overwrite and (is_same or only_missing):
         return "current"
-    if row["votes"] and row["pred"] is not None and not is_same:
-        return "voted"
-    return "wanted"
+    return "voted" if _was_seen(row, by_engine) else "wanted"
 
 
 def predict(

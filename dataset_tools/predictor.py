@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from dataset_tools.device import select_device
-from dataset_tools.errors import FrameError, VfiError
+from dataset_tools.errors import FrameError, ManifestError, VfiError
 from dataset_tools.extract_options import num_cores
 from dataset_tools.files import inside
 from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
-from dataset_tools.metrics import Lpips, mean_motion, psnr, ssim
+from dataset_tools.metrics import MIN_LPIPS_SIDE, Lpips, mean_motion, psnr, ssim
 
 Row = Mapping[str, Any]
 COLUMNS = (
@@ -31,6 +31,7 @@ COLUMNS = (
     "inputs_lpips",
     "motion",
 )
+_NEEDED = ("img0", "gt", "img1", "img0_index", "gt_index", "img1_index", "width", "height")
 _CUDA_BATCH_PIXELS = 4 * 720 * 1280  # four pairs at 720p: an 8 GB card holds them
 _MAX_WORKERS = 8  # a pair at 1080p takes about 1.5 GB
 
@@ -67,7 +68,7 @@ class Predictor:
         """Predict rows of a manifest, write the image files, and yield the new columns of each row.
 
         Args:
-            rows: Need ``img0``, ``gt``, ``img1``, the three indices, ``width`` and ``height``.
+            rows: Need ``img0``, ``gt``, ``img1``, the three indices, ``width`` and ``height``, both at least 64.
             root: The data set's folder.
 
         Yields:
@@ -90,7 +91,7 @@ class Predictor:
         """Return positions grouped by equal image size; singly on a CPU."""
         by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
-            by_size[row["width"], row["height"]].append(position)
+            by_size[row["width"] or 0, row["height"] or 0].append(position)
         batches = []
         for (width, height), positions in sorted(by_size.items()):
             size = 1 if self.device.type == "cpu" else max(1, _CUDA_BATCH_PIXELS // max(1, width * height))
@@ -156,6 +157,11 @@ def prediction_path(row: Row, *, predictor: str, weights_sha256: str) -> str:
 
 
 def _read_triplet(row: Row, root: Path) -> tuple[Rgb, Rgb, Rgb]:
+    missing = [name for name in _NEEDED if row[name] is None]
+    if missing:
+        raise ManifestError(f"{', '.join(missing)} must not be null")
+    if min(row["width"], row["height"]) < MIN_LPIPS_SIDE:
+        raise FrameError(f"{row['width']}x{row['height']} must be at least {MIN_LPIPS_SIDE} pixels each way for LPIPS")
     img0, gt, img1 = (read_image(inside(root, row[column])) for column in ("img0", "gt", "img1"))
     for column, image in (("img0", img0), ("gt", gt), ("img1", img1)):
         if image.shape[:2] != (row["height"], row["width"]):

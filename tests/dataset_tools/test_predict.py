@@ -163,6 +163,42 @@ def test_another_predictor_and_votes(predicted, capsys):
     assert "4 rows predicted, 0 up to date, 1 kept" in capsys.readouterr().out
 
 
+def test_votes_that_come_meanwhile_are_kept(predicted):
+    """A run of hours and an export of labels write to the same manifest."""
+    rows = predicted.rows()
+    moments = iter([0.0, 60.0])  # the second is the first save
+
+    def clock():
+        moment = next(moments, 1e6)
+        if moment == 60.0:
+            rewrite(predicted, votes=[[VOTE], None, None, None, None], level=[2.0] * 5, level_source=["human"] * 5)
+        return moment
+
+    outcome = predict_rows(predicted, predictor=MEAN, device="cpu", clock=clock)
+    after = read_manifest(predicted.path).rows()
+    assert outcome.manifest.rows() == after
+    assert [row["level_source"] for row in after] == ["human"] * 5
+    assert after[0]["votes"] == [VOTE]
+    assert after[0]["pred"] == rows[0]["pred"]  # what was judged stays
+    assert [row["predictor"] for row in after] == ["rife-3.9"] + ["mean"] * 4
+
+
+def test_rows_that_cannot_be_predicted_stop_no_others(unpredicted, capsys):
+    rows = unpredicted.rows()
+    small = np.zeros((40, 40, 3), np.uint8)
+    for column in ("img0", "gt", "img1"):
+        write_image(unpredicted.root / "tiny.png", small)
+        rows[1][column] = "tiny.png"
+    rows[1] |= {"width": 40, "height": 40}
+    rows[2] |= {"gt": None, "width": None}
+    from_rows(unpredicted.path, rows).write()
+    assert predict.main([str(unpredicted.path), "--predictor", MEAN, "--device", "cpu"]) == 1
+    captured = capsys.readouterr()
+    assert f"{rows[1]['triplet_id']}: 40x40 must be at least 64 pixels each way for LPIPS" in captured.err
+    assert f"{rows[2]['triplet_id']}: gt, width must not be null" in captured.err
+    assert "3 rows predicted, 0 up to date, 0 kept because of their votes, 2 failed" in captured.out
+
+
 def test_proxy_levels_never_touch_people(predicted):
     sources = ["human", None, None, None, None]
     manifest = rewrite(predicted, level=[3.5, None, None, None, None], level_source=sources)
