@@ -86,7 +86,9 @@ def _label_faults(row: Row) -> Iterator[str]:
         yield f"level {row['level']} must be in 1..4"
     if row["level_source"] not in (None, "human", "proxy"):
         yield f"level_source {row['level_source']!r} must be human or proxy"
-    votes = row["votes"] or []
+    votes = [vote for vote in row["votes"] or [] if vote is not None]
+    if len(votes) < len(row["votes"] or []):
+        yield "a vote must not be null"
     if any(not 1 <= (vote["level"] or 0) <= 4 for vote in votes):
         yield "a vote's level must be in 1..4"
     voters = [vote["annotator"] for vote in votes]

@@ -35,6 +35,7 @@ def export_data_set(manifest: Manifest, *, format_name: str, out: Path) -> None:
         raise UsageError(f"--format {format_name!r} must be one of {', '.join(FORMATS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} must be a new or empty folder")
+    out = Path(os.path.abspath(out))  # "." has no name
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
     try:
@@ -50,14 +51,14 @@ def export_data_set(manifest: Manifest, *, format_name: str, out: Path) -> None:
 def without_names(manifest: Manifest) -> Manifest:
     """Return ``manifest`` with annotators called ``annotator-1``, ``annotator-2``, ... by their first vote."""
     votes: list[list[dict[str, Any]] | None] = manifest.table.column("votes").to_pylist()
-    cast = sorted((vote["created_at"], vote["annotator"]) for listed in votes for vote in listed or [])
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for _, name in cast), start=1)}
-    renamed = [
-        None
-        if listed is None
-        else [{**vote, "annotator": f"annotator-{numbers[vote['annotator']]}"} for vote in listed]
-        for listed in votes
-    ]
+    cast = [vote for listed in votes for vote in listed or [] if vote is not None]
+    cast.sort(key=lambda vote: (vote["created_at"] is None, vote["created_at"], str(vote["annotator"])))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(vote["annotator"] for vote in cast), start=1)}
+
+    def rename(vote: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if vote is None else {**vote, "annotator": f"annotator-{numbers[vote['annotator']]}"}
+
+    renamed = [None if listed is None else [rename(vote) for vote in listed] for listed in votes]
     return manifest.with_columns({"votes": renamed})
 
 

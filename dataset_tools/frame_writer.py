@@ -1,5 +1,6 @@
 """Writes frames beside decoding: sizes, hashes, encodes and stores them in threads of their own."""
 
+import errno
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.files import write_bytes
 from dataset_tools.frames import Rgb, encode_png, fingerprint, pixels_sha256, read_image, resize_area
 
+_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _THREADS = 2  # waiting for the disk and encoding, both without Python's lock, go on while the next frame is decoded
 _MAX_WAITING = 12  # frames held in memory until they are written
 
@@ -78,6 +80,5 @@ def write_frame(path: Path, rgb: Rgb, *, sha256: str) -> None:
     try:
         write_bytes(path, encode_png(rgb))
     except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}; make room and run the same command again"
-        ) from error
+        advice = "make room" if error.errno in _IS_FULL else "see that it can be written to"
+        raise StorageError(f"cannot write {path}: {error.strerror}; {advice} and run the same command again") from error

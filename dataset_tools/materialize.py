@@ -73,12 +73,14 @@ def materialize_frames(
         VfiError: A frame cannot be written.
     """
     clips = {clip.key: clip for clip in list_sources(sources).clips}
-    wanted, hashes = _wanted_frames(manifest)
     check = Check()
+    wanted, hashes = _wanted_frames(manifest, check)
     for key in wanted.keys() - clips.keys():
         check.faults.append(f"clip {key[1]}: not found in any source of kind {key[0]}")
     decoder = decoder or extraction_options(manifest).get("decoder", "pyav")
-    common = {"kind": "rebuild", "originals": str(manifest.root), "out": str(out), "decoder": decoder}
+    # Resolved, so that one folder under two names is known to be one: originals in it are not overwritten.
+    folders = {"originals": str(manifest.root.resolve()), "out": str(out.resolve())}
+    common = {"kind": "rebuild", **folders, "decoder": decoder}
 
     def jobs() -> Iterator[tuple[Key, dict[str, Any]]]:
         for key, frames in wanted.items():
@@ -95,19 +97,27 @@ def materialize_frames(
     return check
 
 
-def _wanted_frames(manifest: Manifest) -> tuple[dict[Key, list[WantedFrame]], dict[Key, str]]:
-    """Return the different image files of every clip, and the clips' hashes."""
+def _wanted_frames(manifest: Manifest, check: Check) -> tuple[dict[Key, list[WantedFrame]], dict[Key, str]]:
+    """Return the different image files of every clip, and the clips' hashes; incomplete rows are faults."""
     wanted: dict[Key, dict[str, WantedFrame]] = {}
     hashes: dict[Key, str] = {}
     for row in manifest.rows():
         key = row["source"], row["clip"]
         hashes[key] = row["clip_sha256"]
         for name in ("img0", "gt", "img1"):
-            needed = row[f"{name}_index"], row[name], row["width"], row["height"], row[f"{name}_sha256"]
-            if None in needed:
-                raise VfiError(f"triplet {row['triplet_id']} has no {name}: nothing to make again")
+            needed = ("clip_sha256", "width", "height", name, f"{name}_index", f"{name}_sha256")
+            if missing := [column for column in needed if row[column] is None]:
+                check.faults.append(f"triplet {row['triplet_id']}: {', '.join(missing)} must not be null")
+                continue
             known = row[f"{name}_fingerprint"]
-            item = WantedFrame(*needed, fingerprint=None if known is None else known.hex())
+            item = WantedFrame(
+                row[f"{name}_index"],
+                row[name],
+                row["width"],
+                row["height"],
+                row[f"{name}_sha256"],
+                None if known is None else known.hex(),
+            )
             wanted.setdefault(key, {})[item.file] = item
     return {key: list(files.values()) for key, files in wanted.items()}, hashes
 

@@ -20,6 +20,7 @@ def rebuild_predictions(manifest: Manifest, *, out: Path, predictor: str, weight
         UsageError, AssetError, WeightsError: The predictor cannot be loaded.
     """
     engine = Predictor(predictor, weights=weights, device=device)
+    is_home = out.resolve() == manifest.root.resolve()
     check = Check()
     wanted = []
     for row in manifest.rows():
@@ -29,7 +30,7 @@ def rebuild_predictions(manifest: Manifest, *, out: Path, predictor: str, weight
             check.faults.append(
                 f"{row['pred']}: made by {row['predictor']}, not by this {engine.name}; see --predictor"
             )
-        elif out == manifest.root and _original(row, manifest) is not None:
+        elif is_home and _original(row, manifest) is not None:
             check.num_equal += 1
         else:
             wanted.append(row)

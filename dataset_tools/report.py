@@ -19,6 +19,14 @@ from dataset_tools.rejected import read_rejected
 DEFAULT_NAME = "report.html"
 NUM_EXAMPLES = 6
 Row = Mapping[str, Any]
+_NUMBERS = (  # of an example, as far as they are known
+    ("pred_lpips", "LPIPS {:.3f}"),
+    ("pred_psnr", "PSNR {:.1f} dB"),
+    ("pred_ssim", "SSIM {:.3f}"),
+    ("motion", "motion {:.1f} pixels"),
+    ("interval", "interval {}"),
+    ("level", "level {:g}"),
+)
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c2330; background: #fff; margin: 2rem auto; max-width: 72rem;
@@ -98,7 +106,7 @@ def _count_tables(rows: Sequence[Row]) -> list[str]:
 def _table(title: str, counts: Mapping[Any, int]) -> str:
     lines = "".join(
         f"<tr><td>{html.escape(str(key))}</td><td class='number'>{count}</td></tr>"
-        for key, count in sorted(counts.items())
+        for key, count in sorted(counts.items(), key=lambda pair: (pair[0] is None, pair[0]))
     )
     return f"<table><caption>{html.escape(title)}</caption>{lines}</table>"
 
@@ -113,12 +121,9 @@ def _example(manifest: Manifest, row: Row) -> str:
         except VfiError as error:
             picture = f"<div class='missing'>{html.escape(str(error))}</div>"
         cells.append(f"<div>{picture}<span>{words}</span></div>")
-    level = "" if row["level"] is None else f", level {row['level']:g} ({row['level_source']})"
-    numbers = (
-        f"LPIPS {row['pred_lpips']:.3f}, PSNR {row['pred_psnr']:.1f} dB, SSIM {row['pred_ssim']:.3f}, "
-        f"motion {row['motion']:.1f} pixels, interval {row['interval']}{level}"
-    )
-    caption = f"{html.escape(row['triplet_id'])}: {html.escape(numbers)}"
+    numbers = ", ".join(text.format(row[column]) for column, text in _NUMBERS if row[column] is not None)
+    source = f" ({row['level_source']})" if row["level"] is not None else ""
+    caption = html.escape(f"{row['triplet_id']}: {numbers}{source}")
     return f"<figure><div class='frames'>{''.join(cells)}</div><figcaption>{caption}</figcaption></figure>"
 
 
@@ -129,7 +134,7 @@ def _rejections(manifest: Manifest) -> str:
         return "<p>Nothing was turned down.</p>"
     by_reason: dict[str, list[str]] = {}
     for item in items:
-        by_reason.setdefault(str(item["reason"]), []).append(str(item["message"]))
+        by_reason.setdefault(str(item.get("reason")), []).append(str(item.get("message")))
     lines = "".join(
         f"<tr><td>{html.escape(reason)}</td><td class='number'>{len(messages)}</td>"
         f"<td class='note'>&emsp;{html.escape(messages[0])}</td></tr>"

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -125,6 +126,20 @@ def test_rows_without_predictions_and_many_shards(unpredicted, tmp_path, monkeyp
     files = sorted((out / "data").glob("val-*"))
     assert [path.name for path in files] == ["val-00000-of-00002.parquet", "val-00001-of-00002.parquet"]
     assert [row["pred"] for path in files for row in pq.read_table(path).to_pylist()] == [None] * 3
+
+
+def test_unfinished_votes_of_another_program(labelled):
+    votes = [[vote("zoe", 1)], [None, {"level": 3}], None, [], [{"annotator": "adam"}]]
+    renamed = export.without_names(labelled.with_columns({"votes": votes})).table.column("votes").to_pylist()
+    names = [[each and each["annotator"] for each in listed or []] for listed in renamed]
+    assert names == [["annotator-1"], [None, "annotator-2"], [], [], ["annotator-3"]]
+
+
+def test_the_folder_one_is_in(unpredicted, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run(unpredicted, "recipe", Path())
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"README.md", "data_manifest.parquet"}
 
 
 def test_nothing_appears_unless_it_is_whole(predicted, tmp_path, capsys):

@@ -86,7 +86,7 @@ def test_a_frame_that_differs_is_measured(made, clips, tmp_path, capsys, levels,
     if not has_original:
         (folder / file).unlink()
     is_accepted = says.startswith("accepted")
-    assert run(folder, clips) == (0 if is_accepted else 1)
+    assert run(folder, clips, "--out", str(folder / ".." / folder.name)) == (0 if is_accepted else 1)
     out = capsys.readouterr().out
     assert says.format(file) in out
     assert f"{int(is_accepted)} accepted with differences, {int(not is_accepted)} faults" in out
@@ -103,6 +103,14 @@ def test_what_cannot_be_made_is_listed_and_the_rest_is_made(made, clips, tmp_pat
     out = capsys.readouterr().out
     assert "clip a.mp4: not the file that the manifest was made from" in out
     assert set(pictures(tmp_path)) == {name for name in pictures(made) if "/b.mkv/" in name}
+    manifest = read_manifest(tmp_path / "data_manifest.parquet")
+    rows = manifest.rows()
+    at = next(number for number, row in enumerate(rows) if row["clip"] == "sub/b.mkv")
+    manifest.with_columns(
+        {"width": [None if number == at else row["width"] for number, row in enumerate(rows)]}
+    ).write()
+    assert run(tmp_path, source) == 1
+    assert f"triplet {rows[at]['triplet_id']}: width must not be null" in capsys.readouterr().out
     (source / "sub/b.mkv").unlink()
     assert run(tmp_path, source) == 1
     assert "clip sub/b.mkv: not found in any source of kind videos" in capsys.readouterr().out

@@ -57,6 +57,13 @@ def test_a_data_set_without_predictions_or_files(unpredicted):
     assert "none yet" in words
 
 
+def test_values_that_are_missing_are_left_out(predicted):
+    some = {"interval": [None, 2, 2, 2, 2], "pred_ssim": [None] * 5, "motion": [None, 1.0, 1.0, 1.0, float("inf")]}
+    words = " ".join(Page(report_html(predicted.with_columns(some))).texts)
+    assert "SSIM" not in words.partition("Examples")[2]
+    assert words.count("motion") < words.count("LPIPS 0.")
+
+
 def test_missing_and_damaged_pictures_are_named(predicted):
     rows = predicted.rows()
     predicted.file(rows[0], "gt").unlink()

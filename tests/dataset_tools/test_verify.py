@@ -58,6 +58,7 @@ OTHER = "0" * 64
         (2, {"level": 5.0, "level_source": "human"}, "level 5.0 must be in 1..4"),
         (2, {"level": 2.0, "level_source": "guess"}, "must be human or proxy"),
         (2, {"votes": [VOTE]}, "a vote's level must be in 1..4"),
+        (2, {"votes": [None]}, "a vote must not be null"),
         (2, {"votes": [GOOD, GOOD]}, "an annotator has voted twice"),
         (3, {"predictor": None}, "half a prediction"),
         (3, {"img0_sha256": OTHER, "img0_fingerprint": None}, "differ from the manifest's hash, and it has no finger"),
