@@ -14,6 +14,8 @@ export class Refused extends Error {
 }
 
 export class Api {
+  #user = null;
+
   constructor() {
     this.csrf = "";
     this.onSignedOut = () => {};
@@ -22,6 +24,12 @@ export class Api {
   /** Fetch the session; its CSRF token goes with every later request. */
   async session() {
     const session = await this.get("/api/session");
+    this.#user ??= session.user;
+    if (session.user !== this.#user) {
+      // Someone else signed in, in another tab: what this one holds must not go out under that name.
+      this.onSignedOut();
+      throw new Refused(401, "signed in as another user");
+    }
     this.csrf = session.csrf;
     return session;
   }

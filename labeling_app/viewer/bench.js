@@ -207,8 +207,6 @@ export class Bench {
   }
 
   #listen() {
-    const node = this.stage.node;
-    node.addEventListener("pointermove", (event) => this.mode === "wipe" && event.buttons === 1 && this.#wipeTo(event));
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) this.#countDwell();
       else this.#since = performance.now(); // time in another tab is not time spent looking

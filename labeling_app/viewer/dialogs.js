@@ -1,7 +1,7 @@
 // Dialogs: help, skip, comment, settings. While one is open, no hotkey works.
 
 import { clear, el, find } from "./dom.js";
-import { canBeKey, DEFAULT_KEYS, keyName, printed } from "./keys.js";
+import { canBeKey, DEFAULT_KEYS, keyNames, printed } from "./keys.js";
 import { fillLanguages, t } from "./texts.js";
 
 export const SKIP_REASONS = ["same_frames", "scene_cut", "broken_picture", "unsure", "other"];
@@ -14,10 +14,18 @@ export class Dialogs {
     this.#root = root;
     this.examples = examples;
     this.#dialog = find(root, "dialog");
+    const elsewhere = find(root, "elsewhere");
+    elsewhere.addEventListener("close", () => elsewhere.showModal()); // Escape is no way on
+    find(root, "elsewhere-here").addEventListener("click", () => location.reload());
   }
 
   get isOpen() {
     return this.#dialog.open;
+  }
+
+  /** Say that another tab has the bench; the only way on is to take it back. */
+  elsewhere() {
+    if (!find(this.#root, "elsewhere").open) find(this.#root, "elsewhere").showModal();
   }
 
   /** Open with a title, nodes and buttons [[value, text key, isMain]]; resolves with the value, "" when dismissed. */
@@ -55,7 +63,7 @@ export class Dialogs {
       return button;
     });
     const list = el("div", { class: "choices" }, ...choices);
-    const pick = (event) => choices[Number(event.key) - 1]?.click();
+    const pick = (event) => choices[Number(keyNames(event)[0]) - 1]?.click();
     this.#dialog.addEventListener("keydown", pick);
     const answer = await this.#ask(t("skip.title"), [list], [["", "dialog.cancel"]]);
     this.#dialog.removeEventListener("keydown", pick);
@@ -122,7 +130,7 @@ export class Dialogs {
     });
     button.addEventListener("keydown", (event) => {
       if (button.textContent !== t("settings.press") || event.isComposing) return;
-      const name = keyName(event);
+      const [name] = keyNames(event);
       if (name === "Tab" || name === "Escape") return;
       event.preventDefault();
       event.stopPropagation();

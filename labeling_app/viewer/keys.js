@@ -32,12 +32,15 @@ const FIXED = { Backspace: "undo", ArrowLeft: "panLeft", ArrowRight: "panRight",
 const NOT_KEYS = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead", "Process", "Unidentified"]);
 const NEVER = new Set([...NOT_KEYS, ...Object.keys(FIXED), "Tab", "Escape", "Enter"]);
 
-/** Return the name a key event goes by: lower case; digits also where the layout needs Shift for them. */
-export function keyName(event) {
-  if (/^(Digit|Numpad)\d$/.test(event.code) && !/^[a-z]$/i.test(event.key)) {
-    if (!/^\d$/.test(event.key) && !event.shiftKey) return event.code.at(-1);
-  }
-  return event.key.length === 1 ? event.key.toLowerCase() : event.key;
+/** Return the names a key press may go by, the first one that means something counts. All are in lower case. */
+export function keyNames(event) {
+  if (event.key.length > 1) return [event.key];
+  const name = event.key.toLowerCase();
+  const place = event.code.at(-1)?.toLowerCase();
+  // The digits' row of a layout that needs Shift for digits (French, Czech); "-" on its 6 is still "-".
+  if (/^Digit/.test(event.code) && !event.shiftKey && !/^[\da-z]$/.test(name)) return [place, name];
+  // Letters of another script (Cyrillic, Greek) go by the place that a Latin letter has.
+  return /^Key/.test(event.code) && name > "~" ? [name, place] : [name];
 }
 
 export function canBeKey(name) {
@@ -67,8 +70,8 @@ export class Keys {
     this.#actions = new Map(Object.entries(this.map).map(([action, name]) => [name, action]));
   }
 
-  actionOf(name) {
-    return FIXED[name] ?? this.#actions.get(name) ?? null;
+  actionOf(...names) {
+    return names.map((name) => FIXED[name] ?? this.#actions.get(name)).find(Boolean) ?? null;
   }
 
   /** Give `name` to `action`; the action that had it gets the old key, so that no key does two things. */

@@ -4,12 +4,13 @@ import { Api, Unreachable } from "./api.js";
 import { Bench } from "./bench.js";
 import { Dialogs } from "./dialogs.js";
 import { find } from "./dom.js";
-import { belongsToControl, keyName, Keys } from "./keys.js";
+import { belongsToControl, keyNames, Keys } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { drawLevels, drawUnsent, example } from "./panel.js";
 import { applyTexts, loadTexts, t } from "./texts.js";
 import { showReview } from "./review.js";
 import { showStats } from "./stats.js";
+import { Turn } from "./turn.js";
 import { showUsers } from "./users.js";
 import { Work } from "./work.js";
 
@@ -65,8 +66,12 @@ class Page {
     this.keys = new Keys(session.settings.keys);
     this.dialogs = new Dialogs(root, (level) => example(base, level));
     this.bench = new Bench(root);
-    this.outbox = new Outbox(api, session.user, (state) => drawUnsent(root, state), (answer) => this.work.orphan(answer), signal);
-    this.work = new Work({ root, api, outbox: this.outbox, bench: this.bench, dialogs: this.dialogs, session, signal });
+    const working = new AbortController(); // ends with the page, or when another tab takes the bench
+    signal.addEventListener("abort", () => working.abort());
+    this.turn = new Turn(session.user, () => this.#stepBack(working), signal);
+    const onOrphan = (answer) => this.work.orphan(answer);
+    this.outbox = new Outbox(api, session.user, (state) => drawUnsent(root, state), onOrphan, working.signal);
+    this.work = new Work({ root, api, outbox: this.outbox, bench: this.bench, dialogs: this.dialogs, session, signal: working.signal });
     this.workingSince = Date.now();
   }
 
@@ -82,10 +87,25 @@ class Page {
     this.#listenButtons(signal);
     this.#listenKeys(signal);
     this.#remindOfBreaks(signal);
-    window.addEventListener("beforeunload", (event) => this.outbox.unsent > 0 && event.preventDefault(), { signal });
+    const isUnsent = () => this.turn.isOwn && this.outbox.unsent > 0;
+    window.addEventListener("beforeunload", (event) => isUnsent() && event.preventDefault(), { signal });
     window.addEventListener("hashchange", () => this.#showView(), { signal });
     this.#showView();
+  }
+
+  /** Start labelling when the bench is first seen: a tab that only shows statistics takes it from nobody. */
+  #label() {
+    if (this.turn.isOwn) return;
+    if (!this.turn.take()) return this.dialogs.elsewhere();
     this.outbox.flush().then(() => this.work.start()); // what was rated before must not be shown again
+  }
+
+  /** Another tab has the bench now, and all that is kept. */
+  #stepBack(working) {
+    working.abort();
+    this.bench.empty();
+    drawUnsent(this.root, { unsent: 0, offline: false, isLate: false });
+    if (this.view === "bench") this.dialogs.elsewhere();
   }
 
   get actions() {
@@ -122,17 +142,17 @@ class Page {
 
   #listenKeys(signal) {
     const actions = this.actions;
-    const onBench = () => this.view === "bench" && !this.dialogs.isOpen;
+    const onBench = () => this.view === "bench" && this.turn.isOwn && !this.dialogs.isOpen;
     document.addEventListener("keydown", (event) => {
-      if (event.repeat || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
       if (!onBench() || belongsToControl(event)) return;
-      const action = this.keys.actionOf(keyName(event));
+      const action = this.keys.actionOf(...keyNames(event));
       if (!action) return;
-      event.preventDefault();
-      actions[action]();
+      event.preventDefault(); // of a repeat as well: Space held down would scroll a small window
+      if (!event.repeat || action.startsWith("pan")) actions[action]();
     }, { signal });
     document.addEventListener("keyup", (event) => {
-      if (this.keys.actionOf(keyName(event)) === "hold") this.bench.hold(false);
+      if (this.keys.actionOf(...keyNames(event)) === "hold") this.bench.hold(false);
     }, { signal });
     window.addEventListener("blur", () => this.bench.hold(false), { signal });
   }
@@ -173,6 +193,7 @@ class Page {
     for (const panel of this.root.querySelectorAll("[data-panel]")) panel.hidden = panel.dataset.panel !== this.view;
     const show = { stats: showStats, review: showReview, users: showUsers }[this.view];
     show?.(find(this.root, this.view), this.api, this.session);
+    if (this.view === "bench") this.#label();
   }
 
   #remindOfBreaks(signal) {

@@ -1,6 +1,7 @@
 // What the server must not miss, kept in the browser's storage until the server has acknowledged it, sent in order.
 
 import { Refused, Unreachable } from "./api.js";
+import { newId } from "./dom.js";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 8000;
@@ -11,6 +12,7 @@ export class Outbox {
   #prefix;
   #waiting = new Map(); // storage key -> {resolve, reject} of the caller, where this page made the entry
   #awaitAway = [];
+  #signal;
   #sending = false;
   #retryMs = FIRST_RETRY_MS;
   #timer = 0;
@@ -18,10 +20,12 @@ export class Outbox {
   /**
    * @param onChange called with {unsent, offline, isLate} whenever one of them changes.
    * @param onOrphan called with the server's answer, or a Refused, to what an earlier page had kept.
+   * @param signal ends the sending: another tab sends from then on.
    */
   constructor(api, user, onChange, onOrphan, signal) {
     this.#api = api;
-    this.#prefix = `vfi.outbox.${user}.`;
+    this.#prefix = `vfi.outbox/${user}/`; // no name has a slash: one name may begin like another
+    this.#signal = signal;
     this.onChange = onChange;
     this.onOrphan = onOrphan;
     this.offline = false;
@@ -39,7 +43,7 @@ export class Outbox {
    * Refused as a value, or "offline" as soon as the server turns out to be away.
    */
   add(path, body) {
-    const key = this.#prefix + this.#nextNumber();
+    const key = this.#nextKey();
     localStorage.setItem(key, JSON.stringify({ path, body }));
     const answer = new Promise((resolve, reject) => this.#waiting.set(key, { resolve, reject }));
     this.#report();
@@ -55,11 +59,11 @@ export class Outbox {
 
   /** Send what is kept, oldest first, until all is acknowledged or the server cannot be reached. */
   async flush() {
-    if (this.#sending) return;
+    if (this.#sending || this.#signal.aborted) return;
     this.#sending = true;
     clearTimeout(this.#timer);
     try {
-      for (let keys = this.#keys(); keys.length > 0; keys = this.#keys()) await this.#sendOne(keys[0]);
+      for (let keys = this.#keys(); keys.length > 0 && !this.#signal.aborted; keys = this.#keys()) await this.#sendOne(keys[0]);
       this.#awaitAway = [];
       this.#setOffline(false);
     } catch (error) {
@@ -74,7 +78,9 @@ export class Outbox {
   }
 
   async #sendOne(key) {
-    const { path, body } = JSON.parse(localStorage.getItem(key));
+    const kept = localStorage.getItem(key);
+    if (kept === null) return; // another tab was sending it just now
+    const { path, body } = JSON.parse(kept);
     const caller = this.#waiting.get(key);
     const late = setTimeout(() => this.onChange({ unsent: this.unsent, offline: this.offline, isLate: true }), LATE_MS);
     try {
@@ -107,6 +113,7 @@ export class Outbox {
   }
 
   #report() {
+    if (this.#signal.aborted) return; // another tab's by now
     this.onChange({ unsent: this.unsent, offline: this.offline, isLate: false });
   }
 
@@ -116,9 +123,9 @@ export class Outbox {
       .sort();
   }
 
-  #nextNumber() {
-    const last = this.#keys().at(-1);
-    const next = last ? Number(last.slice(this.#prefix.length)) + 1 : 1;
-    return String(next).padStart(9, "0");
+  /** The next key in order; of two tabs that count to the same number, neither writes over the other. */
+  #nextKey() {
+    const last = this.#keys().at(-1)?.slice(this.#prefix.length) ?? "0";
+    return `${this.#prefix}${String(Number.parseInt(last, 10) + 1).padStart(9, "0")}.${newId()}`;
   }
 }

@@ -4,7 +4,7 @@ import { afterPaint, clear, el, find, write } from "./dom.js";
 import { emptyCanvas } from "./images.js";
 import { duration, number, t } from "./texts.js";
 
-const THUMB_WIDTH = 384; // device pixels: sharp up to twice the width it has in the panel
+const THUMB_WIDTH = 384; // device pixels of the longer side: sharp up to twice the width it has in the panel
 
 /** Return a picture of an example of `level`: the real frame on the left, the made one on the right. */
 export function example(base, level) {
@@ -72,7 +72,8 @@ function drawThumbs(root, item) {
 
 /** A small copy: every repaint of the panel would scale the large picture down anew. */
 function thumbnail(picture) {
-  const small = emptyCanvas(THUMB_WIDTH, Math.round((THUMB_WIDTH * picture.height) / picture.width));
+  const scale = THUMB_WIDTH / Math.max(picture.width, picture.height);
+  const small = emptyCanvas(Math.ceil(picture.width * scale), Math.ceil(picture.height * scale));
   const context = small.getContext("2d", { alpha: false });
   context.imageSmoothingQuality = "high";
   context.drawImage(picture, 0, 0, small.width, small.height);

@@ -3,10 +3,15 @@
 import { find } from "./dom.js";
 import { PAN_STEP, Viewport } from "./view.js";
 
+const NOTCH_PIXELS = 60; // less than a wheel's notch sends, and a fifth of a swipe over a touchpad
+const NOTCH_PAUSE_MS = 150; // after it any turn is a step: a slow wheel on a Mac sends 4 pixels a notch
+
 /** Pane A holds gt (or "a"), pane B holds pred (or "b"): layers are canvases, of which some are shown. */
 export class Stage {
   #pointers = new Map();
   #isHidden = false; // behind another view
+  #turned = 0; // pixels of wheel since the last step
+  #turnedAt = 0;
 
   /** @param onChange called after every change of zoom, size or place. */
   constructor(root, onChange) {
@@ -15,7 +20,7 @@ export class Stage {
     this.tags = [find(root, "tag-a"), find(root, "tag-b")];
     this.viewport = new Viewport();
     this.onChange = onChange;
-    this.locked = () => false; // whether a drag means something else, as in the wipe
+    this.locked = () => false; // takes a drag that means something else, as in the wipe
     new ResizeObserver(() => this.place()).observe(this.node);
     this.#listen();
     this.#watchRatio();
@@ -123,12 +128,13 @@ export class Stage {
     const node = this.node;
     node.addEventListener("wheel", (event) => {
       event.preventDefault(); // also keeps Ctrl + wheel from changing the browser's zoom over the picture
-      this.zoom(event.deltaY < 0 ? 1 : -1, event);
+      this.#turn(event);
     }, { passive: false });
     node.addEventListener("pointerdown", (event) => {
-      if (this.locked(event)) return;
+      if (event.button !== 0) return;
       this.#pointers.set(event.pointerId, event);
       node.setPointerCapture(event.pointerId);
+      if (this.#pointers.size === 1) this.locked(event);
     });
     node.addEventListener("pointermove", (event) => this.#drag(event));
     for (const end of ["pointerup", "pointercancel"]) {
@@ -136,18 +142,32 @@ export class Stage {
     }
   }
 
+  /** A notch of a wheel is a step; of the many small turns that a touchpad sends, so many pixels are one. */
+  #turn(event) {
+    const pixels = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : event.deltaY * NOTCH_PIXELS;
+    if (pixels === 0) return; // sideways
+    const isNew = event.timeStamp - this.#turnedAt > NOTCH_PAUSE_MS || this.#turned * pixels < 0;
+    this.#turned = isNew ? Math.sign(pixels) * NOTCH_PIXELS : this.#turned + pixels;
+    this.#turnedAt = event.timeStamp;
+    if (Math.abs(this.#turned) < NOTCH_PIXELS) return;
+    this.#turned = 0;
+    this.zoom(pixels < 0 ? 1 : -1, event);
+  }
+
+  /** One finger or the mouse moves the picture (or the wipe's line); two fingers zoom and move it. */
   #drag(event) {
     const before = this.#pointers.get(event.pointerId);
     if (!before) return;
-    const other = [...this.#pointers.values()].find((pointer) => pointer.pointerId !== event.pointerId);
-    if (other) {
-      const spread = (pointer) => Math.hypot(pointer.clientX - other.clientX, pointer.clientY - other.clientY);
-      this.viewport.zoomTo((this.viewport.zoom * spread(event)) / Math.max(1, spread(before)), this.#fromMiddle(other));
-    } else {
-      const moved = (name) => (before[name] - event[name]) * devicePixelRatio;
-      this.viewport.pan(moved("clientX"), moved("clientY"));
-    }
+    if (event.buttons === 0) return this.#pointers.delete(event.pointerId); // let go where nobody told us
+    const other = [...this.#pointers.values()].find((pointer) => pointer !== before);
     this.#pointers.set(event.pointerId, event);
+    if (!other && this.locked(event)) return;
+    const [from, to] = other ? [between(before, other), between(event, other)] : [before, event];
+    this.viewport.pan((from.clientX - to.clientX) * devicePixelRatio, (from.clientY - to.clientY) * devicePixelRatio);
+    if (other) {
+      const ratio = apart(event, other) / Math.max(1, apart(before, other));
+      this.viewport.zoomTo(this.viewport.zoom * ratio, this.#fromMiddle(to));
+    }
     this.place();
   }
 
@@ -158,6 +178,14 @@ export class Stage {
       this.#watchRatio();
     }, { once: true });
   }
+}
+
+function between(one, other) {
+  return { clientX: (one.clientX + other.clientX) / 2, clientY: (one.clientY + other.clientY) / 2 };
+}
+
+function apart(one, other) {
+  return Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
 }
 
 /** WebKit shows nothing of a canvas that was out of sight until something is drawn on it, be it beside the picture. */

@@ -28,7 +28,8 @@ export class Viewport {
 
   /** Set the zoom so that the image point `at` (in device pixels from the pane's middle) stays where it is. */
   zoomTo(zoom, at = { x: 0, y: 0 }) {
-    const bounded = Math.min(ZOOMS.at(-1), Math.max(ZOOMS[0], zoom));
+    // A fitted picture may be beyond the steps: there it stays, rather than jump the wrong way.
+    const bounded = Math.min(Math.max(ZOOMS.at(-1), this.zoom), Math.max(Math.min(ZOOMS[0], this.zoom), zoom));
     this.x += at.x / this.zoom - at.x / bounded;
     this.y += at.y / this.zoom - at.y / bounded;
     this.zoom = bounded;

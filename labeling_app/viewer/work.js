@@ -9,6 +9,7 @@ import { hasText, t } from "./texts.js";
 const HEARTBEAT_MS = 60_000;
 const PICTURE_RETRY_MS = 2000;
 const PAINT_MS = 30; // two frames: a painted picture still has to be drawn, without a GPU by this processor
+const LONGEST_SECONDS = 1e6; // that the server takes: a laptop may sleep over a holiday with an item on the bench
 const KEPT_ITEMS = 50; // that undo can bring back while the server is away
 const KEPT_PICTURES = 2; // of those, the newest keep their pictures in memory
 
@@ -32,6 +33,7 @@ export class Work {
     this.#clearMarks();
     drawProgress(root, session.progress);
     this.#noteStage();
+    this.signal = signal;
     const heartbeat = setInterval(() => this.#heartbeat(), HEARTBEAT_MS);
     signal.addEventListener("abort", () => clearInterval(heartbeat));
     find(root, "feedback-next").addEventListener("click", () => this.#afterFeedback(), { signal });
@@ -54,14 +56,25 @@ export class Work {
     const first = await soon;
     this.#busy = false;
     if (first instanceof Refused) return this.#refused(item, first);
-    this.#remember(item, level);
+    if (first.counted !== false) this.#remember(item, level); // undo takes back what counts
     if (first.feedback) this.#showFeedback(item, first.feedback);
     else this.#next(item);
     this.#tellLater(() => {
-      if (first === "offline") answer.then((reply) => this.#acknowledged(reply), (error) => this.#sayError(error));
+      const rated = first.counted === false ? "last.surplus" : "last.rated";
+      this.#say(first === "offline" ? "last.kept" : rated, { level });
+      if (first === "offline") this.#sayWhenSent(answer, level);
       else this.#acknowledged(first);
-      this.#say(first === "offline" ? "last.kept" : "last.rated", { level });
     });
+    if (first.counted === false) this.#heartbeat(); // what else is no longer ours?
+  }
+
+  #sayWhenSent(answer, level) {
+    const note = find(this.#root, "last").firstChild;
+    answer.then((reply) => {
+      this.#acknowledged(reply);
+      const key = reply.counted === false ? "last.surplus" : "last.rated";
+      if (reply.counted === false || find(this.#root, "last").firstChild === note) this.#say(key, { level });
+    }, (error) => this.#sayError(error));
   }
 
   /** Write what a vote changed after the next pictures are painted: the eye is on them. */
@@ -88,7 +101,7 @@ export class Work {
       vote_id: newId(),
       assignment_id: item.id,
       level,
-      seconds: (performance.now() - this.#bench.shownAt) / 1000,
+      seconds: Math.min(LONGEST_SECONDS, (performance.now() - this.#bench.shownAt) / 1000),
       flagged: this.flagged,
       comment: this.comment || null,
       view: this.#bench.view(),
@@ -219,6 +232,7 @@ export class Work {
 
   /** Put the queue's first item on the bench as soon as its two pictures are there. */
   #showCurrent() {
+    if (this.signal.aborted) return; // another tab shows the items now
     const item = this.queue.current;
     find(this.#root, "bench").dataset.ready = String(this.queue.items.filter((held) => held.isReady).length);
     const empty = find(this.#root, "empty");
