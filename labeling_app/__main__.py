@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
-from dataset_tools.cli import new_app, run
+from dataset_tools.cli import FAILED, new_app, run
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import DEFAULT_NAME
 from labeling_app.account_commands import users_app
 from labeling_app.data_commands import add_commands
 from labeling_app.settings import Settings
 
+_PROG = "python -m labeling_app"
 _DEFAULT = Settings(Path(DEFAULT_NAME))
+_LANGUAGES = sorted(path.stem for path in (Path(__file__).parent / "texts").glob("*.json"))
 
 app = new_app()
 app.add_typer(users_app, name="users")
@@ -100,9 +103,11 @@ def run_server(settings: Settings) -> None:
     """Serve until stopped.
 
     Raises:
-        UsageError: The address is reachable from elsewhere, and anybody there could come in.
+        UsageError: The address is reachable from elsewhere, and anybody there could come in; an unknown language.
         ServeError: The address is in use or not ours.
     """
+    if settings.language not in _LANGUAGES:
+        raise UsageError(f"language {settings.language!r} must be one of {', '.join(_LANGUAGES)}")
     settings = check_access(settings)
     import uvicorn  # after the checks: wrong usage is told at once, the page takes seconds to load
 
@@ -170,7 +175,13 @@ def check_access(settings: Settings) -> Settings:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    return run(app, argv, prog="python -m labeling_app")
+    try:
+        return run(app, argv, prog=_PROG)
+    except (
+        DBAPIError
+    ) as error:  # a full disk, a server that went away: SQLAlchemy would add the statement and its values
+        print(f"{_PROG}: the database refused: {' '.join(str(error.orig).split())}", file=sys.stderr)
+        return FAILED
 
 
 if __name__ == "__main__":

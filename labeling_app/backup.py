@@ -20,7 +20,7 @@ def backup(store: Store, path: Path) -> int:
 
     Raises:
         UsageError: ``path`` exists.
-        BackupError: SQLite's integrity check fails on the copy.
+        BackupError: The disk is full, or SQLite's integrity check fails on the copy.
     """
     if path.exists():
         raise UsageError(f"backup {path} exists; name a new file")
@@ -37,6 +37,8 @@ def backup(store: Store, path: Path) -> int:
                 copy.close()
         _seal(partial)
         os.replace(partial, path)
+    except sqlite3.Error as error:
+        raise BackupError(f"cannot write backup {path}: {error}") from error
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
             partial.with_name(partial.name + suffix).unlink(missing_ok=True)

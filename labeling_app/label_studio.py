@@ -6,12 +6,12 @@ A task holds the triplet in ``data``; an annotation holds the level as a rating 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from dataset_tools.errors import VfiError
 from labeling_app import events
@@ -20,6 +20,8 @@ from labeling_app.ballots import counted
 from labeling_app.events import Event, to_iso
 from labeling_app.tables import assignments, items
 
+MAX_SECONDS = 1e6  # as schemas.VoteRequest
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDENTITY = ("triplet_id", "source", "resolution", "interval", "item_key")
 
 
@@ -85,8 +87,8 @@ def import_tasks(connection: Connection, tasks: Iterable[Mapping[str, Any]], *, 
     for task in tasks:
         found = task.get("data")
         data: Mapping[str, Any] = found if isinstance(found, dict) else {}
-        item_id = by_key.get(data.get("item_key")) or by_triplet.get(data.get("triplet_id"))
-        for annotation in task.get("annotations") or []:
+        item_id = by_key.get(str(data.get("item_key"))) or by_triplet.get(str(data.get("triplet_id")))
+        for annotation in _listed(task.get("annotations")):
             if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
                 continue
             label = f"task {task.get('id')}, annotation {annotation.get('id')}"
@@ -104,36 +106,24 @@ def _import_annotation(
 ) -> None:
     level = _level(annotation, label)
     user_id = _annotator_id(connection, annotation, now_us=now_us)
-    taken = select(assignments.c.id).where(
-        assignments.c.item_id == item_id, assignments.c.user_id == user_id, assignments.c.repeat_index == 0
-    )
-    if connection.execute(taken).first() is not None:
+    client_id = f"label-studio-{item_id}"
+    created_us = _time_us(annotation.get("created_at"), default=now_us)
+    assignment_id = None
+    if events.find(connection, user_id=user_id, client_id=client_id) is None:  # else known, if taken back since
+        assignment_id = _voted_assignment(connection, item_id, user_id, at_us=created_us)
+    if assignment_id is None:
         result.known += 1
         return
-    created_us = _time_us(annotation.get("created_at"), default=now_us)
-    values = {
-        "item_id": item_id,
-        "user_id": user_id,
-        "repeat_index": 0,
-        "kind": "work",
-        "state": "voted",
-        "chosen_by": "import",
-        "claimed_at_us": created_us,
-        "lease_expires_at_us": created_us,
-        "reopened": 0,
-    }
-    assignment_id = connection.execute(insert(assignments).values(values).returning(assignments.c.id)).scalar_one()
-    seconds = annotation.get("lead_time")
     event = Event(
         kind="vote",
         at_us=created_us,
         user_id=user_id,
-        client_id=f"label-studio-{item_id}",
+        client_id=client_id,
         item_id=item_id,
         assignment_id=assignment_id,
         stage="work",
         level=level,
-        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        seconds=_seconds(annotation.get("lead_time")),
         flagged=False,
         payload={"chosen_by": "import", "imported_at": to_iso(now_us)},
     )
@@ -141,12 +131,40 @@ def _import_annotation(
     result.votes += 1
 
 
+def _voted_assignment(connection: Connection, item_id: int, user_id: int, *, at_us: int) -> int | None:
+    """Return the annotator's assignment on the item, marked as voted; ``None`` where it has a vote already."""
+    mine = select(assignments.c.id, assignments.c.state).where(
+        assignments.c.item_id == item_id, assignments.c.user_id == user_id, assignments.c.repeat_index == 0
+    )
+    values = {"kind": "work", "state": "voted", "chosen_by": "import", "reopened": 0}
+    row = connection.execute(mine.with_for_update()).one_or_none()
+    if row is None:
+        values |= {"item_id": item_id, "user_id": user_id, "repeat_index": 0}
+        values |= {"claimed_at_us": at_us, "lease_expires_at_us": at_us}
+        return connection.execute(insert(assignments).values(values).returning(assignments.c.id)).scalar_one()
+    if row.state in ("voted", "surplus"):
+        return None
+    # Held, let go or skipped here, but rated there: the vote is not lost for that.
+    connection.execute(update(assignments).where(assignments.c.id == row.id).values(values))
+    return row.id
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a duration as the page would send it, or ``None`` for what is not one."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= MAX_SECONDS else None
+
+
 def _level(annotation: Mapping[str, Any], label: str) -> int:
-    for part in annotation.get("result") or []:
+    for part in _listed(annotation.get("result")):
         value = part.get("value") if isinstance(part, dict) and part.get("from_name") == "level" else None
         if not isinstance(value, dict):
             continue
-        given = value.get("rating", next(iter(value.get("choices") or []), None))
+        given = value.get("rating", next(iter(_listed(value.get("choices"))), None))
         digit = str(given).strip()[:1]
         if digit in ("1", "2", "3", "4") and (len(str(given).strip()) == 1 or not str(given).strip()[1].isdigit()):
             return int(digit)
@@ -163,7 +181,7 @@ def _annotator_id(connection: Connection, annotation: Mapping[str, Any], *, now_
 def _time_us(value: Any, *, default: int) -> int:
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return default
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -173,7 +173,7 @@ def _use_wal(engine: Engine) -> None:
                     cursor.execute("PRAGMA journal_mode = WAL")
                 cursor.close()
                 return
-        except engine.dialect.loaded_dbapi.OperationalError as error:
+        except engine.dialect.loaded_dbapi.DatabaseError as error:  # also a file that is no database
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise StoreError(f"cannot open database {engine.url.database}: {error}") from error
             time.sleep(0.02)

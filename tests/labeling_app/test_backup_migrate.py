@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
@@ -10,7 +11,7 @@ from dataset_tools.errors import UsageError
 from labeling_app import voting
 from labeling_app.accounts import require_row, to_account
 from labeling_app.audit import AuditError, check_consistency, history, to_lines
-from labeling_app.backup import backup
+from labeling_app.backup import BackupError, backup
 from labeling_app.migrate import MigrateError, digest, migrate
 from labeling_app.schemas import VoteRequest
 from labeling_app.serving import next_items
@@ -106,6 +107,20 @@ def test_a_backup_while_people_vote_is_consistent(bench, tmp_path):
     assert counts == sorted(counts)
     with pytest.raises(UsageError, match="exists; name a new file"):
         backup(bench.store, files[0])
+
+
+def test_a_full_disk_leaves_no_backup(sqlite_url, tmp_path, monkeypatch):
+    def connect(path):
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA max_page_count = 3")  # SQLite then says what it says of a full disk
+        return connection
+
+    monkeypatch.setattr("labeling_app.backup.sqlite3", SimpleNamespace(connect=connect, Error=sqlite3.Error))
+    store = Store(sqlite_url)
+    with pytest.raises(BackupError, match=r"cannot write backup .*full"):
+        backup(store, tmp_path / "backups" / "full.sqlite")
+    assert list((tmp_path / "backups").iterdir()) == []
+    store.close()
 
 
 def test_audit_tells_the_whole_story(bench):

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -105,13 +106,29 @@ def test_overlap_by_filter_holds_beside_a_server_and_for_new_triplets(labelled, 
 def test_gold_from_a_table(labelled, capsys, tmp_path):
     triplet_id = read_manifest(labelled).rows()[0]["triplet_id"]
     file = tmp_path / "gold.csv"
-    file.write_text(f"triplet_id,level,purpose,note\n{triplet_id},3,training,see the edge\nnone,1,,\n")
+    note = "see the edge,\nthere"  # as a spreadsheet writes it
+    file.write_text(f'triplet_id,level,purpose,note\n{triplet_id},3,training,"{note}"\nnone,1,,\n')
     code, out, err = run(capsys, "gold", file, manifest=labelled)
     assert (code, out) == (1, f"{file}: 1 of 2 gold items set\n")
     assert err == "triplet 'none' is not in the manifest\n"
     bench = make_bench(labelled)
-    assert [(gold.level, gold.purpose, gold.note) for gold in bench.gold.values()] == [(3, "training", "see the edge")]
+    assert [(gold.level, gold.purpose, gold.note) for gold in bench.gold.values()] == [(3, "training", note)]
     bench.close()
+
+
+def test_what_the_database_refuses_is_one_line(labelled, capsys):
+    with sqlite3.connect(labelled.parent / "labels.sqlite") as connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    connection.close()
+    code, out, err = run(capsys, "users", "add", "ben", manifest=labelled)
+    assert (code, out, err) == (1, "", "python -m labeling_app: the database refused: disk is full\n")
+
+
+def test_a_gold_table_in_another_encoding_is_one_line(labelled, capsys, tmp_path):
+    (tmp_path / "gold.csv").write_bytes("triplet_id,level,note\nx,3,Grüße\n".encode("latin-1"))
+    code, _, err = run(capsys, "gold", tmp_path / "gold.csv", manifest=labelled)
+    assert code == 2
+    assert "must be a CSV file in UTF-8" in err
 
 
 @pytest.mark.parametrize(
@@ -129,6 +146,7 @@ def test_gold_from_a_table(labelled, capsys, tmp_path):
         (["gold", "nowhere.csv"], 1, "nowhere.csv: No such file"),
         (["stats", "--db", "mysql://x/y"], 2, "'mysql' must be sqlite"),
         (["stats", "--db", "sqlite:////nowhere/x.sqlite"], 1, "does not exist; label something first"),
+        (["--language", "klingon"], 2, "language 'klingon' must be one of de, en"),
         (["--order", "best"], 2, "'best' is not one of"),
         (["--host", "0.0.0.0", "--open"], 2, "--open is for localhost only"),
         (["no-such-command"], 2, "No such command"),

@@ -1,4 +1,4 @@
-"""What comes out: levels in the manifest, the long table, Label Studio both ways, statistics."""
+"""What comes out: levels in the manifest, the long table, statistics."""
 
 import json
 import re
@@ -12,8 +12,7 @@ from dataset_tools.manifest import read_manifest
 from labeling_app import exporting, voting
 from labeling_app.ballots import long_table, read_votes
 from labeling_app.consensus import consensus
-from labeling_app.exporting import export_label_studio, export_manifest, export_table, watch
-from labeling_app.label_studio import LabelStudioError, import_tasks, read_tasks
+from labeling_app.exporting import export_manifest, export_table, watch
 from labeling_app.review import store_gold, store_verdict
 from labeling_app.schemas import GoldRequest, ReviewRequest, VoteRequest
 from labeling_app.serving import next_items
@@ -135,64 +134,6 @@ def test_the_table_has_the_same_types_without_any_vote(bench, manifest, tmp_path
     assert [export_table(opened.store, path) for opened, path in zip((bench, empty), tables, strict=True)] == [42, 0]
     assert pq.read_schema(tables[0]).equals(pq.read_schema(tables[1]))
     empty.close()
-
-
-def test_label_studio_there_and_back(bench, sqlite_url, tmp_path):
-    path = tmp_path / "tasks.json"
-    assert export_label_studio(bench.store, path) == 14
-    other = make_bench(bench.settings.manifest, f"sqlite:///{tmp_path / 'other.sqlite'}")
-    tasks = read_tasks(path)
-    for expected in ((42, 0), (0, 42)):  # the second time changes nothing
-        with other.store.write() as connection:
-            result = import_tasks(connection, tasks, now_us=1)
-        assert (result.votes, result.known, result.rejected) == (*expected, [])
-    with bench.store.read() as ours, other.store.read() as theirs:
-        columns = ["item_key", "annotator", "level", "seconds", "created_at_us"]
-        tables = [
-            read_votes(connection)[columns].sort_values(["item_key", "annotator"]).to_numpy().tolist()
-            for connection in (ours, theirs)
-        ]
-    assert tables[0] == tables[1]
-    other.close()
-
-
-@pytest.mark.parametrize(
-    ("result", "level"),
-    [
-        ({"from_name": "level", "value": {"rating": 3}}, 3),
-        ({"from_name": "level", "value": {"choices": ["2 slight"]}}, 2),
-        ({"from_name": "level", "value": {"choices": ["12"]}}, None),
-        ({"from_name": "level", "value": {"rating": 5}}, None),
-        ({"from_name": "other", "value": {"rating": 3}}, None),
-        ({"from_name": "level", "value": None}, None),
-    ],
-)
-def test_what_label_studio_may_hold(sqlite_url, manifest, result, level):
-    bench = make_bench(manifest, sqlite_url)
-    triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
-    annotation = {
-        "id": 1,
-        "completed_by": 7,
-        "lead_time": "x",
-        "created_at": "2026-01-02T03:04:05Z",
-        "result": [result],
-    }
-    with bench.store.write() as connection:
-        done = import_tasks(
-            connection, [{"id": 1, "data": {"triplet_id": triplet_id}, "annotations": [annotation]}], now_us=1
-        )
-        votes = read_votes(connection)
-    assert votes["level"].tolist() == ([] if level is None else [level])
-    assert len(done.rejected) == (level is None)
-    bench.close()
-
-
-@pytest.mark.parametrize("content", ["", "{", '{"a": 1}', "[1]", "[" * 20_000])
-def test_what_is_not_label_studio(tmp_path, content):
-    path = tmp_path / "tasks.json"
-    path.write_text(content)
-    with pytest.raises(LabelStudioError, match=r"tasks\.json"):
-        read_tasks(path)
 
 
 class StopWatchingError(Exception):

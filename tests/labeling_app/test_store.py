@@ -117,6 +117,13 @@ def test_a_wrong_url_is_one_clear_line(url, error, message):
         Store(url)
 
 
+@pytest.mark.parametrize("content", [b"no database at all", bytes(range(256)) * 20])
+def test_a_file_that_is_no_database_is_one_clear_line(tmp_path, content):
+    (tmp_path / "labels.sqlite").write_bytes(content)
+    with pytest.raises(StoreError, match=r"labels\.sqlite: file is not a database"):
+        Store(f"sqlite:///{tmp_path}/labels.sqlite")
+
+
 def test_a_newer_schema_is_refused(sqlite_url):
     store = Store(sqlite_url)
     with store.write() as connection:
