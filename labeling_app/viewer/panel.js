@@ -5,6 +5,7 @@ import { emptyCanvas } from "./images.js";
 import { duration, number, t } from "./texts.js";
 
 const THUMB_WIDTH = 384; // device pixels of the longer side: sharp up to twice the width it has in the panel
+const RETRY_MS = 2000;
 
 /** Return a picture of an example of `level`: the real frame on the left, the made one on the right. */
 export function example(base, level) {
@@ -61,7 +62,8 @@ function drawThumbs(root, item) {
     if (!isShown()) return;
     if (!item?.hasInputs) holders.forEach(clear);
     const pictures = await item?.inputs().catch(() => null);
-    if (!pictures || !isShown()) return;
+    if (!item || !isShown()) return;
+    if (!pictures) return setTimeout(() => isShown() && drawThumbs(root, item), RETRY_MS); // the server is away
     pictures.map(thumbnail).forEach((canvas, index) => {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", t(index ? "inputs.after" : "inputs.before"));

@@ -65,7 +65,7 @@ export class Work {
       if (first === "offline") this.#sayWhenSent(answer, level);
       else this.#acknowledged(first);
     });
-    if (first.counted === false) this.#heartbeat(); // what else is no longer ours?
+    if (first.counted === false) this.#heartbeat(() => {}); // drop what else is no longer ours
   }
 
   #sayWhenSent(answer, level) {
@@ -260,24 +260,24 @@ export class Work {
     }
   }
 
-  async #heartbeat() {
+  async #heartbeat(onLost = () => this.#say("last.lease_lost")) {
     const ids = this.queue.ids();
     if (ids.length === 0) return this.queue.fill(); // what others held may be free by now
     try {
       const { assignment_ids: alive } = await this.#api.post("/api/heartbeat", { assignment_ids: ids });
       const kept = new Set(alive);
-      for (const item of [...this.queue.items]) if (!kept.has(item.id)) this.#lost(item);
+      for (const item of [...this.queue.items]) if (!kept.has(item.id)) this.#lost(item, onLost);
       if (kept.size < ids.length) await this.queue.fill();
     } catch (error) {
       if (!(error instanceof Unreachable || error instanceof Refused)) throw error;
     }
   }
 
-  #lost(item) {
+  #lost(item, onLost) {
     const wasShown = this.#bench.item === item;
     this.queue.leave(item);
     if (!wasShown) return;
-    this.#say("last.lease_lost");
+    onLost();
     this.#clearMarks();
     this.#showCurrent();
   }

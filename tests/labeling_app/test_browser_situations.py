@@ -311,6 +311,7 @@ def test_a_second_vote_from_another_machine_is_said_not_to_count(browser: Browse
         laptop.press("4")
         laptop.expect_note("does not count")
         expect(laptop.bench).to_have_attribute("data-assignment-id", third)  # not the one rated at the desk
+        laptop.expect_note("does not count")
         laptop.rate("3")
         laptop.expect_done(3)
         laptop.press("u")
