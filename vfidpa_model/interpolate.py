@@ -52,6 +52,10 @@ def interpolate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill, with the same options.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(help="Of the interpolators: auto, fp32, fp16 or bf16. auto is fp16 for rife on CUDA, else fp32."),
+    ] = "auto",
 ) -> int:
     """Raise the frame rate of a video; every original frame is kept, audio and subtitles are copied.
 
@@ -59,13 +63,27 @@ def interpolate(
 
     Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --assessor runs/x --threshold 2.5
     """
+    from dataset_tools.interpolators.precision import PRECISIONS
     from vfidpa_model.interpolation_job import Job, Routing, describe_routes, run_job
 
     if sum(goal is not None for goal in (threshold, budget, quality)) > 1:
         raise UsageError("--threshold, --budget and --quality exclude each other; give one of them")
     if assessor is None and (budget is not None or quality is not None):
         raise UsageError("--budget and --quality need --assessor, the model they were calibrated with")
-    routing = Routing(fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration)
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision!r} must be one of {', '.join(PRECISIONS)}")
+    routing = Routing(
+        fast,
+        accurate,
+        fast_weights,
+        accurate_weights,
+        assessor,
+        threshold,
+        budget,
+        quality,
+        calibration,
+        precision,
+    )
     job = Job(
         source=source,
         target=target,

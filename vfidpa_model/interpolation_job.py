@@ -60,6 +60,7 @@ class Routing:
         assessor: RUN folder or checkpoint of VFI-DPA, or ``None``.
         threshold, budget, quality: How the threshold is set; at most one.
         calibration: File that ``budget`` and ``quality`` are looked up in.
+        precision: Of both interpolators, see ``dataset_tools.interpolators.precision.PRECISIONS``.
     """
 
     fast: str
@@ -71,6 +72,7 @@ class Routing:
     budget: float | None = None
     quality: float | None = None
     calibration: Path | None = None
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,13 @@ def run_job(
 
 def build_dynamic(routing: Routing, device: torch.device) -> DynamicInterpolator:
     """Return the two interpolators with their router; the accurate one is not loaded when nothing can reach it."""
-    fast = AnyTimestep(create_interpolator(routing.fast, weights=routing.fast_weights, device=device))
+    options = {} if routing.precision == "auto" else {"precision": routing.precision}
+    fast = AnyTimestep(create_interpolator(routing.fast, weights=routing.fast_weights, device=device, **options))
     if routing.assessor is None and routing.threshold is None:
         return DynamicInterpolator(AllFast(), fast, fast, 0.0)
-    accurate = AnyTimestep(create_interpolator(routing.accurate, weights=routing.accurate_weights, device=device))
+    accurate = AnyTimestep(
+        create_interpolator(routing.accurate, weights=routing.accurate_weights, device=device, **options)
+    )
     if routing.assessor is None:
         return DynamicInterpolator(FlowMagnitude(), fast, accurate, routing.threshold or 0.0)
     router = load_checkpoint(routing.assessor, device=str(device), backend="auto")
@@ -280,7 +285,7 @@ def _identity(job: Job, dynamic: DynamicInterpolator) -> dict[str, Any]:
     return {
         "input": [str(job.source.resolve()), facts.st_size, facts.st_mtime_ns],
         "timeline": [job.timeline.factor, str(job.timeline.fps)],
-        "routing": [models, str(job.routing.assessor), dynamic.threshold],
+        "routing": [models, str(job.routing.assessor), dynamic.threshold, job.routing.precision],
         "encoding": [job.codec, job.crf, job.container, PIECE_FRAMES],
         "scene_cuts": job.scene_cuts,
     }

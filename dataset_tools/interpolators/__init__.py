@@ -6,6 +6,7 @@ whose ``state_dict()`` has exactly the official keys, so that official checkpoin
 
 import difflib
 import importlib
+import inspect
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -104,10 +105,11 @@ def create_interpolator(
 
     Args:
         weights: Weights file; wins over the pinned asset. Needed where no asset exists.
-        options: Passed on to the class, e.g. ``scale`` for RIFE or ``levels`` for UPR-Net.
+        options: Passed on to the class: ``precision`` for all built-in ones (see ``precision.PRECISIONS``), ``scale``
+            for RIFE, ``levels`` for UPR-Net, ...
 
     Raises:
-        UsageError: The name is unknown, or it needs a weights file and none was given.
+        UsageError: The name or an option is unknown, or it needs a weights file and none was given.
         WeightsError: The file is missing, unsafe, or belongs to another variant (the message names the fitting one).
     """
     info = _find(name)
@@ -125,6 +127,10 @@ def create_interpolator(
         factory = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"interpolator {name!r} cannot be imported from {info.target!r}: {error}") from error
+    known = inspect.signature(factory.from_weights).parameters
+    unknown = sorted(options.keys() - known.keys())
+    if unknown and not any(option.kind is option.VAR_KEYWORD for option in known.values()):
+        raise UsageError(f"interpolator {name!r} takes no option {', '.join(unknown)}; leave it out")
     created = factory.from_weights(weights, device=torch.device(device), **{**info.options, **options})
     return cast(Interpolator, created)
 

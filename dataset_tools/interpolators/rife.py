@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.interpolators.padding import Padding, check_pair
+from dataset_tools.interpolators.precision import check_precision, computing
 from dataset_tools.interpolators.rife_block import IFBlock
 from dataset_tools.interpolators.rife_refinement import Contextnet, Unet
 from dataset_tools.interpolators.warp import backward_warp
@@ -55,15 +56,19 @@ class RIFE(nn.Module):
         refine: Add the refinement network's residual ("fast mode" off).
         ensemble: Run every block in both time directions and average (twice the time).
         scale: 0.5 for 4K, where motion is large in pixels; 1 otherwise.
+        precision: See ``precision.PRECISIONS``; ``"auto"`` is half precision on CUDA.
     """
 
     name = "rife-3.9"
 
-    def __init__(self, *, refine: bool = False, ensemble: bool = False, scale: float = 1.0) -> None:
+    def __init__(
+        self, *, refine: bool = False, ensemble: bool = False, scale: float = 1.0, precision: str = "auto"
+    ) -> None:
         super().__init__()
         if not 0 < scale <= 1:
             raise ValueError(f"scale ({scale}) must be in (0, 1]")
         self.refine, self.ensemble, self.scale = refine, ensemble, scale
+        self.precision = check_precision(precision)
         self.weights_sha256 = ""
         self.block0 = IFBlock(7, 192)
         self.block1 = IFBlock(8 + 4, 128)
@@ -81,13 +86,14 @@ class RIFE(nn.Module):
         refine: bool = False,
         ensemble: bool = False,
         scale: float = 1.0,
+        precision: str = "auto",
     ) -> Self:
         """Return the model with the weights of ``path`` (a ``flownet.pkl``), in eval mode.
 
         Raises:
             WeightsError: The file is missing, unsafe, or belongs to another network.
         """
-        model = cls(refine=refine, ensemble=ensemble, scale=scale)
+        model = cls(refine=refine, ensemble=ensemble, scale=scale, precision=precision)
         if refine or ensemble:
             model.name += f"-{'-'.join(word for word, on in (('refined', refine), ('ensemble', ensemble)) if on)}"
         state, model.weights_sha256 = load_weights(path)
@@ -97,15 +103,12 @@ class RIFE(nn.Module):
 
     @torch.inference_mode()
     def interpolate(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Tensor:
-        """Return the frame at ``timestep``; see ``Interpolator.interpolate``. Padded with zeros, right and bottom.
-
-        On CUDA the blocks compute in half precision.
-        """
+        """Return the frame at ``timestep``; see ``Interpolator.interpolate``. Padded with zeros, right and bottom."""
         check_pair(img0, img1, timestep)
         scales = [scale / self.scale for scale in SCALES]
         height, width = img0.shape[-2:]
         padding = Padding.to_multiple(height, width, max(_MULTIPLE, round(_MULTIPLE / self.scale)))
-        with torch.autocast(img0.device.type, dtype=torch.float16, enabled=img0.device.type == "cuda"):
+        with computing(self.precision, img0.device, auto_on_cuda="fp16"):
             frame = self(padding.pad(img0), padding.pad(img1), timestep, scales=scales)
         return padding.crop(frame).float().clamp(0, 1)
 

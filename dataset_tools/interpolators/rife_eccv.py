@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.interpolators.padding import Padding, check_pair
+from dataset_tools.interpolators.precision import check_precision, computing
 from dataset_tools.interpolators.rife_block import IFBlock
 from dataset_tools.interpolators.rife_refinement import Contextnet, Unet
 from dataset_tools.interpolators.warp import backward_warp
@@ -49,17 +50,18 @@ class IFNet(nn.Module):
     Args:
         scale: 0.5 for 4K, where motion is large in pixels; 1 otherwise.
         flip_average: Average with the result on inputs turned by 180 degrees (twice the time).
+        precision: See ``precision.PRECISIONS``.
     """
 
     name = "rife-eccv"
     _times = False  # does it take the time as a channel?
     _double_resolution = False
 
-    def __init__(self, *, scale: float = 1.0, flip_average: bool = False) -> None:
+    def __init__(self, *, scale: float = 1.0, flip_average: bool = False, precision: str = "auto") -> None:
         super().__init__()
         if scale not in _USER_SCALES:
             raise ValueError(f"scale ({scale}) must be one of {', '.join(map(str, _USER_SCALES))}")
-        self.scale, self.flip_average = scale, flip_average
+        self.scale, self.flip_average, self.precision = scale, flip_average, check_precision(precision)
         self.weights_sha256 = ""
         images = 7 if self._times else 6
         large = self._double_resolution
@@ -72,7 +74,13 @@ class IFNet(nn.Module):
 
     @classmethod
     def from_weights(
-        cls, path: Path, *, device: torch.device | str = "cpu", scale: float = 1.0, flip_average: bool | None = None
+        cls,
+        path: Path,
+        *,
+        device: torch.device | str = "cpu",
+        scale: float = 1.0,
+        flip_average: bool | None = None,
+        precision: str = "auto",
     ) -> Self:
         """Return the model with the weights of ``path``, in eval mode.
 
@@ -80,7 +88,7 @@ class IFNet(nn.Module):
             WeightsError: The file is missing, unsafe, or belongs to another variant.
         """
         options = {} if flip_average is None else {"flip_average": flip_average}
-        model = cls(scale=scale, **options)
+        model = cls(scale=scale, precision=precision, **options)
         state, model.weights_sha256 = load_weights(path)
         load_into(model, state, path=path)
         # On a CPU the convolutions are a quarter faster with channels last.
@@ -148,10 +156,11 @@ class IFNet(nn.Module):
         height, width = img0.shape[-2:]
         padding = Padding.to_multiple(height, width, max(_MULTIPLE, round(_MULTIPLE / self.scale)))
         img0, img1 = padding.pad(img0), padding.pad(img1)
-        frame = self(img0, img1, timestep, scales=scales)
-        if self.flip_average:
-            turned = self(img0.flip(2, 3), img1.flip(2, 3), timestep, scales=scales)
-            frame = (frame + turned.flip(2, 3)) / 2
+        with computing(self.precision, img0.device):
+            frame = self(img0, img1, timestep, scales=scales)
+            if self.flip_average:
+                turned = self(img0.flip(2, 3), img1.flip(2, 3), timestep, scales=scales)
+                frame = (frame + turned.flip(2, 3)) / 2
         return padding.crop(frame)
 
     def _images(self, img0: Tensor, img1: Tensor, timestep: float) -> Tensor:
@@ -172,8 +181,8 @@ class IFNet2R(IFNet):
     name = "rife-large"
     _double_resolution = True
 
-    def __init__(self, *, scale: float = 1.0, flip_average: bool = True) -> None:
-        super().__init__(scale=scale, flip_average=flip_average)
+    def __init__(self, *, scale: float = 1.0, flip_average: bool = True, precision: str = "auto") -> None:
+        super().__init__(scale=scale, flip_average=flip_average, precision=precision)
 
 
 def _merge(warped0: Tensor, warped1: Tensor, mask_logit: Tensor) -> Tensor:

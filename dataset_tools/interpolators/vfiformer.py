@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.interpolators.padding import Padding, check_pair
+from dataset_tools.interpolators.precision import check_precision, computing
 from dataset_tools.interpolators.vfiformer_blocks import Group
 from dataset_tools.interpolators.vfiformer_flow import FEATURES, FlowNet, Refinement, double
 from dataset_tools.interpolators.warp import backward_warp, resize
@@ -106,13 +107,14 @@ class VFIformer(nn.Module):
     Args:
         small: VFIformerSmall: narrower tokens, smaller windows, no refinement of the flow.
         half_flow: Estimate the flow on halved images, as the official code does on SNU-FILM, for large motion.
+        precision: See ``precision.PRECISIONS``.
     """
 
-    def __init__(self, *, small: bool = False, half_flow: bool = False) -> None:
+    def __init__(self, *, small: bool = False, half_flow: bool = False, precision: str = "auto") -> None:
         super().__init__()
         self.name = "vfiformer-small" if small else "vfiformer"
         self.weights_sha256 = ""
-        self.half_flow = half_flow
+        self.half_flow, self.precision = half_flow, check_precision(precision)
         self.flownet = FlowNet()
         self.refinenet = Refinement(small=small)
         self.fuse_block = nn.Sequential(
@@ -125,14 +127,20 @@ class VFIformer(nn.Module):
 
     @classmethod
     def from_weights(
-        cls, path: Path, *, device: torch.device | str = "cpu", small: bool = False, half_flow: bool = False
+        cls,
+        path: Path,
+        *,
+        device: torch.device | str = "cpu",
+        small: bool = False,
+        half_flow: bool = False,
+        precision: str = "auto",
     ) -> Self:
         """Return the model with the weights of ``path``, in eval mode; masks in the file are not read.
 
         Raises:
             WeightsError: The file is missing, unsafe, or belongs to another variant.
         """
-        model = cls(small=small, half_flow=half_flow)
+        model = cls(small=small, half_flow=half_flow, precision=precision)
         state, model.weights_sha256 = load_weights(path)
         masks = {key: value for key, value in model.state_dict().items() if "attn_mask" in key}
         kept = {key: value for key, value in state.items() if "attn_mask" not in key}
@@ -173,8 +181,10 @@ class VFIformer(nn.Module):
         height, width = img0.shape[-2:]
         padding = Padding.to_multiple(height, width, _MULTIPLE, centred=True)
         img0, img1 = padding.pad(img0.flip(1)), padding.pad(img1.flip(1))
-        flow = self._half_size_flow(img0, img1) if self.half_flow else None
-        return padding.crop(self(img0, img1, flow).frame).flip(1)
+        with computing(self.precision, img0.device):
+            flow = self._half_size_flow(img0, img1) if self.half_flow else None
+            frame = self(img0, img1, flow).frame
+        return padding.crop(frame).flip(1)
 
     def _half_size_flow(self, img0: Tensor, img1: Tensor) -> Tensor:
         img0, img1 = resize(img0, 0.5), resize(img1, 0.5)

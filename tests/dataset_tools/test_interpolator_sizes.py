@@ -5,8 +5,12 @@ import copy
 import pytest
 import torch
 
+from dataset_tools.errors import UsageError
 from dataset_tools.interpolators import create_interpolator, list_interpolators
-from tests.golden_weights import FOLDER, golden_inputs
+from dataset_tools.interpolators.rife_eccv import IFNetM
+from dataset_tools.interpolators.upr_net import UPRNet
+from dataset_tools.interpolators.vfiformer import VFIformer
+from tests.golden_weights import FOLDER, fill_with_golden_weights, golden_inputs
 
 KEYS = {
     "rife-eccv": "rife_eccv2022_ifnet_flownet_pkl",
@@ -94,6 +98,35 @@ def test_half_precision_gives_nearly_the_same_frame(model):
     half = copy.deepcopy(network).to(torch.bfloat16).interpolate(*(frame.to(torch.bfloat16) for frame in frames))
     assert bool(half.isfinite().all())
     assert (half.float() - full).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: create_interpolator("rife-full", precision="bf16"),
+        lambda: IFNetM(precision="bf16"),
+        lambda: UPRNet(precision="bf16"),
+        lambda: VFIformer(small=True, precision="bf16"),
+    ],
+    ids=["rife-full", "rife-m", "upr-net", "vfiformer-small"],
+)
+def test_mixed_precision_stays_close(network):
+    mixed, frames = network(), golden_inputs("64x96")
+    if not mixed.weights_sha256:
+        fill_with_golden_weights(mixed)
+    with_halves = mixed.interpolate(*frames)
+    mixed.precision = "fp32"
+    difference = (with_halves - mixed.interpolate(*frames)).abs() * 255
+    assert with_halves.dtype == torch.float32
+    assert 0 < difference.mean() < 1  # levels; the frames are 10 to 40 levels from the mean of their inputs
+    assert difference.max() < 20
+
+
+def test_options_and_precisions_are_checked():
+    with pytest.raises(UsageError, match="'rife' takes no option levels; leave it out"):
+        create_interpolator("rife", levels=3)
+    with pytest.raises(ValueError, match=r"precision \('half'\) must be one of auto, fp32, fp16, bf16"):
+        create_interpolator("rife", precision="half")
 
 
 @pytest.mark.parametrize(

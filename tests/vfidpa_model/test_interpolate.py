@@ -358,3 +358,20 @@ def test_subtitles_that_do_not_fit_the_container_are_refused_before_any_work(tmp
     clip_with_tracks(tmp_path / "in.mkv")
     assert main([str(tmp_path / "in.mkv"), str(tmp_path / "out.mp4"), "--fast", MEAN]) == 1
     assert "track 2 (subtitle, subrip) cannot be stored in mp4; name OUT .mkv" in capsys.readouterr().err
+
+
+def test_half_precision_is_a_choice(tmp_path, capsys):
+    source, whole, halved = tmp_path / "in.mp4", tmp_path / "whole.mp4", tmp_path / "halved.mp4"
+    write_clip(source, numbers=range(4))
+    assert main([str(source), str(whole), "--crf", "0"]) == 0
+    assert main([str(source), str(halved), "--crf", "0", "--precision", "bf16"]) == 0
+    differences = [np.abs(a.rgb().astype(int) - b.rgb()).mean() for a, b in zip(read(whole), read(halved), strict=True)]
+    assert max(differences[::2]) == 0
+    assert 0 < max(differences[1::2]) < 1
+    capsys.readouterr()
+    for options, code, message in [
+        (["--precision", "half"], 2, "--precision 'half' must be one of auto, fp32, fp16, bf16"),
+        (["--precision", "bf16", "--fast", MEAN], 2, "takes no option precision; leave it out"),
+    ]:
+        assert main([str(source), str(tmp_path / "out.mp4"), *options]) == code
+        assert message in capsys.readouterr().err

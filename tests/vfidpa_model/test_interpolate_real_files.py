@@ -104,7 +104,7 @@ def test_the_closest_picture_format_is_taken(codec, source, expected):
 
 
 def clip_with_cover(path: Path) -> bytes:
-    """Write a clip with a cover, a language and title on its video track, and a second video track; return the cover."""
+    """Write a clip with a cover, a second video, and a language and title on the first; return the cover."""
     plain = path.with_name("plain.mp4")
     write_clip(plain, numbers=range(3), second=(64, 48))
     encoder = av.CodecContext.create("mjpeg", "w")
