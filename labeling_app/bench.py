@@ -15,10 +15,10 @@ from sqlalchemy import Connection, insert, select, text, update
 from dataset_tools.errors import ManifestError
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, read_manifest
 from labeling_app.assignments import Gold
+from labeling_app.brake import Limits
 from labeling_app.catalogue import Catalogue, load_catalogue, lock_items
 from labeling_app.events import Clock, load, now_us, of_kind
 from labeling_app.quota import Rule
-from labeling_app.sessions import Limiter
 from labeling_app.settings import Settings
 from labeling_app.store import Store
 from labeling_app.tables import meta
@@ -79,11 +79,7 @@ class Bench:
     checked_at: float = 0.0
     stamp: Stamp = (0, 0, 0)
     identity: pa.Table = field(default_factory=lambda: pa.table({}))
-
-    def __post_init__(self) -> None:
-        # Five wrong passwords in five minutes per name and address. A whole office may share an address.
-        self.name_limiter = Limiter(limit=5, window_seconds=300, clock=self.clock)
-        self.address_limiter = Limiter(limit=100, window_seconds=300, clock=self.clock)
+    sign_in_limits: Limits = field(default_factory=Limits)
 
     def user_lock(self, user_id: int) -> threading.Lock:
         """Return the lock that lets one request at a time choose items for an annotator."""

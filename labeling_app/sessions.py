@@ -1,4 +1,4 @@
-"""Who is asking: session cookie, bearer token, or a trusted proxy's header; CSRF tokens; a brake on guessing.
+"""Who is asking: session cookie, bearer token, or a trusted proxy's header; CSRF tokens.
 
 A session is a random token in an HttpOnly, SameSite=Strict cookie; the database holds its hash. Cookies are sent by the
 browser whoever caused the request, so a change also needs the header ``X-CSRF-Token``, a keyed hash of the session.
@@ -8,15 +8,12 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-import threading
-from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, select
 from starlette.requests import Request
 
 from labeling_app.accounts import Account, add_account, check_name, digest, find_row, to_account
-from labeling_app.events import Clock
 from labeling_app.tables import sessions, users
 
 if TYPE_CHECKING:
@@ -26,46 +23,6 @@ COOKIE = "vfi_session"
 CSRF_HEADER = "x-csrf-token"
 SESSION_SECONDS = 30 * 24 * 3600
 _US = 1_000_000
-_MAX_KEYS = 10_000
-
-
-class Limiter:
-    """Counts sign-in attempts per key in a sliding window, in memory; thread-safe."""
-
-    def __init__(self, *, limit: int, window_seconds: float, clock: Clock) -> None:
-        self.limit, self.window_us, self._clock = limit, int(window_seconds * _US), clock
-        self._attempts: dict[str, deque[int]] = defaultdict(deque)
-        self._lock = threading.Lock()
-
-    def attempt(self, key: str) -> float:
-        """Note an attempt and return 0, or return how many seconds this key has to wait.
-
-        Attempts count before their outcome is known, so that many at once are no way around the limit.
-        """
-        with self._lock:
-            times = self._recent(key)
-            if len(times) >= self.limit:
-                return max(0.001, (times[0] + self.window_us - self._clock()) / _US)
-            times.append(self._clock())
-            if len(self._attempts) > _MAX_KEYS:  # an attacker who changes names must not fill the memory
-                for stale in [name for name in self._attempts if not self._recent(name)]:
-                    del self._attempts[stale]
-            return 0.0
-
-    def take_back(self, key: str, *, all_of_them: bool = False) -> None:
-        """Forget the latest attempt of a key, or all of them, after it turned out to be right."""
-        with self._lock:
-            times = self._attempts.get(key)
-            if times and not all_of_them:
-                times.pop()
-            if all_of_them or not times:
-                self._attempts.pop(key, None)
-
-    def _recent(self, key: str) -> deque[int]:
-        times = self._attempts[key]
-        while times and times[0] <= self._clock() - self.window_us:
-            times.popleft()
-        return times
 
 
 def open_session(connection: Connection, user_id: int, *, now_us: int) -> str:

@@ -5,13 +5,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, HTTPException
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from labeling_app.accounts import Account, add_account, check_name, find_row, to_account, verify_password
 from labeling_app.bench import Bench
+from labeling_app.brake import lock_name, read_attempts, seconds_to_wait
 from labeling_app.events import Event, append
 from labeling_app.guard import check_csrf
 from labeling_app.sessions import (
@@ -38,8 +39,7 @@ def signin_router(bench: Bench) -> APIRouter:
     async def signin(request: Request) -> Response:
         fields = await _fields(request)
         name, password = str(fields.get("name", "")), str(fields.get("password", ""))
-        account = await run_in_threadpool(_check, bench, request, name, password)
-        token = await run_in_threadpool(_start_session, bench, request, account)
+        account, token = await run_in_threadpool(_sign_in, bench, request, name, password)
         response: Response
         if _is_form(request):
             response = RedirectResponse("/", 303)
@@ -69,34 +69,57 @@ def signin_router(bench: Bench) -> APIRouter:
     return router
 
 
-def _check(bench: Bench, request: Request, name: str, password: str) -> Account:
-    """Return the account that name and password open, or raise 401, 403 or 429."""
+def _sign_in(bench: Bench, request: Request, name: str, password: str) -> tuple[Account, str]:
+    """Return the account that name and password open, and the token of its new session, or raise 401, 403 or 429."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "sign in on the page of this server")
-    name = check_name(name)
-    address = client_address(bench, request)
-    key = f"{address}\n{name}"
-    wait = bench.name_limiter.attempt(key) or bench.address_limiter.attempt(address)
+    name, address = check_name(name), client_address(bench, request)
+    with bench.store.read() as connection:
+        row = find_row(connection, name)
+        user_id = None if row is None else row["id"]
+        _brake(bench, connection, name, address, user_id)  # before the slow look at the password
+    account = _account(bench, row, name, password)
+    agent = request.headers.get("user-agent", "")[:200]
+
+    def work(connection: Connection) -> str | None:
+        # Once more, now that nobody else with this name can come between: however many try at once, on however many
+        # replicas, no more of them than the limit learn whether their password was right.
+        lock_name(connection, name)
+        _brake(bench, connection, name, address, user_id)
+        now_us = bench.clock()
+        if account is None:
+            details = {"name": name, "address": address}
+            append(connection, Event(kind="sign_in_failed", at_us=now_us, user_id=user_id, payload=details))
+            return None
+        details = {"address": address, "agent": agent}
+        append(connection, Event(kind="sign_in", at_us=now_us, user_id=account.id, payload=details))
+        return open_session(connection, account.id, now_us=now_us)
+
+    token = bench.store.transact(work)
+    if account is None or token is None:
+        raise HTTPException(401, "name or password is wrong")
+    return account, token
+
+
+def _brake(bench: Bench, connection: Connection, name: str, address: str, user_id: int | None) -> None:
+    limits, now_us = bench.sign_in_limits, bench.clock()
+    since_us = now_us - limits.window_seconds * 1_000_000
+    attempts = read_attempts(connection, name=name, user_id=user_id, since_us=since_us)
+    wait = seconds_to_wait(attempts, name=name, address=address, now_us=now_us, limits=limits)
     if wait > 0:
         seconds = int(wait) + 1
         raise HTTPException(429, f"too many attempts; try again in {seconds} s", {"Retry-After": str(seconds)})
-    with bench.store.read() as connection:
-        row = find_row(connection, name)
-    account: Account | None = None
+
+
+def _account(bench: Bench, row: RowMapping | None, name: str, password: str) -> Account | None:
+    """Return the account behind ``row`` if the password opens it; in open mode a name without one is enough."""
     if bench.settings.open_mode and (row is None or row["password_hash"] is None):
         account = bench.store.transact(lambda connection: _open_account(connection, name, bench.clock()))
     elif len(password) <= _MAX_PASSWORD and verify_password(row, password) and row is not None:
         account = to_account(row)
-    if account is not None and not account.disabled:
-        bench.name_limiter.take_back(key, all_of_them=True)
-        bench.address_limiter.take_back(address)
-        return account
-    user_id = None if row is None else row["id"]
-    failed = Event(
-        kind="sign_in_failed", at_us=bench.clock(), user_id=user_id, payload={"name": name, "address": address}
-    )
-    bench.store.transact(lambda connection: append(connection, failed))
-    raise HTTPException(401, "name or password is wrong")
+    else:
+        return None
+    return None if account.disabled else account
 
 
 def _open_account(connection: Connection, name: str, now_us: int) -> Account:
@@ -104,16 +127,6 @@ def _open_account(connection: Connection, name: str, now_us: int) -> Account:
     if row is not None:
         return to_account(row)
     return add_account(connection, name, now_us=now_us, role="admin")  # the single trusted user sees every page
-
-
-def _start_session(bench: Bench, request: Request, account: Account) -> str:
-    details = {"address": client_address(bench, request), "agent": request.headers.get("user-agent", "")[:200]}
-
-    def work(connection: Connection) -> str:
-        append(connection, Event(kind="sign_in", at_us=bench.clock(), user_id=account.id, payload=details))
-        return open_session(connection, account.id, now_us=bench.clock())
-
-    return bench.store.transact(work)
 
 
 def _end_session(bench: Bench, request: Request, given_csrf: str) -> None:

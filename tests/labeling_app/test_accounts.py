@@ -7,9 +7,8 @@ from dataset_tools.errors import UsageError
 from labeling_app import accounts
 from labeling_app.accounts import AccountError, add_account, change_account, find_row, set_token, verify_password
 from labeling_app.events import of_kind
-from labeling_app.sessions import Limiter
 from labeling_app.store import Store
-from tests.labeling_app.helpers import PASSWORD, FakeClock
+from tests.labeling_app.helpers import PASSWORD
 
 
 @pytest.fixture
@@ -105,18 +104,3 @@ def test_changes_that_are_refused(store, values, error, message):
         add_account(connection, "anna", now_us=1)
     with pytest.raises(error, match=message), store.write() as connection:
         change_account(connection, now_us=2, **values)
-
-
-def test_the_brake_holds_and_lets_go():
-    clock = FakeClock()
-    limiter = Limiter(limit=3, window_seconds=60, clock=clock)
-    assert [limiter.attempt("anna") for _ in range(3)] == [0, 0, 0]
-    assert 59 < limiter.attempt("anna") <= 60
-    assert limiter.attempt("ben") == 0
-    clock.advance(61)
-    assert [limiter.attempt("anna") for _ in range(3)] == [0, 0, 0]
-    limiter.take_back("anna")  # the last one was right
-    assert limiter.attempt("anna") == 0
-    assert limiter.attempt("anna") > 0
-    limiter.take_back("anna", all_of_them=True)
-    assert limiter.attempt("anna") == 0
