@@ -68,7 +68,10 @@ def read_exports(folder: Path) -> dict[str, Export]:
 
 def _export_from(values: Mapping[str, Any]) -> Export:
     kinds: dict[str, Any] = {"weights_sha256": str, "files_sha256": dict, "width": int, "height": int}
-    return Export(**{field.name: kinds.get(field.name, float)(values[field.name]) for field in fields(Export)})
+    made = Export(**{field.name: kinds.get(field.name, float)(values[field.name]) for field in fields(Export)})
+    if not (made.milliseconds > 0 and made.torch_milliseconds > 0):
+        raise ValueError("times must be above 0")
+    return made
 
 
 def record_export(folder: Path, name: str, export: Export) -> None:

@@ -55,6 +55,8 @@ def evaluate(
         scores = score_samples(
             assessor.assess, evaluated, reader=FrameReader(), device=chosen, workers=workers, advance=progress.advance
         )
+    sha256 = sha256_file(manifest_path)
+    is_known = sha256 == assessor.meta.get("manifest", {}).get("sha256")
     levels, clips = levels_of(evaluated), [sample.clip for sample in evaluated]
     rows = {MODEL: measure_row(scores, levels, clips)}
     if train and with_baselines:  # without training rows there is nothing to fit a baseline on
@@ -70,7 +72,8 @@ def evaluate(
         rows=rows,
         facts={
             "labels": kind,
-            "manifest sha256": sha256_file(manifest_path),
+            "manifest sha256": sha256,
+            "manifest": "the one trained on" if is_known else "not the one trained on: see that its clips are unseen",
             "checkpoint": f"{run.name}, trained on {assessor.meta.get('num_samples', {}).get('train', '?')} pairs",
             "backbone started from": assessor.config.pretrained,
             "device": describe_device(chosen),

@@ -1,4 +1,4 @@
-"""An evaluation: the model, the trivial baselines and people, all measured in the same way on the same pairs."""
+"""An evaluation: the model, the trivial baselines and people, all measured in the same way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +63,7 @@ def measure_row(
 def human_row(samples: Sequence[Sample], *, num_resamples: int = NUM_RESAMPLES) -> Row | None:
     """Return how well one annotator agrees with the consensus of the others, or None where no pair has two votes.
 
+    Only pairs with two votes count, and the others' consensus stands for the level.
     It is the ceiling: a model that agrees with the consensus better than a person does has learned all there is.
     """
     own, others, positions = leave_one_out([sample.votes for sample in samples])
@@ -110,7 +111,7 @@ class Evaluation:
             "num_pairs": len(self.samples),
             "num_clips": len({sample.clip for sample in self.samples}),
             "rows": {name: row.to_dict() for name, row in self.rows.items()},
-            "srcc_gains": {name: list(gain) for name, gain in self.gains().items()},
+            "srcc_gains": {name: [None if np.isnan(v) else v for v in gain] for name, gain in self.gains().items()},
             "confusion": confusion(self.scores, levels_of(self.samples)).tolist(),
             "pairs": pairs,
         }

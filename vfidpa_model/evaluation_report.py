@@ -42,7 +42,7 @@ def to_markdown(evaluation: Evaluation) -> str:
     gains = evaluation.gains()
     if gains:
         lines += ["", f"SRCC of {MODEL} above each baseline, paired over the same draws of clips:", ""]
-        lines += [f"- {name}: {value:+.3f} [{low:+.3f}, {high:+.3f}]" for name, (value, low, high) in gains.items()]
+        lines += [f"- {name}: {_with_interval(gain, form='+.3f')}" for name, gain in gains.items()]
     lines += ["", f"Confusion of {MODEL} (row: level given, column: nearest level of the score):", ""]
     lines += [f"| | {' | '.join(map(str, LEVELS))} |", f"| --- |{' --- |' * len(LEVELS)}"]
     table = confusion(evaluation.scores, levels_of(evaluation.samples))
@@ -81,6 +81,8 @@ def to_png(evaluation: Evaluation) -> bytes:
 
 def _counts(evaluation: Evaluation) -> str:
     num_clips = len({sample.clip for sample in evaluation.samples})
+    if num_clips == 1:
+        return f"{len(evaluation.samples)} pairs of one clip, so there are no intervals."
     text = f"{len(evaluation.samples)} pairs of {num_clips} clips."
     if num_clips < _FEW_CLIPS:
         text += f" With {num_clips} clips the intervals are rough, and rather too narrow."
@@ -89,7 +91,11 @@ def _counts(evaluation: Evaluation) -> str:
 
 def _cell(evaluation: Evaluation, name: str, measure: str) -> str:
     row = evaluation.rows[name]
-    value, (low, high) = row.measures[measure], row.intervals[measure]
+    return _with_interval((row.measures[measure], *row.intervals[measure]), form=".3f")
+
+
+def _with_interval(found: tuple[float, float, float], *, form: str) -> str:
+    value, low, high = found
     if math.isnan(value):
         return "–"
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]" if not math.isnan(low) else f"{value:.3f}"
+    return f"{value:{form}}" if math.isnan(low) else f"{value:{form}} [{low:{form}}, {high:{form}}]"

@@ -130,11 +130,14 @@ def bootstrap_by_clip(
     the same draws: the difference of two models' arrays is a paired difference.
 
     Returns:
-        name -> array of shape (num_resamples,), with NaN where a draw leaves a measure undefined.
+        name -> array of shape (num_resamples,), with NaN where a draw leaves a measure undefined, and everywhere when
+        there is one clip only: it says nothing about others.
     """
     rng = np.random.default_rng(seed)
     _, owner = np.unique(np.asarray([str(clip) for clip in clips]), return_inverse=True)
     members = [np.flatnonzero(owner == clip) for clip in range(int(owner.max()) + 1)]
+    if len(members) == 1:
+        return {name: np.full(num_resamples, np.nan) for name in measure_all(scores, levels, ranking=ranking)}
     draws: dict[str, list[float]] = {}
     for _ in range(num_resamples):
         chosen = np.concatenate([members[clip] for clip in rng.integers(len(members), size=len(members))])

@@ -19,6 +19,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from dataset_tools.errors import FrameError, UsageError
+from dataset_tools.files import write_bytes
 from dataset_tools.frames import Rgb, to_rgb, to_tensor
 from dataset_tools.interpolators import Interpolator
 from dataset_tools.metrics import MIN_LPIPS_SIDE, Lpips, psnr, ssim_matlab
@@ -191,6 +192,6 @@ def _read_journal(path: Path, identity: Mapping[str, Any]) -> dict[str, Row]:
     if json.loads(whole[0]) != {"identity": dict(identity)}:
         raise UsageError(f"{path} belongs to a run with other options; choose another --out or delete it")
     if len(whole) < len(lines):
-        path.write_text("".join(whole))
+        write_bytes(path, "".join(whole).encode())  # a kill in here must not take the rows along
     rows = (json.loads(line) for line in whole[1:])
     return {row["key"]: row for row in rows}

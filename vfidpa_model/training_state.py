@@ -114,12 +114,14 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def git_state() -> str | None:
-    """Return the commit of the source tree that runs, with ``+changes`` when it differs; None outside a git tree."""
+    """Return the commit of the source tree that runs, with ``+changes`` when it differs; None when git has it not."""
     folder = Path(__file__).parent
+    # Installed into an environment that lies inside some other project, the commit would be that project's.
+    is_tracked = ["ls-files", "--error-unmatch", Path(__file__).name]
     try:
         found = [
             subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=True).stdout
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "."])
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "."], is_tracked)
         ]
     except (OSError, subprocess.SubprocessError):
         return None

@@ -54,6 +54,7 @@ def test_everything_is_measured_on_the_same_pairs(run, manifest, tmp_path, capsy
     assert page == (tmp_path / "evaluation.md").read_text()
     assert all(f" {word} |" in page for word in (*COMPETITORS, *LABELS.values()))
     assert "12 pairs of 3 clips. With 3 clips the intervals are rough" in page
+    assert "- manifest: not the one trained on: see that its clips are unseen" in page
     assert (tmp_path / "evaluation.png").read_bytes().startswith(b"\x89PNG")
     assert read_image(tmp_path / "evaluation.png").shape[1] > 1000
     record = json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=pytest.fail)  # no NaN in JSON
@@ -106,6 +107,20 @@ def test_without_training_rows_or_votes_the_model_stands_alone(run, manifest, tm
     path = changed(manifest, "bare.parquet", lambda row: {"split": "test", "votes": None})
     assert main([str(run), str(path), "--out", str(tmp_path)]) == 0
     assert list(json.loads((tmp_path / "evaluation.json").read_text())["rows"]) == [MODEL]
+
+
+def test_pairs_of_one_clip_have_no_intervals(run, manifest, tmp_path, capsys):
+    keep = "videos/bikes-5"
+    path = changed(
+        manifest,
+        "one.parquet",
+        lambda row: {} if row["split"] != "test" or keep in row["triplet_id"] else {"level": None},
+    )
+    assert main([str(run), str(path), "--out", str(tmp_path)]) == 0
+    page = capsys.readouterr().out
+    assert "4 pairs of one clip, so there are no intervals." in page
+    assert "nan" not in page
+    json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=pytest.fail)
 
 
 def samples_of(manifest, split):

@@ -1,5 +1,6 @@
 """Exported copies: equal to PyTorch on real frames, refused when they are not the checkpoint's, and the choice."""
 
+import json
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -61,19 +62,20 @@ def test_torch_export_file_is_checked_too(run, frame_files, capsys):
         load_checkpoint(run, backend="torch-export")  # loading one would run code from it
 
 
-def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, frame_files, capsys):
+@pytest.mark.parametrize("error", [0.002, np.nan])
+def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, frame_files, capsys, error):
     save_light_run(tmp_path)
 
     def wrong(model, *_, **__):
         def body(img0, img1):
             raw, weights = model.body(img0, img1)
-            return raw + 0.002, weights
+            return raw + error, weights
 
         return body
 
     monkeypatch.setattr(exporting, "_write", wrong)
     assert main([str(tmp_path), "--format", "onnx", "--frames", *frame_files]) == 1
-    assert "onnx differs by 0.002 from PyTorch" in capsys.readouterr().err
+    assert f"onnx differs by {error} from PyTorch" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "best").iterdir()) == ["checkpoint.json", "model.safetensors"]
 
 
@@ -124,7 +126,10 @@ def test_exports_of_other_weights_are_refused_and_passed_over(tmp_path):
         load_checkpoint(tmp_path, backend="onnx")
 
 
-@pytest.mark.parametrize("record", ["{", "[]", '{"onnx": {"width": 1}}', '{"onnx": 3}'])
+TIMELESS = {**asdict(Export("", {}, 0, 0, 0.0, 1.0, 2.0)), "torch_milliseconds": 0}
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"onnx": {"width": 1}}', '{"onnx": 3}', json.dumps({"onnx": TIMELESS})])
 def test_a_damaged_record_of_exports_is_refused(tmp_path, record):
     (tmp_path / "exports.json").write_text(record)
     with pytest.raises(CheckpointError, match="not a record of exports"):

@@ -92,6 +92,11 @@ def test_bootstrap_draws_whole_clips():
     assert interval95(draws) == (0.0, 1.0)
 
 
+def test_one_clip_has_no_interval():
+    draws = bootstrap_by_clip(np.array([1.0, 2, 4]), np.array([1.0, 2, 3]), ["a"] * 3, num_resamples=5)
+    assert all(np.isnan(interval95(values)).all() for values in draws.values())
+
+
 def test_bootstrap_is_seeded_and_paired():
     rng = np.random.default_rng(0)
     levels = rng.integers(1, 5, 60).astype(float)
