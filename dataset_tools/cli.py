@@ -66,8 +66,14 @@ def run(
     return int(result) if isinstance(result, int) else OK
 
 
+def say(text: str, *, is_error: bool = False) -> None:
+    """Print one line on stdout, or stderr; names from anywhere can neither break it nor steer the terminal."""
+    escaped = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    print("".join(escaped), file=sys.stderr if is_error else sys.stdout)
+
+
 def _fail(prog: str, message: str, code: int) -> int:
-    print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
+    say(f"{prog}: {' '.join(message.split())}", is_error=True)
     return code
 
 

@@ -81,7 +81,7 @@ def export(
     """
     table = read_manifest(manifest)
     export_data_set(table, format_name=format_name, out=out)
-    print(f"{out}: {len(table)} rows as {format_name}")
+    cli.say(f"{out}: {len(table)} rows as {format_name}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

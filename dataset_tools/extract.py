@@ -40,7 +40,7 @@ def extract(
     Example: python -m dataset_tools.extract --source videos:clips --out data --count 600 --seed 7
     """
     keep_freed_memory()  # for the predictor
-    if clip_timeout <= 0:
+    if not clip_timeout > 0:  # nan is not, either
         raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
     options = parse_options(
         sources=tuple(source),
@@ -65,8 +65,8 @@ def extract(
     summary = extract_data_set(options)
     rows = summary.done + summary.skipped
     if rows < summary.wanted:
-        print(f"the clips gave {rows} of {summary.wanted} rows; see {out / 'rejected.parquet'}")
-    print(f"{out}: {summary.done} rows done, {summary.skipped} skipped, {summary.rejected} rejected")
+        cli.say(f"the clips gave {rows} of {summary.wanted} rows; see {out / 'rejected.parquet'}")
+    cli.say(f"{out}: {summary.done} rows done, {summary.skipped} skipped, {summary.rejected} rejected")
     return cli.OK
 
 

@@ -82,11 +82,15 @@ def open_journal(out: Path) -> Iterator[Journal]:
     """Yield the journal of a data set's folder; no other process can have it open meanwhile.
 
     Raises:
-        UsageError: Another extraction is writing to the folder.
+        UsageError: Another extraction is writing to the folder, or it cannot be written to.
     """
     path = out / FILE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise UsageError(f"--out {out} must be a folder that can be written to ({reason}); choose another") from error
     with path.open("rb+") as file:
         _lock(file, out)
         yield Journal(file)

@@ -42,7 +42,7 @@ def materialize(
 
     Example: python -m dataset_tools.materialize data_manifest.parquet --source demo --out demo
     """
-    if clip_timeout <= 0:
+    if not clip_timeout > 0:  # nan is not, either
         raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
     table = read_manifest(manifest)
     out = out or table.root
@@ -54,12 +54,12 @@ def materialize(
         checks["predictions"] = rebuild_predictions(table, out=out, predictor=predictor, weights=weights, device=device)
     for check in checks.values():
         for fault in check.faults:
-            print(fault)
+            cli.say(fault)
         for line in check.accepted:
-            print(f"accepted: {line}")
+            cli.say(f"accepted: {line}")
     for name, check in checks.items():
         accepted = f"{len(check.accepted)} accepted with differences"
-        print(f"{out}: {check.num_equal} {name} equal, {accepted}, {len(check.faults)} faults")
+        cli.say(f"{out}: {check.num_equal} {name} equal, {accepted}, {len(check.faults)} faults")
     return cli.FAILED if any(check.faults for check in checks.values()) else cli.OK
 
 

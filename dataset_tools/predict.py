@@ -56,7 +56,7 @@ def predict_manifest(
     """
     outcome = predict_rows(manifest, predictor=predictor, weights=weights, device=device)
     for failure in outcome.failures:
-        print(failure, file=sys.stderr)
+        cli.say(failure, is_error=True)
     return outcome.manifest
 
 
@@ -188,8 +188,8 @@ def predict(
         if leveled is not outcome.manifest:
             leveled.write()
     for failure in outcome.failures:
-        print(failure, file=sys.stderr)
-    print(
+        cli.say(failure, is_error=True)
+    cli.say(
         f"{manifest}: {outcome.num_done} rows predicted, {outcome.num_current} up to date, "
         f"{outcome.num_voted} kept because of their votes, {len(outcome.failures)} failed"
     )

@@ -163,7 +163,7 @@ def report(
     """
     target = out or manifest.parent / DEFAULT_NAME
     write_report(read_manifest(manifest), target)
-    print(target)
+    cli.say(str(target))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

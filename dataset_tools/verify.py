@@ -95,11 +95,11 @@ def verify(
     """
     verdict = verify_data_set(read_manifest(manifest), files=not rows_only)
     for line in verdict.faults:
-        print(line)
+        cli.say(line)
     for line in verdict.accepted:
-        print(f"accepted: {line}")
+        cli.say(f"accepted: {line}")
     counts = f"{verdict.num_rows} rows, {verdict.num_files} files, {len(verdict.accepted)} accepted with differences"
-    print(f"{manifest}: {counts}, {len(verdict.faults)} faults")
+    cli.say(f"{manifest}: {counts}, {len(verdict.faults)} faults")
     return cli.FAILED if verdict.faults else cli.OK
 
 

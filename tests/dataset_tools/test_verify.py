@@ -73,6 +73,15 @@ def test_faults_of_rows(predicted, capsys, number, values, says):
     assert says in said
 
 
+def test_a_fault_is_one_line_whatever_the_name(predicted, capsys):
+    before = run(predicted.path, capsys)[1].count("\n")
+    ids = ["a\x1b[2J\nb", *predicted.table.column("triplet_id").to_pylist()[1:]]
+    predicted.with_columns({"triplet_id": ids, "split": [None, "val", "val", "train", "train"]}).write()
+    said = run(predicted.path, capsys)[1]
+    assert "a\\x1b[2J\\nb: split must not be null" in said
+    assert said.count("\n") == before + 1
+
+
 def test_leaks_and_duplicates_by_content(predicted, capsys):
     rows = predicted.rows()
     twin = {name: rows[1][name] for name in ("img0", "gt", "img1", "img0_sha256", "gt_sha256", "img1_sha256")}
