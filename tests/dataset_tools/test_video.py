@@ -100,6 +100,14 @@ def test_time_stamps_of_variable_rate_are_kept(clips):
     np.testing.assert_allclose(times, np.array(VARIABLE_PTS) / 24, atol=1e-4)
 
 
+def test_steps_without_a_picture_in_an_avi_take_time(tmp_path):
+    path = tmp_path / "gaps.avi"
+    write_clip(path, codec="mpeg4", options={"g": "8", "qscale": "2", "bf": "0"}, pts=VARIABLE_PTS)
+    with open_video(path) as reader:
+        times = [frame.pts_seconds for frame in reader.frames()]
+    np.testing.assert_allclose(times, np.array(VARIABLE_PTS) / 24, atol=1e-4)
+
+
 def test_frames_outlive_the_reader_and_iteration_goes_on(clips):
     with open_video(clips / "open_gop.mp4") as reader:
         first = next(iter(reader.frames()))
