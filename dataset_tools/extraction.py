@@ -53,9 +53,10 @@ def extract_data_set(options: ExtractOptions) -> Summary:
         if before is None or len(before) < options.count:
             forget_passing_failures(journal)
         origins = _origins(before)
+        settled = _ids_if_full(before, options.count)
         with WorkerPool(options.workers, silence_seconds=options.silence_seconds) as pool:
             usable, unusable = survey(listing, options=options, journal=journal, pool=pool, origins=origins)
-            crop = harvest(usable, options=options, journal=journal, pool=pool, origins=origins)
+            crop = harvest(usable, options=options, journal=journal, pool=pool, origins=origins, settled=settled)
         before = _read_earlier(options)  # again: votes may have come into it meanwhile
         kept = before.rows() if before else []
         _add_splits(crop.rows, [clip.clip for clip in usable.values()], options=options, kept=kept)
@@ -85,6 +86,13 @@ def _origins(manifest: Manifest | None) -> dict[Key, str]:
     return {(source, clip): sha256 for source, clip, sha256 in zip(*columns, strict=True) if sha256}
 
 
+def _ids_if_full(manifest: Manifest | None, count: int) -> set[str] | None:
+    """Return every ``triplet_id`` of a manifest that has all rows asked for, else ``None``."""
+    if manifest is None or len(manifest) < count:
+        return None
+    return set(manifest.table.column("triplet_id").to_pylist())
+
+
 def _add_splits(rows: list[Row], clips: Iterable[Clip], *, options: ExtractOptions, kept: Iterable[Row]) -> None:
     clips = list(clips)
     splits = assign_splits(
@@ -99,10 +107,21 @@ def _add_splits(rows: list[Row], clips: Iterable[Clip], *, options: ExtractOptio
 
 
 def _merge(kept: list[Row], found: list[Row], *, count: int) -> list[Row]:
-    """Return the rows that are there, untouched, and as many new ones as the count leaves room for."""
+    """Return the rows that are there, untouched, and as many new ones as the count leaves room for.
+
+    There are too many where clips were added: rows that are there already leave them less than their share. The clips
+    with the fewest triplets then come first, each triplet at all its resolutions.
+    """
     known = {row["triplet_id"] for row in kept}
-    new = [row for row in found if row["triplet_id"] not in known]
-    return kept + new[: max(0, count - len(kept))]
+    numbers: dict[Key, dict[tuple[int, int], int]] = {}
+    new = []
+    for row in found:
+        of_clip = numbers.setdefault((row["source"], row["clip"]), {})
+        number = of_clip.setdefault((row["img0_index"], row["interval"]), len(of_clip))
+        if row["triplet_id"] not in known:
+            new.append((number, row))
+    new.sort(key=lambda pair: pair[0])
+    return kept + [row for _, row in new[: max(0, count - len(kept))]]
 
 
 def _with_rows(before: Manifest | None, rows: list[Row], options: ExtractOptions) -> Manifest:

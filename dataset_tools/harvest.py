@@ -5,7 +5,7 @@ only those are decoded again. Every round depends on facts about clips alone, so
 of workers and after any restart (see ``dataset_tools.allocation``).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,18 @@ def harvest(
     journal: Journal,
     pool: WorkerPool,
     origins: Mapping[Key, str],
+    settled: Set[str] | None,
 ) -> Harvest:
     """Decode clips until there are ``options.count`` rows, or nothing is left to decode.
 
     Args:
         origins: SHA-256 of the clips that rows were made from; a clip that is no longer the same is given up.
+        settled: Every ``triplet_id`` of a manifest that has all rows: only their files have to be there.
 
     Raises:
         VfiError: A frame cannot be written; what was done is kept.
     """
-    state = _State(options, journal, dict(usable), origins)
+    state = _State(options, journal, dict(usable), origins, settled)
     with track("rows extracted", options.count) as progress:
         while jobs := state.jobs():
             state.show(progress)
@@ -70,10 +72,16 @@ def harvest(
 
 class _State:
     def __init__(
-        self, options: ExtractOptions, journal: Journal, usable: dict[Key, UsableClip], origins: Mapping[Key, str]
+        self,
+        options: ExtractOptions,
+        journal: Journal,
+        usable: dict[Key, UsableClip],
+        origins: Mapping[Key, str],
+        settled: Set[str] | None,
     ) -> None:
         self.options = options
         self.origins = origins
+        self.settled = settled
         self.journal = journal
         self.usable = usable
         self.results = {
@@ -121,7 +129,9 @@ class _State:
         return all(wanted <= frames.keys() for frames in result.stored.values())
 
     def _has_files(self, key: Key, share: Share) -> bool:
-        return all((self.options.out / row[name]).exists() for row in self._rows_of(key, share) for name in _FRAMES)
+        rows = self._rows_of(key, share)
+        needed = (row for row in rows if self.settled is None or row["triplet_id"] in self.settled)
+        return all((self.options.out / row[name]).exists() for row in needed for name in _FRAMES)
 
     def describe_job(self, key: Key, share: Share) -> dict[str, Any]:
         clip, result = self.usable[key], self.results.get(key)

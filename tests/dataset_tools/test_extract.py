@@ -278,6 +278,23 @@ def test_votes_that_come_while_it_runs_are_kept(first, clips, tmp_path, monkeypa
     assert [row["level_source"] for row in manifest_of(out).rows()].count("human") == 24
 
 
+def test_clips_that_are_added_take_turns(first, clips, tmp_path):
+    out, more = Path(shutil.copytree(first, tmp_path / "set")), tmp_path / "more"
+    frames = [replicas.vimeo_crop(frame) for frame in replicas.read_frames(clips / "street.mp4")]
+    for number, name in enumerate(("x.mp4", "y.mp4", "z.mp4")):
+        replicas.write_video(more / name, frames[6 * number : 6 * number + 9])
+    sources = ["--source", f"videos:{more}", "--resolutions", "256p,720p,1080p"]
+    assert extract(clips, out, *sources, count=27) == 0
+    assert [row["clip"] for row in manifest_of(out).rows() if row["clip"] in ("x.mp4", "y.mp4", "z.mp4")] == [
+        "x.mp4",
+        "y.mp4",
+        "z.mp4",
+    ]
+    journal = (out / ".extraction" / "journal.jsonl").read_bytes()
+    assert extract(clips, out, *sources, count=27) == 0
+    assert (out / ".extraction" / "journal.jsonl").read_bytes() == journal  # nothing was decoded again
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
