@@ -34,7 +34,8 @@ def list_clips(folder: Path) -> Listing:
     splits = _read_lists(dict.fromkeys((folder, videos)))
     listing = Listing()
     for path in paths:
-        split = splits.pop(path.name, None) or splits.pop(path.stem, None)
+        named = [splits.pop(entry, None) for entry in (path.name, path.stem)]  # lists of both forms may name it
+        split = named[0] or named[1]
         if split or not _has_lists((folder, videos)):
             add_file(listing, Clip(NAME, path.name, path, official_split=split))
     for entry, split in splits.items():
@@ -66,7 +67,7 @@ def _read_lists(folders: dict[Path, None]) -> dict[str, str]:
     origin: dict[str, str] = {}
     for folder in folders:
         for path, split in _list_files(folder):
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
                 entry = line.strip()
                 stem = Path(entry).stem if Path(entry).suffix.lower() in EXTENSIONS else entry
                 if not entry:

@@ -67,7 +67,7 @@ def _read_lists(root: Path, layout: _Layout, listing: Listing) -> dict[str, str]
         if not path.is_file():
             continue
         splits = splits if splits is not None else {}
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
             entry = line.strip()
             if _ENTRY.fullmatch(entry):
                 splits[entry] = split

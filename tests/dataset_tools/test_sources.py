@@ -86,7 +86,11 @@ def test_vimeo90k_wrong_entries_are_rejected_one_by_one(tmp_path, demo_clips):
             ["IMG_9999.mov"],
         ),
         (
-            {"videoinr_train_list.txt": "720p_240fps_1\nIMG_0179\n", "videoinr_valid_list.txt": "GOPR9635\n"},
+            {
+                "videoinr_train_list.txt": "720p_240fps_1\nIMG_0179\n",
+                "videoinr_valid_list.txt": "\ufeffGOPR9635\r\n",  # saved on Windows
+                "superslomo_train_list.txt": "720p_240fps_1.mov\n",  # the same, with its extension
+            },
             {"720p_240fps_1.mov": "train", "IMG_0179.m4v": "train", "GOPR9635.mp4": "val"},
             [],
         ),
