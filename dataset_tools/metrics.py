@@ -66,6 +66,9 @@ def ssim_matlab(a: Image, b: Image) -> float:
     return _mean_ssim(a, b, _peak(a, b), lambda image: cv2.transform(_blur(image), over_channels))
 
 
+_LEAST_FLOW_SIDE = 32  # with fewer rows OpenCV 5.0 fails, gives NaN, or crashes the process
+
+
 def mean_motion(img0: Rgb, img1: Rgb) -> float:
     """Return the mean length of the optical flow from ``img0`` to ``img1`` (OpenCV's DIS, fast preset), in pixels.
 
@@ -73,9 +76,14 @@ def mean_motion(img0: Rgb, img1: Rgb) -> float:
         ValueError: Shapes or types differ.
     """
     _peak(img0, img1)
-    grey0, grey1 = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (img0, img1))
+    height, width = img0.shape[:2]
+    below, beside = (max(0, _LEAST_FLOW_SIDE - side) for side in (height, width))
+    grey0, grey1 = (
+        cv2.copyMakeBorder(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 0, below, 0, beside, cv2.BORDER_REPLICATE)
+        for image in (img0, img1)
+    )
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(grey0, grey1, None)  # type: ignore[call-overload]
-    return float(np.sqrt(np.square(flow).sum(axis=2)).mean(dtype=np.float64))
+    return float(np.sqrt(np.square(flow[:height, :width]).sum(axis=2)).mean(dtype=np.float64))
 
 
 class Lpips:

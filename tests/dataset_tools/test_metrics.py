@@ -63,6 +63,13 @@ def test_motion_is_in_pixels(shift):
     assert mean_motion(scene[:, shift:], scene[:, :-shift]) == pytest.approx(shift, rel=0.15)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (8, 48), (12, 64), (16, 512), (24, 1600), (200, 2)])
+def test_motion_of_tiny_and_narrow_frames_is_a_number(size):  # OpenCV fails, gives NaN or crashes on these
+    a = np.random.default_rng(5).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert mean_motion(a, a) == 0
+    assert np.isfinite(mean_motion(a, np.roll(a, 3, 1)))
+
+
 def test_rejects_what_cannot_be_compared(lpips):
     a = np.zeros((70, 70, 3), np.uint8)
     for function in (psnr, ssim, ssim_matlab, mean_motion, lpips):
