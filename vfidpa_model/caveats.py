@@ -1,5 +1,6 @@
 """What an output will not have of its input, in one line each: said before any work is done."""
 
+import re
 from typing import Any
 
 import av
@@ -18,6 +19,7 @@ _NOT_KEPT = {
     SideDataType.SPHERICAL: "360-degree video",
     SideDataType.STEREO3D: "3-D video",
 }
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
 _SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video")  # codecs whose own headers tell the pixel shape
 
 
@@ -50,8 +52,19 @@ def caveats(reader: PyavReader, encoding: Encoding, container: str) -> list[str]
 
 def is_cut_off(reader: PyavReader, end: float) -> str | None:
     """Return a sentence when the video ends long before the file says, at ``end`` in seconds; else ``None``."""
-    lasts = (reader.container.duration or 0) / av.time_base
-    missing = lasts - end  # where the clock starts late, this is too little: never a false alarm
+    lasts = _told_end(reader)
+    missing = lasts - end
     if missing <= max(1.0, lasts / 100):
         return None
-    return f"the video ends {missing:.1f} s before the file should ({lasts:.1f} s): it may be cut off"
+    return f"the video ends {missing:.1f} s before the file says ({lasts:.1f} s): it may be cut off"
+
+
+def _told_end(reader: PyavReader) -> float:
+    """Return when the video ends by what the file says of it, in seconds, else when the whole file does."""
+    stream = reader.stream
+    if stream.duration and stream.time_base:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+    told = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))  # in Matroska
+    if told:
+        return 3600 * int(told[1]) + 60 * int(told[2]) + float(told[3])
+    return (reader.container.duration or 0) / av.time_base

@@ -53,6 +53,7 @@ def test_resuming_another_job_is_refused(tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(interpolation_job, "join", interrupted)
         assert main([str(source), str(target), "--fast", MEAN]) == 130
+    assert "interrupted; the same command with --resume goes on" in capsys.readouterr().err
     assert (tmp_path / ".out.mp4.parts" / "000000.packets").exists()
     assert main([str(source), str(target), "--fast", MEAN, "--factor", "3", "--resume"]) == 1
     assert "run without --resume" in capsys.readouterr().err
