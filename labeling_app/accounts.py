@@ -26,7 +26,15 @@ _NAME = re.compile(r"[\w][\w .@+-]{0,63}")
 
 
 class AccountError(VfiError):
-    """An account does not exist, or its name is taken or not allowed."""
+    """An account does not exist, its name is taken, or its password too short."""
+
+    code = "account"
+
+
+class AccountNameError(AccountError):
+    """A name is not allowed."""
+
+    code = "name"
 
 
 @dataclass(frozen=True)
@@ -55,11 +63,11 @@ def check_name(name: str) -> str:
     """Return ``name`` in its one Unicode form.
 
     Raises:
-        AccountError: It is empty, too long, or holds anything but letters, digits, spaces and ``_ . @ + -``.
+        AccountNameError: It is empty, too long, or holds anything but letters, digits, spaces and ``_ . @ + -``.
     """
     name = unicodedata.normalize("NFKC", name).strip()
     if not _NAME.fullmatch(name):
-        raise AccountError(f"name {name[:64]!r} must be 1 to 64 letters, digits, spaces or any of _ . @ + -")
+        raise AccountNameError(f"name {name[:64]!r} must be 1 to 64 letters, digits, spaces or any of _ . @ + -")
     return name
 
 

@@ -2,20 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, FastAPI, Request
 from sqlalchemy import RowMapping, text
-from sqlalchemy.exc import DBAPIError
 
-from dataset_tools.errors import UsageError, VfiError
 from labeling_app import events, serving, voting
-from labeling_app.accounts import Account, AccountError
+from labeling_app.accounts import Account
 from labeling_app.admin_api import admin_router
 from labeling_app.bench import Bench
 from labeling_app.events import to_iso
 from labeling_app.guard import Guard, account_of
 from labeling_app.media import media_router
 from labeling_app.pace import progress_of
+from labeling_app.refusals import Refusal, answer_errors
 from labeling_app.schemas import (
     CommentRequest,
     DoneResponse,
@@ -37,20 +35,13 @@ from labeling_app.sessions import csrf_identity, csrf_token
 from labeling_app.signin import signin_router
 
 MAX_SETTINGS_CHARS = 8192
-_STATUS: tuple[tuple[type[VfiError], int], ...] = (
-    (voting.NotYoursError, 404),
-    (voting.ConflictError, 409),
-    (AccountError, 400),
-    (UsageError, 400),
-)
 
 
 def install(app: FastAPI, bench: Bench) -> None:
     """Put all routes, error answers and guards of the bench onto ``app``; call it before mounting a page at ``/``."""
     for router in (annotator_router(bench), admin_router(bench), signin_router(bench), media_router(bench)):
         app.include_router(router)
-    app.add_exception_handler(VfiError, _answer_error)
-    app.add_exception_handler(DBAPIError, _answer_database_error)
+    answer_errors(app)
     app.add_middleware(Guard, local_only=bench.settings.is_local and bench.settings.open_mode)
 
     @app.get("/healthz", include_in_schema=False)
@@ -141,7 +132,7 @@ def annotator_router(bench: Bench) -> APIRouter:
     def settings(body: dict[str, Any], user: User) -> DoneResponse:
         """Keep the annotator's page settings (keys, language)."""
         if len(events.dump(body)) > MAX_SETTINGS_CHARS:
-            raise HTTPException(413, f"settings must be at most {MAX_SETTINGS_CHARS} characters of JSON")
+            raise Refusal("too_large", f"settings must be at most {MAX_SETTINGS_CHARS} characters of JSON")
         voting.save_settings(bench, user, body)
         return DoneResponse(duplicate=False)
 
@@ -176,13 +167,3 @@ def to_item(bench: Bench, row: RowMapping) -> Item:
         blind=blind,
         images=images,
     )
-
-
-async def _answer_error(_: Request, error: Exception) -> JSONResponse:
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    return JSONResponse({"detail": str(error)}, status)
-
-
-async def _answer_database_error(_: Request, error: Exception) -> JSONResponse:
-    # Not the statement and its values: they are nobody's business. The client keeps its vote and tries again.
-    return JSONResponse({"detail": "the database did not answer; try again"}, 503, {"Retry-After": "1"})

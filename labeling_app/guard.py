@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, HTTPException
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labeling_app.accounts import ROLES, Account
+from labeling_app.refusals import Refusal, refusal_response
 from labeling_app.sessions import CSRF_HEADER, csrf_identity, csrf_token, user_of
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ def account_of(bench: "Bench", *, at_least: str = "annotator") -> Callable[[Requ
     """Return a dependency that gives the signed-in account, after checking its role and, for a change, CSRF.
 
     Raises:
-        HTTPException: 401 nobody is signed in, 403 the role is too low or the CSRF token does not fit.
+        Refusal: 401 nobody is signed in, 403 the role is too low or the CSRF token does not fit.
     """
 
     def check(request: Request) -> Account:
         account = user_of(bench, request)
         if account is None:
-            raise HTTPException(401, "sign in first", headers={"WWW-Authenticate": "Bearer"})
+            raise Refusal("sign_in_first", "sign in first", {"WWW-Authenticate": "Bearer"})
         if ROLES.index(account.role) < ROLES.index(at_least):
-            raise HTTPException(403, f"this needs the role {at_least}")
+            raise Refusal("role", f"this needs the role {at_least}")
         if request.method not in _SAFE_METHODS:
             check_csrf(bench, request, request.headers.get(CSRF_HEADER, ""))
         return account
@@ -60,7 +61,7 @@ def check_csrf(bench: "Bench", request: Request, given: str) -> None:
     if identity is None:
         return
     if not hmac.compare_digest(given.encode(), csrf_token(bench.secret, identity).encode()):
-        raise HTTPException(403, "the CSRF token is missing or wrong; load the page again")
+        raise Refusal("csrf", "the CSRF token is missing or wrong; load the page again")
 
 
 class Guard:
@@ -76,7 +77,7 @@ class Guard:
         headers = dict(scope["headers"])
         if self.local_only and _host_name(headers.get(b"host", b"")) not in _LOCAL_HOSTS:
             # A page from elsewhere whose name is made to point here (DNS rebinding) arrives with its own name.
-            await JSONResponse({"detail": "this server answers to localhost only"}, 400)(scope, receive, send)
+            await refusal_response("foreign_host", "this server answers to localhost only")(scope, receive, send)
             return
         own = scope["path"].startswith(_OWN_PATHS)
         limit = MAX_BODY_BYTES if own else MAX_PAGE_BODY_BYTES
@@ -131,7 +132,7 @@ class _SafeHeaders:
 
 
 def _too_large(limit: int) -> JSONResponse:
-    return JSONResponse({"detail": f"a body must be at most {limit} bytes"}, 413)
+    return refusal_response("too_large", f"a body must be at most {limit} bytes")
 
 
 def _host_name(host: bytes) -> str:

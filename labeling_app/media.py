@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from dataset_tools.errors import ManifestError
 from dataset_tools.files import inside
 from labeling_app.bench import Bench
 from labeling_app.guard import signed_in
+from labeling_app.refusals import Refusal
 
 # The id stands for the pixels: what it names never changes, so a browser need not ask again.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
@@ -47,7 +48,7 @@ def media_router(bench: Bench) -> APIRouter:
     def image(opaque: str) -> Response:
         path = find_image(bench, opaque)
         if path is None:
-            raise HTTPException(404, "no such image")
+            raise Refusal("no_image", "no such image")
         return image_response(path, opaque)
 
     return router

@@ -4,7 +4,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 from sqlalchemy import Connection, RowMapping
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from labeling_app.bench import Bench
 from labeling_app.brake import lock_name, read_attempts, seconds_to_wait
 from labeling_app.events import Event, append
 from labeling_app.guard import check_csrf
+from labeling_app.refusals import Refusal
 from labeling_app.sessions import (
     COOKIE,
     CSRF_HEADER,
@@ -72,7 +73,7 @@ def signin_router(bench: Bench) -> APIRouter:
 def _sign_in(bench: Bench, request: Request, name: str, password: str) -> tuple[Account, str]:
     """Return the account that name and password open, and the token of its new session, or raise 401, 403 or 429."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPException(403, "sign in on the page of this server")
+        raise Refusal("foreign_page", "sign in on the page of this server")
     name, address = check_name(name), client_address(bench, request)
     with bench.store.read() as connection:
         row = find_row(connection, name)
@@ -97,7 +98,7 @@ def _sign_in(bench: Bench, request: Request, name: str, password: str) -> tuple[
 
     token = bench.store.transact(work)
     if account is None or token is None:
-        raise HTTPException(401, "name or password is wrong")
+        raise Refusal("wrong_password", "name or password is wrong")
     return account, token
 
 
@@ -108,7 +109,9 @@ def _brake(bench: Bench, connection: Connection, name: str, address: str, user_i
     wait = seconds_to_wait(attempts, name=name, address=address, now_us=now_us, limits=limits)
     if wait > 0:
         seconds = int(wait) + 1
-        raise HTTPException(429, f"too many attempts; try again in {seconds} s", {"Retry-After": str(seconds)})
+        raise Refusal(
+            "too_many_attempts", f"too many attempts; try again in {seconds} s", {"Retry-After": str(seconds)}
+        )
 
 
 def _account(bench: Bench, row: RowMapping | None, name: str, password: str) -> Account | None:
@@ -154,7 +157,7 @@ async def _fields(request: Request) -> dict[str, Any]:
             return {key: values[0] for key, values in parse_qs(body.decode(), max_num_fields=10).items()}
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        raise HTTPException(400, "the body must be JSON or a form with name and password") from None
+        raise Refusal("request", "the body must be JSON or a form with name and password") from None
     if not isinstance(fields, dict):
-        raise HTTPException(400, "the body must be a JSON object with name and password")
+        raise Refusal("request", "the body must be a JSON object with name and password")
     return fields

@@ -41,9 +41,13 @@ _OTHER_VOTES = "SELECT 1 FROM current_votes WHERE user_id = :user_id AND item_id
 class NotYoursError(VfiError):
     """The assignment does not exist or belongs to somebody else; the two are not told apart."""
 
+    code = "not_yours"
+
 
 class ConflictError(VfiError):
     """The request contradicts what is stored: an id used twice for different things, a vote on a skipped item."""
+
+    code = "conflict"
 
 
 @dataclass(frozen=True)

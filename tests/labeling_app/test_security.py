@@ -261,4 +261,4 @@ def test_errors_say_nothing_about_the_inside(bench):
         connection.execute(text("ALTER TABLE events RENAME TO elsewhere"))
     answer = anna.post("/api/undo", {"undo_id": "undo-00001"})
     assert answer.status_code == 503
-    assert answer.json() == {"detail": "the database did not answer; try again"}
+    assert answer.json() == {"detail": "the database did not answer; try again", "code": "database"}
