@@ -5,11 +5,12 @@ const TIMEOUT_MS = 15000;
 /** The server did not answer, or answered that it cannot at the moment: try again later. */
 export class Unreachable extends Error {}
 
-/** The server answered no: HTTP `status` and its one-line message. */
+/** The server answered no: HTTP `status`, its one-line message, and a `code` that says why. */
 export class Refused extends Error {
-  constructor(status, message) {
+  constructor(status, message, code = "") {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -57,8 +58,8 @@ export class Api {
       const stale = this.csrf;
       if ((await this.session()).csrf !== stale) return this.#send(method, path, body, priority, false);
     }
-    const { detail } = await reply.json().catch(() => ({}));
-    throw new Refused(reply.status, typeof detail === "string" ? detail : reply.statusText);
+    const { detail, code } = await reply.json().catch(() => ({}));
+    throw new Refused(reply.status, typeof detail === "string" ? detail : reply.statusText, code);
   }
 
   async #fetch(method, path, body, priority) {

@@ -3,7 +3,7 @@
 import { clear, el, newId } from "./dom.js";
 import { loadCanvas } from "./images.js";
 import { card, table } from "./tables.js";
-import { dateTime, number, t } from "./texts.js";
+import { dateTime, number, reason, t } from "./texts.js";
 
 let loads = new AbortController();
 
@@ -37,7 +37,7 @@ function reviewCard(item, api, signal, onDone) {
       await api.post("/api/review", { verdict_id: newId(), item_id: item.item_id, level, comment: comment.value || null });
       onDone();
     } catch (error) {
-      note.textContent = t("error.other", { message: error.message });
+      note.textContent = reason(error);
     }
   };
   const buttons = [1, 2, 3, 4].map((level) =>

@@ -1,7 +1,7 @@
 // The sign-in page: name and password, or a name alone in open mode.
 
 import { find } from "./dom.js";
-import { applyTexts, fillLanguages, loadTexts, t } from "./texts.js";
+import { applyTexts, fillLanguages, hasText, loadTexts, t } from "./texts.js";
 
 const LANGUAGE = "vfi.language"; // of this browser, until an annotator's own setting is known
 const body = document.body;
@@ -17,11 +17,10 @@ async function useLanguage(language) {
 
 function say(key) {
   const note = find(body, "error");
+  note.dataset.text = key; // so that it follows the language
   note.textContent = t(key);
   note.hidden = false;
 }
-
-const REASONS = { 400: "signin.bad_name", 401: "signin.failed", 403: "signin.failed", 429: "signin.too_many" };
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -36,7 +35,8 @@ form.addEventListener("submit", async (event) => {
       credentials: "same-origin",
     });
     if (reply.ok) return location.assign("/");
-    say(REASONS[reply.status] ?? "signin.other");
+    const { code } = await reply.json().catch(() => ({}));
+    say(hasText(`refused.${code}`) ? `refused.${code}` : "signin.other");
   } catch {
     say("signin.other");
   }

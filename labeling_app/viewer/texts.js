@@ -28,6 +28,13 @@ export function hasText(key) {
   return key in table;
 }
 
+/** Return why a request failed; in the server's own words only where it gave a code without a text. */
+export function reason(error) {
+  if (error.status === undefined) return t("page.unreachable");
+  const key = `refused.${error.code}`;
+  return hasText(key) ? t(key) : t("error.other", { message: error.message });
+}
+
 export function number(value, digits = 0) {
   return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 }

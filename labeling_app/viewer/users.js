@@ -2,7 +2,7 @@
 
 import { clear, el, find } from "./dom.js";
 import { card, table } from "./tables.js";
-import { dateTime, t } from "./texts.js";
+import { dateTime, reason, t } from "./texts.js";
 
 const ROLES = ["annotator", "reviewer", "admin"];
 const STAGES = ["training", "qualification", "work"];
@@ -22,7 +22,7 @@ export async function showUsers(view, api, session) {
       note.textContent = t("users.saved", { name: change.name });
       return true;
     } catch (error) {
-      note.textContent = t("error.other", { message: error.message });
+      note.textContent = reason(error);
       return false;
     }
   }

@@ -4,7 +4,7 @@ import { afterPaint, el, find, newId } from "./dom.js";
 import { Refused, Unreachable } from "./api.js";
 import { drawFeedback, drawItem, drawProgress } from "./panel.js";
 import { Item, Queue } from "./queue.js";
-import { hasText, t } from "./texts.js";
+import { reason, t } from "./texts.js";
 
 const HEARTBEAT_MS = 60_000;
 const PICTURE_RETRY_MS = 2000;
@@ -289,8 +289,7 @@ export class Work {
   }
 
   #sayError(error) {
-    const key = `error.${error.status}`;
-    this.#write(hasText(key) ? t(key) : t("error.other", { message: error.message }));
+    this.#write(reason(error));
   }
 
   #say(key, values) {

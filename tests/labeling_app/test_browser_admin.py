@@ -80,7 +80,7 @@ def test_people_are_added_changed_and_shut_out(browser: Browser, server: Server)
         form.get_by_label("Name").fill(HOSTILE)
         form.get_by_label("Password").fill(PASSWORD)
         form.get_by_role("button").click()
-        expect(note).to_contain_text("The server refused")
+        expect(note).to_contain_text("A name has 1 to 64")
         assert page.locator("b[onclick]").count() == 0
         expect(table.get_by_label("Role: Root")).to_be_disabled()
         table.get_by_label("Active: Ada").uncheck()

@@ -153,6 +153,7 @@ def test_sign_out_releases_and_signs_in_again(browser: Browser, settings: Settin
         expect(ada.page.get_by_test_id("signin-error")).to_contain_text("A name has 1 to 64")
         ada.page.get_by_label("Language").select_option("de")
         expect(ada.page.get_by_test_id("signin").locator("button")).to_have_text("Anmelden")
+        expect(ada.page.get_by_test_id("signin-error")).to_contain_text("Ein Name hat 1 bis 64")
         with signed_in(browser, server, "Bo") as bo:
             bo.ready()
 
