@@ -110,15 +110,14 @@ def benchmark(
 
 def _plan(setup: Setup, set_name: str, root: Path, *, protocol: str, lpips: bool, device: "torch.device") -> "Plan":
     from dataset_tools.device import describe_device
-    from dataset_tools.files import sha256_file
-    from dataset_tools.manifest import DEFAULT_NAME
     from dataset_tools.metrics import Lpips
+    from vfidpa_model.benchmark_sets import frames_sha256
     from vfidpa_model.pair_measurement import Plan
     from vfidpa_model.protocols import PROTOCOLS
 
     setup.identity.update(set=set_name, protocol=protocol, lpips=lpips, device=describe_device(device))
     if set_name == "manifest":  # the other sets hold the same frames wherever they lie
-        setup.identity["manifest"] = sha256_file(root / DEFAULT_NAME if root.is_dir() else root)
+        setup.identity["frames"] = frames_sha256(root)
     measured = Lpips(device) if lpips else None
     return Plan(set_name, PROTOCOLS[protocol], setup.models, setup.routers, device, measured, identity=setup.identity)
 

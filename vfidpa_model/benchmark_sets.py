@@ -4,6 +4,8 @@ Each set is found in the layout its authors published. A triplet that lacks a fi
 reads it finds out, and says so.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -170,6 +172,13 @@ def manifest_items(path: Path, *, split: str | None = None, resolution: str | No
         clip = f"{row['source']}/{row['clip']}"
         items.append(Item(row["resolution"] or "all", clip, row["triplet_id"], img0, gt, img1))
     return items
+
+
+def frames_sha256(path: Path) -> str:
+    """Return the SHA-256 of which frames a manifest (the file, or its folder) names; other columns do not count."""
+    manifest = read_manifest(path / DEFAULT_NAME if path.is_dir() else path)
+    columns = ("triplet_id", "img0_sha256", "gt_sha256", "img1_sha256")
+    return hashlib.sha256(json.dumps([[row[name] for name in columns] for row in manifest.rows()]).encode()).hexdigest()
 
 
 def _lines(candidates: list[Path]) -> list[str]:

@@ -41,7 +41,7 @@ def evaluate(
     from vfidpa_model.checkpoint import load_checkpoint
     from vfidpa_model.data import FrameReader
     from vfidpa_model.evaluation import HUMAN, MODEL, Evaluation, human_row, measure_row
-    from vfidpa_model.labels import check_frames_exist, samples_of_split, select_samples
+    from vfidpa_model.labels import check_frames_exist, pairs_sha256, samples_of_split, select_samples
     from vfidpa_model.scoring import levels_of, score_samples
 
     chosen = select_device(device)
@@ -55,8 +55,7 @@ def evaluate(
         scores = score_samples(
             assessor.assess, evaluated, reader=FrameReader(), device=chosen, workers=workers, advance=progress.advance
         )
-    sha256 = sha256_file(manifest_path)
-    is_known = sha256 == assessor.meta.get("manifest", {}).get("sha256")
+    is_known = assessor.meta.get("pairs_sha256") == pairs_sha256(samples)
     levels, clips = levels_of(evaluated), [sample.clip for sample in evaluated]
     rows = {MODEL: measure_row(scores, levels, clips)}
     if train and with_baselines:  # without training rows there is nothing to fit a baseline on
@@ -72,8 +71,10 @@ def evaluate(
         rows=rows,
         facts={
             "labels": kind,
-            "manifest sha256": sha256,
-            "manifest": "the one trained on" if is_known else "not the one trained on: see that its clips are unseen",
+            "manifest sha256": sha256_file(manifest_path),
+            "trained on": "this manifest"
+            if is_known
+            else "other labels or clips: see that none of these was among them",
             "checkpoint": f"{run.name}, trained on {assessor.meta.get('num_samples', {}).get('train', '?')} pairs",
             "backbone started from": assessor.config.pretrained,
             "device": describe_device(chosen),

@@ -1,5 +1,7 @@
 """Which rows of a manifest are samples, what their labels are, and every check that comes before any work."""
 
+import hashlib
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -119,6 +121,18 @@ def samples_of_split(samples: Sequence[Sample], split: str, *, manifest: Path, l
         tiers = ", ".join(sorted({sample.resolution for sample in samples}))
         raise ManifestError(f"{manifest} has no {labels} labels at {tiers} in split {split}")
     return found
+
+
+def pairs_sha256(samples: Sequence[Sample]) -> str:
+    """Return the SHA-256 of what training and evaluation take from a manifest: pixels, labels and splits.
+
+    Other columns, rows without labels and the file's name do not count.
+    """
+    facts = [
+        [s.triplet_id, s.split, s.img0_sha256, s.img1_sha256, s.level, s.distribution, s.inputs_lpips, s.motion]
+        for s in samples
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def training_samples(manifest: Manifest, *, resolution: str, labels: str, aux_weight: float) -> list[Sample]:

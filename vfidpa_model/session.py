@@ -14,7 +14,7 @@ from dataset_tools.files import sha256_file, write_json
 from dataset_tools.manifest import read_manifest
 from vfidpa_model.config import Machine, ModelConfig, TrainConfig
 from vfidpa_model.data import FrameReader
-from vfidpa_model.labels import SPLITS, Sample, training_samples
+from vfidpa_model.labels import SPLITS, Sample, pairs_sha256, training_samples
 from vfidpa_model.losses import LpipsScale, fit_lpips_scale
 from vfidpa_model.model import VFIDPA, create_model
 from vfidpa_model.training_state import CONFIG_NAME, Counters, check_same_run, git_state, load_state
@@ -97,6 +97,7 @@ def prepare(
     settings: dict[str, Any] = {
         "model": model_config.to_dict(),
         "train": config.to_dict(),
+        "pairs_sha256": pairs_sha256(samples),
         "manifest": {"name": manifest_path.name, "sha256": sha256_file(manifest_path)},
     }
     has_state = check_same_run(out, settings, resume=resume)

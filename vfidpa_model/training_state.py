@@ -83,8 +83,8 @@ def check_same_run(out: Path, settings: Mapping[str, Any], *, resume: bool) -> b
     """Return whether there is a state to go on from, after checking that it is this run's.
 
     Raises:
-        UsageError: ``out`` holds a run and ``resume`` was not asked for; or its settings are others, which names the
-            first that differs.
+        UsageError: ``out`` holds a run and ``resume`` was not asked for; or it was trained on other pairs, or with
+            other options, of which the first is named. A manifest with the same pairs may be another file.
     """
     stored_path = out / CONFIG_NAME
     if not stored_path.exists():
@@ -95,7 +95,9 @@ def check_same_run(out: Path, settings: Mapping[str, Any], *, resume: bool) -> b
         stored = json.loads(stored_path.read_text())
     except json.JSONDecodeError as error:
         raise WeightsError(f"{stored_path} is not JSON: {error}") from error
-    for name, value in sorted(flatten(settings).items()):
+    if stored.get("pairs_sha256") != settings["pairs_sha256"]:
+        raise UsageError(f"{out} was trained on other labelled pairs than this manifest has; take another --out")
+    for name, value in sorted(flatten({name: settings[name] for name in ("model", "train")}).items()):
         known = flatten(stored).get(name)
         if known != value:
             raise UsageError(f"{out} was trained with {name} {known!r}, not {value!r}; resume with the same options")

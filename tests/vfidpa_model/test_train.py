@@ -137,8 +137,15 @@ def test_resumed_in_the_middle_of_an_epoch_is_the_same_too(run, manifest, tmp_pa
     train(manifest, tmp_path / "cut", **options, resume=True)
     assert weights_of(tmp_path / "cut") == weights_of(run)
     before = weights_of(run)
-    train(manifest, run, **options, resume=True)  # a finished run has nothing to do
+    known = read_manifest(manifest)  # a column more, as vfidpa_model.predict writes, and another name: the same pairs
+    known.with_columns({"score": [1.0] * len(known)}).write(manifest.parent / "scored.parquet")
+    train(manifest.parent / "scored.parquet", run, **options, resume=True)  # a finished run has nothing to do
     assert weights_of(run) == before
+    known.with_columns({"level": [1.0, *known.table.column("level").to_pylist()[1:]]}).write(
+        manifest.parent / "b.parquet"
+    )
+    with pytest.raises(UsageError, match="was trained on other labelled pairs than this manifest has"):
+        train(manifest.parent / "b.parquet", run, **options, resume=True)
 
 
 def test_two_processes_give_the_loss_curve_of_one(run, manifest, tmp_path):
