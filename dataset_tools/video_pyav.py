@@ -10,6 +10,7 @@ import av
 import av.error
 import numpy as np
 import numpy.typing as npt
+from av.format import Flags
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -162,9 +163,11 @@ class PyavReader(VideoReader):
     @property
     def usual_fps(self) -> Fraction:
         """Frames per second by the container, or a guess: for what has no time stamps and for rate control."""
-        if self._is_avi:  # FFmpeg's average is that of fields for H.264 in AVI
-            return self.stream.guessed_rate or self.info.average_fps or _FALLBACK_FPS
-        return self.info.average_fps or self.stream.guessed_rate or _FALLBACK_FPS
+        rates = [self.info.average_fps, self.stream.guessed_rate]
+        bare = int(self.container.format.flags) & cast(int, Flags.no_timestamps.value)
+        if bare or self._is_avi:  # the average is 25 for bare streams, and that of fields for H.264 in AVI
+            rates.reverse()
+        return rates[0] or rates[1] or _FALLBACK_FPS
 
     def _describe(self) -> VideoInfo:
         width, height = self._shape

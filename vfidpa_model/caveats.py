@@ -42,6 +42,8 @@ def caveats(reader: PyavReader, encoding: Encoding, container: str) -> list[str]
         found.append(f"mastering display and light level (HDR10) are left out with {encoding.codec}")
     side_data: Any = first.side_data
     marks = dict.fromkeys(name for kind, name in _NOT_KEPT.items() if side_data.get(kind) is not None)
+    if container == "matroska" and "stereo_mode" in encoding.metadata:
+        marks.pop(_NOT_KEPT[SideDataType.STEREO3D], None)  # there it is a tag, and kept
     found += [f"what marks it as {name} is left out" for name in marks]
     shape = encoding.tags.get("sample_aspect_ratio")
     named = av.codec.Codec(encoding.codec, "w").canonical_name

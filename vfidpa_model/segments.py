@@ -27,7 +27,8 @@ from vfidpa_model.tracks import add_track, is_cover, tracks_to_copy
 _PACKET = struct.Struct("<qBI")  # presentation time, keyframe, number of bytes that follow
 _TIMED = ("audio", "subtitle", "video")
 _RUN_UP = Fraction(1, 10)  # seconds of sound before the start that a decoder may need: AAC 0.05, Opus 0.08
-_ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")  # not about the film
+# not about the film; a time code would become a track of its own
+_ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode")
 
 
 class WorkFolder:

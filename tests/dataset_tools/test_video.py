@@ -100,6 +100,13 @@ def test_time_stamps_of_variable_rate_are_kept(clips):
     np.testing.assert_allclose(times, np.array(VARIABLE_PTS) / 24, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["raw_stream.h264", "b_frames.avi"])
+def test_without_time_stamps_the_stream_s_own_rate_counts(clips, name):
+    with open_video(clips / name) as reader:
+        times = [frame.pts_seconds for frame in reader.frames()]
+    np.testing.assert_allclose(times, np.arange(24) / 24, atol=1e-9)
+
+
 def test_steps_without_a_picture_in_an_avi_take_time(tmp_path):
     path = tmp_path / "gaps.avi"
     write_clip(path, codec="mpeg4", options={"g": "8", "qscale": "2", "bf": "0"}, pts=VARIABLE_PTS)
