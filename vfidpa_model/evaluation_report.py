@@ -56,11 +56,13 @@ def to_png(evaluation: Evaluation) -> bytes:
     figure = Figure(figsize=(12, 9), layout="constrained")
     (accuracy, rank), (table, scatter) = figure.subplots(2, 2)
     figure.suptitle(evaluation.title)
+    colours = {name: f"C{place}" for place, name in enumerate(evaluation.rows)}
     for name, row in evaluation.rows.items():
         values = [row.measures[f"acc@{tolerance:g}"] for tolerance in TOLERANCES]
-        accuracy.plot(TOLERANCES, values, marker="o", label=name, linewidth=2.5 if name == MODEL else 1)
+        width = 2.5 if name == MODEL else 1
+        accuracy.plot(TOLERANCES, values, marker="o", label=name, linewidth=width, color=colours[name])
     accuracy.set(
-        xlabel="tolerance, levels", title="Share of scores within the tolerance", ylim=(0, 1), xticks=TOLERANCES
+        xlabel="tolerance, levels", title="Share of scores within the tolerance", ylim=(0, 1.02), xticks=TOLERANCES
     )
     accuracy.grid(alpha=0.2)
     accuracy.legend(fontsize=8)
@@ -68,7 +70,7 @@ def to_png(evaluation: Evaluation) -> bytes:
     for place, name in enumerate(ranked):
         row = evaluation.rows[name]
         low, high = row.intervals["srcc"]
-        rank.plot([low, high], [place, place], linewidth=3, alpha=0.5)
+        rank.plot([low, high], [place, place], linewidth=3, alpha=0.5, color=colours[name])
         rank.plot(row.measures["srcc"], place, "o", color="black")
     rank.set(yticks=range(len(ranked)), yticklabels=ranked, title="SRCC, 95 % interval by clip")
     rank.grid(alpha=0.2)

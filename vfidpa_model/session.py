@@ -117,6 +117,7 @@ def prepare(
             out / "last", model=bare, optimizer=optimizer, scaler=accelerator.scaler, device=accelerator.device
         )
     lpips_scale = _lpips_scale(by_split["train"])
+    settings["model"] = created.config.to_dict()  # now with what the backbone started from
     settings |= {"git": git_state(), "torch": torch.__version__, "device": describe_device(accelerator.device)}
     settings["lpips_scale"] = lpips_scale._asdict()
     settings["num_samples"] = {split: len(of_split) for split, of_split in by_split.items()}

@@ -63,6 +63,7 @@ def test_a_run_says_where_it_comes_from(run, manifest):
     assert best.meta["manifest"] == {"name": "data_manifest.parquet", "sha256": sha256_file(manifest)}
     assert best.meta["num_samples"] == {"train": 48, "val": 12, "test": 12}
     assert best.meta["train"]["batch"] == 12
+    assert best.meta["model"] == best.config.to_dict()
     assert set(best.meta) >= {"git", "torch", "device", "val", "counters", "lpips_scale"}
     assert json.loads((run / "config.json").read_text())["train"] == CONFIG.to_dict()
 
