@@ -1,6 +1,7 @@
 """What real files have besides plain pictures: colours, HDR, covers, odd tracks and clocks, and strange names."""
 
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -180,6 +181,23 @@ def test_a_broadcast_s_clock_starts_at_zero_and_sound_stays_in_step(tmp_path, su
     assert after[0] - after[1] == pytest.approx(before[0] - before[1], abs=0.002)
     with av.open(str(target)) as output:
         assert output.duration / av.time_base < 1.2
+
+
+def test_sound_hidden_by_an_edit_list_stays_unheard(tmp_path):
+    source = tmp_path / "in.mp4"
+    write_sound(source)
+    data = bytearray(source.read_bytes())
+    at = -1
+    for step in (10 * 512, 20_000):  # 10 frames of the video, and as much of the sound, in their own ticks
+        at = data.index(b"elst", at + 1)
+        struct.pack_into(">i", data, at + 16, struct.unpack_from(">i", data, at + 16)[0] + step)
+    source.write_bytes(bytes(data))
+    for suffix in (".mp4", ".mkv"):
+        target = tmp_path / f"out{suffix}"
+        assert run(source, target) == 0
+        assert len(read(target)) == 2 * 14
+        video, audio = start_times(target)
+        assert -0.001 < video - audio < 0.13  # Matroska has no edit lists: a tenth of a second is left to decode from
 
 
 # Three units of silence; FFmpeg takes TrueHD for MP4 as an experiment and only says so once the file is begun.
