@@ -1,7 +1,7 @@
 // The comparison bench: the ways of looking at two pictures.
 
 import { copyCanvas } from "./images.js";
-import { heatMap } from "./heat.js";
+import { heatMap, readsTrue } from "./heat.js";
 import { Loupe } from "./loupe.js";
 import { Loop } from "./motion.js";
 import { Stage } from "./stage.js";
@@ -16,6 +16,7 @@ export class Bench {
   #item = null;
   #shown = null; // what the current mode shows, to be stopped when it changes
   #held = false;
+  #readsTrue = readsTrue();
 
   constructor(root) {
     this.#root = root;
@@ -68,6 +69,8 @@ export class Bench {
   setMode(mode) {
     this.#countDwell();
     this.mode = mode;
+    // WebKit leaves the focus on a line that is gone: the arrow keys would go on moving it.
+    if (mode !== "wipe") find(this.#root, "wipe").blur();
     if (this.#item) this.#enter();
   }
 
@@ -244,7 +247,8 @@ export class Bench {
   #warn(note) {
     const percent = Math.round(this.stage.scale * 1000) / 10;
     const isScaled = !Number.isInteger(devicePixelRatio);
-    if (!this.#item || (percent === 100 && !isScaled)) write(note, "");
+    if (!this.#item || (percent === 100 && !isScaled && this.#readsTrue)) write(note, "");
+    else if (!this.#readsTrue) write(note, t("scale.disturbed"));
     else if (isScaled) write(note, t("scale.browser", { ratio: Math.round(devicePixelRatio * 100) / 100 }));
     else write(note, t("scale.zoomed", { percent }));
     note.hidden = note.textContent === "";

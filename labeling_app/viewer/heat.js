@@ -42,6 +42,16 @@ export function heatMap(one, other, gain) {
   return map;
 }
 
+/** Whether the browser gives back the pixels that were drawn: guarding against fingerprints, some give back others. */
+export function readsTrue() {
+  const canvas = emptyCanvas(16, 16);
+  const context = canvas.getContext("2d", { alpha: false });
+  const image = context.createImageData(16, 16);
+  image.data.forEach((_, index) => (image.data[index] = index % 4 === 3 ? 255 : (index * 7) % 256));
+  context.putImageData(image, 0, 0);
+  return pixels(canvas).every((value, index) => value === image.data[index]);
+}
+
 function pixels(canvas) {
   return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
 }

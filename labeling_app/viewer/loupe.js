@@ -13,7 +13,7 @@ export class Loupe {
     this.pictures = pictures;
     this.active = false;
     stage.node.addEventListener("pointermove", (event) => this.#follow(event));
-    stage.node.addEventListener("pointerleave", () => this.hide());
+    stage.node.addEventListener("pointerleave", (event) => this.#leave(event));
   }
 
   toggle() {
@@ -26,6 +26,13 @@ export class Loupe {
 
   hide() {
     this.canvas.hidden = true;
+  }
+
+  #leave(event) {
+    const box = this.stage.node.getBoundingClientRect();
+    const isInside = event.clientX > box.left && event.clientX < box.right && event.clientY > box.top && event.clientY < box.bottom;
+    // In WebKit the mouse "leaves" whenever its button is let go.
+    if (event.pointerType !== "mouse" || !isInside) this.hide();
   }
 
   #follow(event) {

@@ -336,3 +336,19 @@ def test_the_back_button_and_a_reload_keep_the_place(browser: Browser, server: S
         assert bench.ready() == first
         bench.rate("3")
         bench.expect_done(1)
+
+
+def test_a_browser_that_changes_what_is_read_is_told_of(browser: Browser, server: Server) -> None:
+    with signed_in(browser, server, "Gil") as bench:
+        bench.page.add_init_script(
+            """const read = CanvasRenderingContext2D.prototype.getImageData;
+            CanvasRenderingContext2D.prototype.getImageData = function (...box) {
+                const image = read.apply(this, box);
+                image.data[40] ^= 1;
+                return image;
+            };"""
+        )
+        expect(bench.page.get_by_test_id("scale-note")).to_be_hidden()
+        bench.page.reload()
+        bench.ready()
+        expect(bench.page.get_by_test_id("scale-note")).to_contain_text("changes pixels")
