@@ -6,6 +6,7 @@ there is, and being in one file they are always of the same step.
 """
 
 import json
+import pickle
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -73,6 +74,8 @@ def load_state(
         if scaler is not None and state["scaler"]:
             scaler.load_state_dict(state["scaler"])
         return Counters(**state["counters"])
+    except pickle.UnpicklingError as error:  # PyTorch's own words would advise to load it unsafely
+        raise WeightsError(f"cannot resume from {path}: not a saved state; train into another --out") from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
         raise WeightsError(
             f"cannot resume from {path}: {str(error).splitlines()[0]}; train into another --out"

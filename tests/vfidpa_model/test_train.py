@@ -1,5 +1,6 @@
 """Training on real frames: what a run leaves behind, going on after a kill, several processes, refusals."""
 
+import io
 import itertools
 import json
 import math
@@ -213,14 +214,20 @@ def test_another_run_is_never_overwritten(run, manifest, capsys, more, changed, 
     assert weights_of(run) == before
 
 
-def test_a_damaged_state_is_one_line(run, manifest, tmp_path, capsys):
+def pickled_list(state):
+    torch.save([], buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("damage", [lambda state: state[: len(state) // 2], lambda state: b"not a state", pickled_list])
+def test_a_damaged_state_is_one_line(run, manifest, tmp_path, capsys, damage):
     out = tmp_path / "torn"
     (out / "last").mkdir(parents=True)
     (out / "config.json").write_bytes((run / "config.json").read_bytes())
     state = (run / "last/training_state.pt").read_bytes()
-    (out / "last/training_state.pt").write_bytes(state[: len(state) // 2])
+    (out / "last/training_state.pt").write_bytes(damage(state))
     assert main(arguments(manifest, out, "--resume")) == 1
-    assert "cannot resume from" in capsys.readouterr().err
+    assert "cannot resume from" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_training_that_diverges_ends_in_one_line_and_is_not_the_best(manifest, tmp_path, capsys):
