@@ -11,7 +11,7 @@ import typer
 
 from dataset_tools.cli import run
 from dataset_tools.errors import UsageError
-from vfidpa_model.timeline import Timeline
+from vfidpa_model.timeline import MAX_DENOMINATOR, Timeline
 
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 _MAX_FACTOR = 32
@@ -112,7 +112,7 @@ def _timeline(factor: int | None, fps: str | None) -> Timeline:
         if factor is not None:
             raise UsageError("--factor and --fps exclude each other; give one of them")
         try:
-            rate = Fraction(fps)
+            rate = Fraction(fps).limit_denominator(MAX_DENOMINATOR)
         except (ValueError, ZeroDivisionError):
             rate = Fraction(0)
         if not 0 < rate <= 1000:

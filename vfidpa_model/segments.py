@@ -4,6 +4,7 @@ A piece is a file of packets, whole or absent. Pieces are encoded independently,
 same video stream as one that was not.
 """
 
+import contextlib
 import heapq
 import json
 import os
@@ -41,6 +42,7 @@ class WorkFolder:
     def __init__(self, output: Path) -> None:
         """Name the folder that belongs to ``output``; nothing is written yet."""
         self.path = output.parent / f".{output.name}.parts"
+        self._made: list[Path] = []
 
     def prepare(self, job: dict[str, Any], *, resume: bool) -> int:
         """Create the folder and return how many pieces of the same job are already whole.
@@ -58,6 +60,7 @@ class WorkFolder:
                 raise VideoError(f"cannot resume {self.path}: input or options have changed; run without --resume")
             return next(index for index in range(1 << 30) if not self.piece(index).exists())
         self.remove()
+        self._made = [folder for folder in self.path.parents if not folder.exists()]
         self.path.mkdir(parents=True)
         write_json(note, job)
         return 0
@@ -67,8 +70,11 @@ class WorkFolder:
         return self.path / f"{index:06d}.packets"
 
     def remove(self) -> None:
-        """Remove the folder and all in it, if it is there."""
+        """Remove the folder and all in it, if it is there, and the folders made for it that hold nothing else."""
         shutil.rmtree(self.path, ignore_errors=True)
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # it holds the output
+                folder.rmdir()
 
 
 def write_packet(file: BinaryIO, packet: "av.Packet[Any]") -> None:

@@ -6,6 +6,9 @@ from fractions import Fraction
 
 _SNAP = Fraction(1, 50)  # a frame asked for this close to an original is the original: containers round to 1 ms
 _MIN_TICKS = 10_000  # ticks per second of an output with a fixed rate: finer than what any container keeps
+# FFmpeg keeps rates and units of time in 32 bits, MP4 the duration of a frame: at most 7 minutes in these ticks.
+MAX_DENOMINATOR = 100_000
+_FINEST_TICK = Fraction(1, 10_000_000)
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,12 @@ class Timeline:
     def time_base(self, source: Fraction) -> Fraction:
         """Return the output's unit of time in seconds, given the input's."""
         if self.fps is None:
-            return source / self.factor
+            return max(source / self.factor, _FINEST_TICK)
         return Fraction(1, self.fps.numerator * math.ceil(_MIN_TICKS / self.fps.numerator))
 
     def output_fps(self, source: Fraction) -> Fraction:
-        """Return the average frame rate of the output, given the input's."""
-        return self.fps or source * self.factor
+        """Return the average frame rate of the output, given the input's, as a fraction that fits into headers."""
+        return (self.fps or source * self.factor).limit_denominator(MAX_DENOMINATOR)
 
 
 def decoding_times(pts: list[int]) -> list[int]:

@@ -97,6 +97,7 @@ def test_made_frames_are_those_of_the_network(tmp_path, demo_clips):
         (["--fps", "60"], 60, 60),
         (["--fps", "30000/1001"], 30, Fraction(30000, 1001)),
         (["--fps", "10"], 10, 10),
+        (["--fps", "29.97002997002997"], 30, Fraction(30000, 1001)),
     ],
 )
 def test_any_frame_rate_keeps_the_duration(tmp_path, options, count, fps):
@@ -312,6 +313,7 @@ def no_space(*arguments, **options):
         ("plain.mp4", ["--codec", "prores_ks"], 1, "cannot be stored in mp4"),
         ("plain.mp4", ["--factor", "1"], 2, "--factor 1 must be 2 to 32"),
         ("plain.mp4", ["--fps", "fast"], 2, "--fps 'fast' must be a number"),
+        ("plain.mp4", ["--fps", "0.000001"], 2, "--fps '0.000001' must be a number"),
         ("plain.mp4", ["--fps", "60", "--factor", "2"], 2, "exclude each other"),
         ("plain.mp4", ["--budget", "0.5"], 2, "need --assessor"),
         ("plain.mp4", ["--budget", "0.5", "--threshold", "2"], 2, "exclude each other"),
@@ -336,7 +338,7 @@ def test_errors_are_one_line_and_leave_nothing(tmp_path, capsys, name, options, 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, capsys, monkeypatch, place):
     write_clip(tmp_path / "in.mp4")
     monkeypatch.setattr(interpolation_job, place, no_space)
-    assert main([str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4"), "--fast", MEAN]) == 1
+    assert main([str(tmp_path / "in.mp4"), str(tmp_path / "new/folder/out.mp4"), "--fast", MEAN]) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 

@@ -35,6 +35,21 @@ def test_slots(timeline, pts0, pts1, expected):
     assert slots == [Slot(F(pts), F(timestep)) for pts, timestep in expected]
 
 
+@pytest.mark.parametrize(
+    ("timeline", "source_tick", "source_fps", "tick", "fps"),
+    [
+        (Timeline(2), F(1, 90_000), F(30_000, 1001), F(1, 180_000), F(60_000, 1001)),
+        (Timeline(32), F(1, 10**9), F(30), F(1, 10**7), F(960)),  # Matroska can count nanoseconds
+        (Timeline(32), F(1, 90_000), F(1_234_567_890, 41_152_263), F(1, 2_880_000), F(96_000_000, 100_000)),
+        (Timeline(fps=F(60)), F(1, 90_000), F(25), F(1, 10_020), F(60)),
+    ],
+)
+def test_ticks_and_rates_fit_into_headers(timeline, source_tick, source_fps, tick, fps):
+    assert timeline.time_base(source_tick) == tick
+    assert float(timeline.output_fps(source_fps)) == pytest.approx(float(fps), rel=1e-4)
+    assert timeline.output_fps(source_fps).numerator < 2**31
+
+
 @given(
     gaps=st.lists(st.integers(1, 90), min_size=1, max_size=30),
     fps=st.fractions(F(1), F(240), max_denominator=1001),
