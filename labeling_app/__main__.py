@@ -134,6 +134,7 @@ def run_server(settings: Settings) -> None:
             server_header=False,
             access_log=False,
             log_level="warning",
+            timeout_keep_alive=75,  # longer than one looks at an item: the vote finds its connection open
             timeout_graceful_shutdown=5,
         )
         with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; every vote is on disk already
