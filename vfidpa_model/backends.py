@@ -62,7 +62,7 @@ def read_exports(folder: Path) -> dict[str, Export]:
     try:
         listed = json.loads(path.read_bytes())
         return {name: _export_from(values) for name, values in listed.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a record of exports ({error}); run vfidpa_model.export again") from error
 
 

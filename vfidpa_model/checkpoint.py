@@ -121,7 +121,7 @@ def _read(path: Path) -> tuple[Checkpoint, bytes]:
         data = (folder / WEIGHTS_NAME).read_bytes()
     except FileNotFoundError:
         raise CheckpointError(f"checkpoint {folder} has no {WEIGHTS_NAME}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"checkpoint {folder}: {RECORD_NAME} is not JSON: {error}") from error
     sha256 = hashlib.sha256(data).hexdigest()
     if not isinstance(record, dict):

@@ -43,10 +43,12 @@ def evaluate(
     from vfidpa_model.evaluation import HUMAN, MODEL, Evaluation, human_row, measure_row
     from vfidpa_model.labels import check_frames_exist, pairs_sha256, samples_of_split, select_samples
     from vfidpa_model.scoring import levels_of, score_samples
+    from vfidpa_model.training_state import flatten
 
     chosen = select_device(device)
     assessor = load_checkpoint(run, device=chosen)
-    kind = labels or assessor.meta.get("train", {}).get("labels", "human")
+    trained = flatten(assessor.meta)
+    kind = labels or trained.get("train.labels", "human")
     samples = select_samples(read_manifest(manifest_path), resolution=assessor.config.tier, labels=kind)
     evaluated = samples_of_split(samples, split, manifest=manifest_path, labels=kind)
     train = [sample for sample in samples if sample.split == "train"]
@@ -55,7 +57,7 @@ def evaluate(
         scores = score_samples(
             assessor.assess, evaluated, reader=FrameReader(), device=chosen, workers=workers, advance=progress.advance
         )
-    is_known = assessor.meta.get("pairs_sha256") == pairs_sha256(samples)
+    is_known = trained.get("pairs_sha256") == pairs_sha256(samples)
     levels, clips = levels_of(evaluated), [sample.clip for sample in evaluated]
     rows = {MODEL: measure_row(scores, levels, clips)}
     if train and with_baselines:  # without training rows there is nothing to fit a baseline on
@@ -75,7 +77,7 @@ def evaluate(
             "trained on": "this manifest"
             if is_known
             else "other labels or clips: see that none of these was among them",
-            "checkpoint": f"{run.name}, trained on {assessor.meta.get('num_samples', {}).get('train', '?')} pairs",
+            "checkpoint": f"{run.name}, trained on {trained.get('num_samples.train', '?')} pairs",
             "backbone started from": assessor.config.pretrained,
             "device": describe_device(chosen),
         },

@@ -71,6 +71,7 @@ DAMAGE = [
     (lambda folder: (folder / "checkpoint.json").unlink(), "no checkpoint in"),
     (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
     (lambda folder: (folder / "checkpoint.json").write_text("{"), "not JSON"),
+    (lambda folder: (folder / "checkpoint.json").write_text("[" * 100_000), "is not JSON"),
     (lambda folder: (folder / "checkpoint.json").write_text("[]"), "must be a JSON object"),
     (lambda folder: (folder / "checkpoint.json").write_text("{}"), "no format_version"),
     (lambda folder: edit(folder, format_version=2), "newer than 1; update vfi-difficulty"),
