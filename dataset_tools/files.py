@@ -15,11 +15,14 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, *, is_synced: bool = True) -> Iterator[BinaryIO]:
     """Yield a binary file that appears as ``path`` only when the block ends without an error.
 
     The data goes to a temporary file in the same folder, is synced to disk, then renamed; the folder is synced too,
     so that the new name survives a power cut. On an error nothing is left behind.
+
+    Args:
+        is_synced: Sync the folder. Who writes many files into it does that once, at the end, by ``sync_folder``.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full.
@@ -36,12 +39,13 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if is_synced:
+        sync_folder(path.parent)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` atomically."""
-    with atomic_writer(path) as file:
+def write_bytes(path: Path, data: bytes, *, is_synced: bool = True) -> None:
+    """Write ``data`` to ``path`` atomically; see ``atomic_writer``."""
+    with atomic_writer(path, is_synced=is_synced) as file:
         file.write(data)
 
 
@@ -103,7 +107,8 @@ def _umask() -> int:
     return current
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder survive a power cut (POSIX only)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

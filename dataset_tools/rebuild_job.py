@@ -1,6 +1,7 @@
 """The work on one clip when frames are made again from a manifest, done inside a worker process."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from dataset_tools.clip_frames import clip_sha256, iterate_frames
 from dataset_tools.errors import FrameError, VideoError
 from dataset_tools.files import inside
-from dataset_tools.frame_writer import write_frame
+from dataset_tools.frame_writer import FrameWriter, write_frame
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.rebuild_check import Difference, block_difference, largest_difference
 from dataset_tools.sources import Clip
@@ -61,23 +62,29 @@ def rebuild(
     by_index: dict[int, list[WantedFrame]] = {}
     for item in wanted:
         by_index.setdefault(item.index, []).append(item)
-    answers = []
-    for frame in iterate_frames(clip, decoder=decoder):
-        beat()
-        for item in by_index.pop(frame.index, ()):
-            rgb = resize_area(frame.rgb(), width=item.width, height=item.height)
-            found = pixels_sha256(rgb)
-            is_equal = found == item.sha256
-            original = None if is_equal else _original(item, originals, rgb)
-            if original is None or out != originals:  # a right original is what people saw and labelled: kept
-                write_frame(inside(out, item.file), rgb, sha256=found)
-            difference = None if is_equal else _difference(rgb, item, original)
-            said = asdict(difference) if difference else None
-            answers.append({"file": item.file, "is_equal": is_equal, "difference": said})
-        if not by_index:
-            break
-    answers += [{"file": item.file, "is_missing": True} for items in by_index.values() for item in items]
-    return answers
+    making: list[Future[dict[str, Any]]] = []
+    with FrameWriter() as writer:
+        for frame in iterate_frames(clip, decoder=decoder):
+            beat()
+            if items := by_index.pop(frame.index, None):
+                rgb = frame.rgb()
+                making += [writer.run(inside(out, item.file), _make, item, rgb, originals, out) for item in items]
+            if not by_index:
+                break
+        answers = [future.result() for future in making]
+    return answers + [{"file": item.file, "is_missing": True} for items in by_index.values() for item in items]
+
+
+def _make(item: WantedFrame, rgb: Rgb, originals: Path, out: Path) -> dict[str, Any]:
+    """Write one frame and return its answer."""
+    rgb = resize_area(rgb, width=item.width, height=item.height)
+    found = pixels_sha256(rgb)
+    is_equal = found == item.sha256
+    original = None if is_equal else _original(item, originals, rgb)
+    if original is None or out != originals:  # a right original is what people saw and labelled: kept
+        write_frame(inside(out, item.file), rgb, sha256=found)
+    difference = None if is_equal else _difference(rgb, item, original)
+    return {"file": item.file, "is_equal": is_equal, "difference": asdict(difference) if difference else None}
 
 
 def _original(item: WantedFrame, originals: Path, rgb: Rgb) -> Rgb | None:

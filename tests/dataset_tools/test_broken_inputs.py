@@ -99,11 +99,11 @@ if os.geteuid() == 0:
     assert libc.prctl(24, 1, 0, 0, 0) == 0 and libc.prctl(24, 2, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
 os.execv(sys.executable, [sys.executable, "-m", "dataset_tools.extract", *sys.argv[1:]])
 """
-# Files may not grow beyond 60 kB: what a full disk does, at the first large frame (the journal is shorter).
+# Files may not grow beyond 20 kB: what a full disk does, at the first large frame (the journal is shorter).
 ON_A_FULL_DISK = """
 import resource, sys
 from dataset_tools.extract import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 sys.exit(main(sys.argv[1:]))
 """
 
