@@ -246,6 +246,25 @@ def test_undo_any_number_of_votes_back(browser: Browser, server: Server) -> None
     assert len([undo for undo in events_of(server.settings, "undo") if undo["name"] == "Bo"]) == 2
 
 
+def test_what_a_vote_changed_is_written_before_what_is_done_next(browser: Browser, server: Server) -> None:
+    with signed_in(browser, server, "Quick") as bench:
+        bench.ready()
+        bench.page.evaluate(  # keep what is put off until the next picture is painted from coming
+            """() => {
+                const held = (window.held = []);
+                window.later = window.requestAnimationFrame;
+                window.requestAnimationFrame = (act) => held.push(act);
+            }"""
+        )
+        bench.rate("1")
+        bench.press("f")
+        bench.expect_done(1)
+        bench.expect_note("Flagged")
+        bench.page.evaluate("window.requestAnimationFrame = window.later; window.held.forEach((act) => act(0))")
+        bench.prefetched(5)
+        bench.expect_note("Flagged")
+
+
 def test_skip_flag_and_comment(browser: Browser, server: Server) -> None:
     with signed_in(browser, server, "Cleo") as bench:
         skipped = bench.ready()
