@@ -20,7 +20,7 @@ _NOT_KEPT = {
     SideDataType.STEREO3D: "3-D video",
 }
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
-_SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video")  # codecs whose own headers tell the pixel shape
+_SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video", "ffv1")  # codecs whose own headers tell the pixel shape
 
 
 def caveats(reader: PyavReader, encoding: Encoding, container: str) -> list[str]:

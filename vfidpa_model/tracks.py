@@ -56,7 +56,8 @@ def add_track(track: Any, output: av.container.OutputContainer) -> Any:
         ValueError, FFmpegError: The output cannot hold it.
     """
     if is_cover(track) and output.format.name != "mp4":
-        return output.add_attachment(*_COVERS[_name(track)], _picture(track))
+        name, kind = _COVERS[_name(track)]
+        return output.add_attachment(track.metadata.get("filename", name), kind, _picture(track))
     stream: Any = output.add_stream_from_template(track, opaque=True)
     stream.metadata.update(track.metadata)
     stream.disposition = track.disposition
