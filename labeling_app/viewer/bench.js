@@ -108,7 +108,7 @@ export class Bench {
       mode: this.mode,
       zoom: this.stage.viewport.zoom,
       dwell_seconds: { ...this.dwell },
-      device_pixel_ratio: devicePixelRatio,
+      device_pixel_ratio: devicePixelRatio * this.stage.pageZoom,
       window_width: innerWidth,
       window_height: innerHeight,
     };
@@ -246,10 +246,11 @@ export class Bench {
 
   #warn(note) {
     const percent = Math.round(this.stage.scale * 1000) / 10;
-    const isScaled = !Number.isInteger(devicePixelRatio);
+    const ratio = Math.round(devicePixelRatio * this.stage.pageZoom * 100) / 100;
+    const isScaled = !Number.isInteger(devicePixelRatio) || this.stage.pageZoom !== 1;
     if (!this.#item || (percent === 100 && !isScaled && this.#readsTrue)) write(note, "");
     else if (!this.#readsTrue) write(note, t("scale.disturbed"));
-    else if (isScaled) write(note, t("scale.browser", { ratio: Math.round(devicePixelRatio * 100) / 100 }));
+    else if (isScaled) write(note, t("scale.browser", { ratio }));
     else write(note, t("scale.zoomed", { percent }));
     note.hidden = note.textContent === "";
   }

@@ -2,6 +2,7 @@
 
 import { find } from "./dom.js";
 import { PAN_STEP, Viewport } from "./view.js";
+import { watchPageZoom } from "./zoom.js";
 
 const NOTCH_PIXELS = 60; // less than a wheel's notch sends, and a fifth of a swipe over a touchpad
 const NOTCH_PAUSE_MS = 150; // after it any turn is a step: a slow wheel on a Mac sends 4 pixels a notch
@@ -24,6 +25,11 @@ export class Stage {
     new ResizeObserver(() => this.place()).observe(this.node);
     this.#listen();
     this.#watchRatio();
+    this.pageZoom = 1; // beyond devicePixelRatio
+    watchPageZoom((zoom) => {
+      this.pageZoom = zoom;
+      this.onChange();
+    });
     window.visualViewport?.addEventListener("resize", () => this.onChange());
   }
 

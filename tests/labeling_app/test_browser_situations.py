@@ -230,6 +230,27 @@ def test_wheels_and_touchpads(tablet: BenchPage, turns: list[Any], zoom: str) ->
     reset(tablet)
 
 
+def test_zoom_of_a_browser_that_does_not_tell_is_measured_by_the_mouse(tablet: BenchPage) -> None:
+    zooms = tablet.page.evaluate(
+        """async (base) => {
+            const { watchPageZoom } = await import(`${base}/zoom.js`);
+            Object.defineProperty(navigator, "vendor", { value: "Apple Computer, Inc.", configurable: true });
+            const found = [];
+            watchPageZoom((zoom) => found.push(zoom));
+            for (const zoom of [1, 1.25, 1.25, 1]) {
+                dispatchEvent(new Event("resize"));
+                for (let x = 0; x <= 400; x += 40) {
+                    const place = { clientX: x, screenX: 70 + Math.round(x * zoom), pointerType: "mouse" };
+                    dispatchEvent(new PointerEvent("pointermove", place));
+                }
+            }
+            return found;
+        }""",
+        viewer_base(),
+    )
+    assert zooms == pytest.approx([1.25, 1], abs=0.01)
+
+
 def test_the_newer_of_two_tabs_has_the_bench(browser: Browser, server: Server) -> None:
     with signed_in(browser, server, "Ada") as old:
         first = old.ready()
