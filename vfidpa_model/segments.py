@@ -169,13 +169,12 @@ def _other_packets(
     for packet in original.demux(wanted):
         if is_cover(packet.stream) and packet.size:
             packet.pts = packet.dts = 0
-        elif packet.dts is None and packet.pts is None:
+        elif (decoded := packet.pts if packet.dts is None else packet.dts) is None:
             continue
         else:
-            packet.dts = packet.pts if packet.dts is None else packet.dts
             ticks = round(start / packet.time_base)
-            packet.dts, packet.pts = packet.dts - ticks, None if packet.pts is None else packet.pts - ticks
-            ends = (packet.dts + (packet.duration or 0)) * packet.time_base
+            packet.dts, packet.pts = decoded - ticks, None if packet.pts is None else packet.pts - ticks
+            ends = (decoded - ticks + (packet.duration or 0)) * packet.time_base
             if packet.is_discard and not hides and ends < -_RUN_UP:
                 continue
         packet.stream = copied[packet.stream.index]
