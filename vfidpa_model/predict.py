@@ -88,18 +88,17 @@ def _predict_manifest(assessor: "Assessor", path: Path) -> int:
     chosen = [index for index, row in enumerate(rows) if tier in ("all", row["resolution"])]
     if not chosen:
         raise UsageError(f"manifest {path} has no pair of tier {tier}, which the model is for")
-    # A score that is there already may be another model's: a pair that fails has none.
-    scores = [None if tier in ("all", row["resolution"]) else row.get("score") for row in rows]
+    found: dict[str, float] = {}
     failures: list[str] = []
     with track("scoring", len(chosen)) as progress:
         for numbers, img0, img1 in _batches(manifest, rows, chosen, failures):
             try:
                 for number, score in zip(numbers, assessor.predict(img0, img1), strict=True):
-                    scores[number] = float(score)
+                    found[rows[number]["triplet_id"]] = float(score)
             except FrameError as error:  # too small, all of them: a batch has one size
                 failures.extend(f"{rows[number]['triplet_id']}: {error}" for number in numbers)
             progress.advance(len(numbers), note=f"{len(failures)} failed" if failures else "")
-    _write(manifest, scores, assessor)
+    _write(read_manifest(path), found, assessor)  # read again: labels may have come meanwhile
     for failure in failures:
         print(failure, file=sys.stderr)
     print(
@@ -137,16 +136,22 @@ def _batches(
         yield numbers, firsts, seconds
 
 
-def _write(manifest: "Manifest", scores: list[float | None], assessor: "Assessor") -> None:
+def _write(manifest: "Manifest", found: dict[str, float], assessor: "Assessor") -> None:
     import pyarrow as pa
 
+    tier = assessor.config.tier
+    # A score that is there already may be another model's: a pair of the tier that failed has none.
+    scores = [
+        found.get(row["triplet_id"]) if tier in ("all", row["resolution"]) else row.get("score")
+        for row in manifest.rows()
+    ]
     scored = manifest.with_columns({"score": pa.array(scores, type=pa.float32())})
     try:
-        known = json.loads(manifest.metadata.get(SCORED_BY, "{}"))
-    except ValueError:
+        known = dict(json.loads(manifest.metadata.get(SCORED_BY, "{}")))
+    except (ValueError, TypeError):
         known = {}
     made_by = {"weights_sha256": assessor.weights_sha256, "backend": assessor.backend, "device": str(assessor.device)}
-    metadata = {**manifest.metadata, SCORED_BY: json.dumps({**known, assessor.config.tier: made_by}, sort_keys=True)}
+    metadata = {**manifest.metadata, SCORED_BY: json.dumps({**known, tier: made_by}, sort_keys=True)}
     replace(scored, metadata=metadata).write()
 
 

@@ -1,7 +1,8 @@
 """Train VFI-DPA on a labelled manifest: ``python -m vfidpa_model.train MANIFEST --out RUN``.
 
 One linear loop for the CPU, one GPU, several GPUs and several machines: Accelerate finds out which (``torchrun`` or
-``accelerate launch`` start it), and the batch is over all processes, so their number does not change the result.
+``accelerate launch`` start it), and the batch is over all processes, so their number changes the result by
+rounding only.
 """
 
 import math

@@ -11,6 +11,7 @@ from dataset_tools.frames import read_image, write_image
 from dataset_tools.manifest import read_manifest
 from tests.vfidpa_model.labelled_set import labelled_manifest
 from tests.vfidpa_model.light_checkpoint import save_light_run
+from vfidpa_model import predict as predicting
 from vfidpa_model.checkpoint import load_checkpoint
 from vfidpa_model.predict import main
 
@@ -67,6 +68,20 @@ def test_a_manifest_gets_scores_and_keeps_everything_else(run, manifest, capsys)
     )
     assert broken["triplet_id"] in printed.err
     assert assessor.weights_sha256 in scored.metadata["scored_by"]
+
+
+def test_labels_that_come_while_it_scores_are_kept(run, manifest, monkeypatch):
+    batches = predicting._batches
+
+    def label_meanwhile(*arguments):
+        yield from batches(*arguments)
+        manifest.with_columns({"level": [4.0] * len(manifest)}).write()
+
+    monkeypatch.setattr(predicting, "_batches", label_meanwhile)
+    assert main([str(run), "--manifest", str(manifest.path), "--device", "cpu"]) == 0
+    scored = read_manifest(manifest.path)
+    assert set(scored.table.column("level").to_pylist()) == {4.0}
+    assert scored.table.column("score").null_count == 0
 
 
 @pytest.mark.parametrize(
