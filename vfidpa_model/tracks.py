@@ -84,7 +84,8 @@ def check_tracks(original: av.container.InputContainer, container: str, video: A
         return
     track = next((track for track in tracks if _refusal([track], container, video) is not None), tracks[0])
     fitting = [ending for name, ending in _FILE_TYPES.items() if _refusal(tracks, name, video) is None]
-    change = f"-c copy -c:{track.index} flac" if track.type == "audio" else f"-map -0:{track.index} -c copy"
+    readable = track.type == "audio" and track.codec_context is not None
+    change = f"-c copy -c:{track.index} flac" if readable else f"-map -0:{track.index} -c copy"
     remedy = f"name OUT {fitting[0]}" if fitting else f"change it first: ffmpeg -i IN -map 0 {change} NEW.mkv"
     raise VideoError(
         f"clip {file_path(original)}: track {track.index} ({_describe(track)}) cannot be stored in "

@@ -143,13 +143,13 @@ def test_the_cover_and_what_is_written_on_the_video_come_along(tmp_path, capsys,
             assert bytes(next(packet for packet in output.demux(cover) if packet.size)) == picture
 
 
-def write_sound(path: Path, *, start: float = 0.0) -> None:
+def write_sound(path: Path, *, codec: str = "mp2", start: float = 0.0) -> None:
     """Write 24 frames and a second of sound, both ``start`` seconds late."""
     silent = path.with_name("silent.mp4")
     write_clip(silent)
     with av.open(str(silent)) as clip, av.open(str(path), "w") as output:
         video = output.add_stream_from_template(clip.streams.video[0])
-        audio = output.add_stream("mp2", rate=48000, layout="stereo")
+        audio = output.add_stream(codec, rate=48000, layout="stereo", bit_rate=128_000)
         packets = []
         for block in range(41):
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 1152), np.int16), format="s16", layout="stereo")
@@ -233,6 +233,14 @@ def test_sound_that_no_container_of_this_kind_holds_is_refused_before_any_work(t
     assert "interpolate: 0" not in error
     assert run(source, tmp_path / "out.mkv") == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "out.mkv"]
+
+
+def test_a_track_that_nothing_holds_comes_with_the_way_to_change_it(tmp_path, capsys):
+    write_sound(tmp_path / "in.wmv", codec="wmav2")
+    assert run(tmp_path / "in.wmv", tmp_path / "out.mkv") == 1
+    error = capsys.readouterr().err
+    assert "track 1 (audio, wmav2) cannot be stored in matroska" in error
+    assert "change it first: ffmpeg -i IN -map 0 -c copy -c:1 flac NEW.mkv" in error
 
 
 def test_hevc_in_mp4_has_the_tag_that_apple_s_players_want(tmp_path):
