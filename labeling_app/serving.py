@@ -5,7 +5,8 @@ which of the next few is still free. When none is, one query lists everything th
 no more than its beginning.
 """
 
-from collections.abc import Sequence, Set
+import itertools
+from collections.abc import Callable, Sequence, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -55,12 +56,9 @@ def next_items(bench: Bench, user: Account, *, count: int) -> tuple[list[RowMapp
         _sweep(bench)
         lines = _renew_held(bench, user)
         stage = current_stage(bench, user)
-        while len(lines) < count:
+        if len(lines) < count:
             last_item = lines[-1]["item_id"] if lines else _last_item(bench, user)
-            claimed = _claim_next(bench, user, stage, last_item=last_item)
-            if claimed is None:
-                break
-            lines.append(claimed)
+            lines += _claim_more(bench, user, stage, count=count - len(lines), last_item=last_item)
         if lines:
             return lines[:count], None
         if stage == "qualification":
@@ -117,63 +115,99 @@ def _renew_held(bench: Bench, user: Account) -> list[RowMapping]:
     return [row for row in lines if row["item_id"] in bench.catalogue.by_id]
 
 
-def _claim_next(bench: Bench, user: Account, stage: Stage, *, last_item: int | None) -> RowMapping | None:
-    """Return one new assignment of the kind that is due, or ``None`` when nothing is free."""
-    if stage in ("training", "qualification"):
-        return _claim(bench, user, "training" if stage == "training" else "qualification", _round(bench, stage))
-    last_clip = None if last_item is None else bench.clip_of(last_item)
-    kind = next_kind(bench.rng, gold_rate=bench.settings.gold_rate, repeat_rate=bench.settings.repeat_rate)
-    if kind != "work":
-        checks = _gold_left(bench, user) if kind == "gold" else _repeats_left(bench, user)
-        claimed = _claim(bench, user, kind, other_clips(checks, bench.clip_of, last_clip=last_clip, limit=WINDOW))
-        if claimed is not None:
-            return claimed
-    return _claim_work(bench, user, last_clip)
+def _claim_more(bench: Bench, user: Account, stage: Stage, *, count: int, last_item: int | None) -> list[RowMapping]:
+    """Return up to ``count`` new assignments of the kinds that are due; fewer when nothing else is free."""
+    if stage != "work":
+        return [row for row, _ in _claim(bench, user, stage, _only(_round(bench, stage)), count=count)]
+    rates = {"gold_rate": bench.settings.gold_rate, "repeat_rate": bench.settings.repeat_rate}
+    lines: list[RowMapping] = []
+    for kind, run in itertools.groupby(next_kind(bench.rng, **rates) for _ in range(count)):
+        for wanted in [len(list(run))] if kind == "work" else [1] * len(list(run)):
+            last_item = lines[-1]["item_id"] if lines else last_item
+            claimed = [] if kind == "work" else _claim_check(bench, user, kind, last_item)
+            lines += claimed or _claim_work(bench, user, count=wanted, last_item=last_item)
+    return lines
 
 
-def _claim_work(bench: Bench, user: Account, last_clip: str | None) -> RowMapping | None:
+def _claim_check(bench: Bench, user: Account, kind: Kind, last_item: int | None) -> list[RowMapping]:
+    checks = _gold_left(bench, user) if kind == "gold" else _repeats_left(bench, user)
+    candidates = other_clips(checks, bench.clip_of, last_clip=_clip(bench, last_item), limit=WINDOW)
+    return [row for row, _ in _claim(bench, user, kind, _only(candidates))]
+
+
+def _claim_work(bench: Bench, user: Account, *, count: int, last_item: int | None) -> list[RowMapping]:
     queue = _queue(bench, user)
-    candidates = other_clips(queue.waiting, bench.clip_of, last_clip=last_clip, limit=WINDOW)
-    claimed = _claim(bench, user, "work", candidates, by_worth=queue.by_worth)
-    if claimed is not None:
-        # Those before it in line were full; should a lease on them end, the search below finds them again.
-        passed = set(candidates[: candidates.index(claimed["item_id"]) + 1])
-        queue.waiting[: 4 * WINDOW] = [item for item in queue.waiting[: 4 * WINDOW] if item not in passed]
-        return claimed
+
+    def following(last: int | None) -> list[int]:
+        return other_clips(queue.waiting, bench.clip_of, last_clip=_clip(bench, last), limit=WINDOW)
+
+    steps = _claim(bench, user, "work", following, count=count, last_item=last_item, by_worth=queue.by_worth)
+    # Those before a claimed one in line were full; should a lease on them end, the search below finds them again.
+    passed = {item for row, candidates in steps for item in candidates[: candidates.index(row["item_id"]) + 1]}
+    queue.waiting[: 4 * WINDOW] = [item for item in queue.waiting[: 4 * WINDOW] if item not in passed]
+    lines = [row for row, _ in steps]
+    while len(lines) < count:
+        found = _search(bench, user, queue, lines[-1]["item_id"] if lines else last_item)
+        if found is None:
+            break
+        lines.append(found)
+    return lines
+
+
+def _search(bench: Bench, user: Account, queue: Queue, last_item: int | None) -> RowMapping | None:
+    """Return one new assignment of whatever is still open, or ``None``: slow and sure."""
     _sweep(bench, force=True)
     with bench.store.read() as connection:
         still_open = set(open_items(connection, user_id=user.id))
     queue.waiting = [item for item in queue.order if item in still_open]
-    line = other_clips_first(queue.waiting, bench.clip_of, last_clip=last_clip)
+    line = other_clips_first(queue.waiting, bench.clip_of, last_clip=_clip(bench, last_item))
     for start in range(0, len(line), 4 * WINDOW):
         chunk = line[start : start + 4 * WINDOW]
-        claimed = _claim(bench, user, "work", chunk, by_worth=queue.by_worth, wait=True)
-        if claimed is not None:
-            queue.waiting.remove(claimed["item_id"])
-            return claimed
+        for row, _ in _claim(bench, user, "work", _only(chunk), by_worth=queue.by_worth, wait=True):
+            queue.waiting.remove(row["item_id"])
+            return row
     return None
+
+
+def _only(candidates: Sequence[int]) -> Callable[[int | None], Sequence[int]]:
+    return lambda _: candidates
+
+
+def _clip(bench: Bench, item: int | None) -> str | None:
+    return None if item is None else bench.clip_of(item)
 
 
 def _claim(
     bench: Bench,
     user: Account,
     kind: Kind,
-    candidates: Sequence[int],
+    following: Callable[[int | None], Sequence[int]],
     *,
+    count: int = 1,
+    last_item: int | None = None,
     by_worth: Set[int] = frozenset(),
     wait: bool = False,
-) -> RowMapping | None:
-    """Return the new assignment on the first free candidate, from a transaction of its own."""
-    if not candidates:
-        return None
-    wanted = Claim(user.id, candidates, kind, now_us=bench.clock(), expires_us=lease_end_us(bench))
+) -> list[tuple[RowMapping, Sequence[int]]]:
+    """Return up to ``count`` new assignments, each with its candidates, from one transaction: one wait for the disk.
 
-    def work(connection: Connection) -> RowMapping | None:
+    Each is on the first free one of ``following(item before it)``.
+    """
+    first = following(last_item)
+    if not first:
+        return []
+
+    def work(connection: Connection) -> list[tuple[RowMapping, Sequence[int]]]:
         bench.store.lock_user(connection, user.id)
-        found = claim(connection, wanted, by_worth=by_worth, wait=wait)
-        if found is None:
-            return None
-        return connection.execute(select(assignments).where(assignments.c.id == found[0])).mappings().one()
+        steps: list[tuple[RowMapping, Sequence[int]]] = []
+        while len(steps) < count:
+            candidates = following(steps[-1][0]["item_id"]) if steps else first
+            wanted = Claim(user.id, candidates, kind, now_us=bench.clock(), expires_us=lease_end_us(bench))
+            found = claim(connection, wanted, by_worth=by_worth, wait=wait)
+            if found is None:
+                break
+            row = connection.execute(select(assignments).where(assignments.c.id == found[0])).mappings().one()
+            steps.append((row, candidates))
+        return steps
 
     return bench.store.transact(work)
 
@@ -196,9 +230,11 @@ def _queue(bench: Bench, user: Account) -> Queue:
         by_worth = set(catalogue.ids[~at_random].tolist())
     with bench.store.read() as connection:  # what is held now may come back, should its lease run out
         states = touched(connection, user_id=user.id)
-    seen = {item for (item, _), (_, state) in states.items() if state not in ("released", "leased")}
-    ids = [item for item in catalogue.ids[order].tolist() if item not in seen and item not in bench.gold]
-    queue = Queue(version, order=ids, waiting=list(ids), by_worth=by_worth, made_at_us=now)
+    seen = [item for (item, _), (_, state) in states.items() if state not in ("released", "leased")]
+    in_order = catalogue.ids[order]
+    in_order = in_order[~np.isin(in_order, list(bench.gold))]
+    waiting = in_order[~np.isin(in_order, seen)].tolist()
+    queue = Queue(version, order=in_order.tolist(), waiting=waiting, by_worth=by_worth, made_at_us=now)
     bench.queues[user.id] = queue
     return queue
 

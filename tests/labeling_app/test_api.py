@@ -1,5 +1,7 @@
 """The JSON API as a page or a script sees it."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ from sqlalchemy import text
 
 from dataset_tools.frames import pixels_sha256
 from dataset_tools.manifest import read_manifest
-from labeling_app.accounts import set_token
+from labeling_app.accounts import find_row, set_token
+from labeling_app.claims import held
 from tests.labeling_app.helpers import PASSWORD, Client, add_rows, add_user, make_bench
 
 
@@ -52,6 +55,21 @@ def test_items_stay_the_same_until_voted_on_also_on_another_machine(bench, anna)
     again = anna.items(5)
     assert [item["assignment_id"] for item in again[:4]] == [item["assignment_id"] for item in first[1:]]
     assert not {item["assignment_id"] for item in sign_in(bench, "ben").items(5)} & {i["assignment_id"] for i in first}
+
+
+def test_items_leased_together_wait_for_the_disk_once(bench, anna, monkeypatch):
+    transactions, transact = [], bench.store.transact
+    monkeypatch.setattr(bench.store, "transact", lambda work: transactions.append(work) or transact(work))
+    first = anna.items(5)
+    assert len(transactions) == 1
+    clips = [bench.catalogue.by_id[row["item_id"]].triplet_id.split("/")[1] for row in held_by(bench, "anna")]
+    assert len(clips) == len(first) == 5
+    assert all(one != other for one, other in itertools.pairwise(clips))
+
+
+def held_by(bench, name):
+    with bench.store.read() as connection:
+        return held(connection, user_id=find_row(connection, name)["id"])
 
 
 def test_an_item_tells_size_and_time_and_nothing_that_steers(bench, anna):
