@@ -124,6 +124,7 @@ def test_items_of_a_silent_annotator_go_to_others(browser: Browser, settings: Se
             bo.expect_done(COUNT)
         assert ada.bench.get_attribute("data-assignment-id") == held
         ada.rate("4")  # too late to count, and kept all the same
+        ada.expect_note("Level 4 stored, but it does not count")
     levels = [(vote["name"], vote["level"]) for vote in events_of(settings, "vote")]
     assert levels == [("Bo", 2)] * COUNT + [("Ada", 4)]
 

@@ -373,3 +373,19 @@ def test_a_browser_that_changes_what_is_read_is_told_of(browser: Browser, server
         bench.page.reload()
         bench.ready()
         expect(bench.page.get_by_test_id("scale-note")).to_contain_text("changes pixels")
+
+
+def test_a_laptop_that_slept_for_weeks_loses_no_vote(browser: Browser, settings: Settings, tmp_path: Path) -> None:
+    own = replace(settings, db_url=f"sqlite:///{tmp_path / 'labels.sqlite'}")
+    with running(own) as server, signed_in(browser, server, "Hal") as bench:
+        bench.ready()
+        bench.page.clock.install()
+        bench.page.reload()
+        bench.prefetched(5)
+        held = bench.ready()
+        server.shift_seconds = 12 * 24 * 3600
+        bench.page.clock.fast_forward(12 * 24 * 3600 * 1000)
+        assert bench.rate("2") not in (held, "")
+        bench.expect_note("Level 2 saved")
+        bench.expect_done(1)
+    assert [(vote["level"], str(vote["assignment_id"])) for vote in events_of(own, "vote")] == [(2, held)]
