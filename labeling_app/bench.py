@@ -35,8 +35,8 @@ class Queue:
 
     Attributes:
         version: ``Bench.version`` when it was made.
-        order: Item ids in the order of the rules, all that this annotator had not seen then.
-        waiting: Those of ``order`` not yet claimed by this annotator or found full.
+        order: Item ids in the order of the rules; all of them, since a vote may be taken back and its lease run out.
+        waiting: Those of ``order`` not yet seen or claimed by this annotator or found full.
         by_worth: Items that stand where they do for what a vote on them says.
         made_at_us: When it was made.
     """

@@ -97,6 +97,21 @@ def test_what_was_held_comes_back_after_its_lease_ran_out(db_url, manifest):
     bench.close()
 
 
+def test_what_was_taken_back_after_a_restart_comes_back_too(db_url, manifest):
+    clock = FakeClock()
+    bench = make_bench(manifest, db_url, clock=clock, overlap=1, lease_seconds=60)
+    anna, ben = add_user(bench.store, "anna"), add_user(bench.store, "ben")
+    assert len(label_all(bench, anna)) == 42
+    bench.version += 1  # her queue is made anew, as after a restart: without what she has seen
+    next_items(bench, anna, count=1)
+    voting.undo(bench, anna, "undo-0001")
+    clock.advance(61)
+    next_items(bench, ben, count=1)  # holds it now
+    assert voting.leave(bench, ben) == 1
+    assert len(label_all(bench, anna)) == 1
+    bench.close()
+
+
 def test_a_heartbeat_keeps_the_lease(db_url, manifest):
     clock = FakeClock()
     bench = make_bench(manifest, db_url, clock=clock, overlap=1, lease_seconds=60)
