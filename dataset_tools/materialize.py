@@ -18,6 +18,7 @@ from dataset_tools.rebuild_check import MAX_FRAME_DIFFERENCE, Check, Difference
 from dataset_tools.rebuild_job import WantedFrame
 from dataset_tools.sources import Clip, list_sources
 from dataset_tools.splits import Key
+from dataset_tools.video import DECODERS
 from dataset_tools.worker_pool import WorkerPool
 
 
@@ -44,14 +45,20 @@ def materialize(
     """
     if not clip_timeout > 0:  # nan is not, either
         raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
+    if decoder is not None and decoder not in DECODERS:
+        raise UsageError(f"--decoder {decoder!r} must be one of {', '.join(DECODERS)}")
     table = read_manifest(manifest)
     out = out or table.root
+    if predictions:
+        from dataset_tools.predictor import Predictor
+
+        engine = Predictor(predictor, weights=weights, device=device)  # a wrong name should not wait for the frames
     with WorkerPool(workers or num_cores(), silence_seconds=clip_timeout) as pool:
         checks = {"frames": materialize_frames(table, sources=source, out=out, decoder=decoder, pool=pool)}
     if predictions:
         from dataset_tools.rebuild_predictions import rebuild_predictions
 
-        checks["predictions"] = rebuild_predictions(table, out=out, predictor=predictor, weights=weights, device=device)
+        checks["predictions"] = rebuild_predictions(table, out=out, engine=engine)
     for check in checks.values():
         for fault in check.faults:
             cli.say(fault)

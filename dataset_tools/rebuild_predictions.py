@@ -1,8 +1,10 @@
 """Makes the predictions of a manifest again and checks them; whole originals are never overwritten."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dataset_tools.errors import FrameError, VfiError
+from dataset_tools.extract_options import num_cores
 from dataset_tools.files import inside
 from dataset_tools.frames import Rgb, pixels_sha256, read_image
 from dataset_tools.manifest import Manifest
@@ -11,26 +13,23 @@ from dataset_tools.progress import track
 from dataset_tools.rebuild_check import MAX_PREDICTION_DIFFERENCE, Check, Difference, block_difference, mean_difference
 
 
-def rebuild_predictions(manifest: Manifest, *, out: Path, predictor: str, weights: Path | None, device: str) -> Check:
+def rebuild_predictions(manifest: Manifest, *, out: Path, engine: Predictor) -> Check:
     """Predict every row again that has a prediction, from the frames under ``out``, and return the check.
 
     In the manifest's own folder, predictions that are there and have the manifest's hash stay as they are.
-
-    Raises:
-        UsageError, AssetError, WeightsError: The predictor cannot be loaded.
     """
-    engine = Predictor(predictor, weights=weights, device=device)
-    is_home = out.resolve() == manifest.root.resolve()
     check = Check()
     wanted = []
-    for row in manifest.rows():
-        if row["pred"] is None:
-            continue
+    rows = [row for row in manifest.rows() if row["pred"] is not None]
+    is_home = out.resolve() == manifest.root.resolve()
+    with ThreadPoolExecutor(num_cores()) as pool:
+        is_whole = list(pool.map(lambda row: is_home and _original(row, manifest) is not None, rows))
+    for row, stays in zip(rows, is_whole, strict=True):
         if (row["predictor"], row["predictor_sha256"]) != (engine.name, engine.weights_sha256):
             check.faults.append(
                 f"{row['pred']}: made by {row['predictor']}, not by this {engine.name}; see --predictor"
             )
-        elif is_home and _original(row, manifest) is not None:
+        elif stays:
             check.num_equal += 1
         else:
             wanted.append(row)

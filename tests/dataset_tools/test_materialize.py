@@ -114,3 +114,19 @@ def test_what_cannot_be_made_is_listed_and_the_rest_is_made(made, clips, tmp_pat
     (source / "sub/b.mkv").unlink()
     assert run(tmp_path, source) == 1
     assert "clip sub/b.mkv: not found in any source of kind videos" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--decoder", "vlc"], "--decoder 'vlc' must be one of pyav, decord"),
+        (["--predictions", "--device", "tpu"], "device 'tpu' must be auto, cpu, cuda or cuda:N"),
+        (["--predictions", "--predictor", "rief"], "did you mean 'rife'?"),
+        (["--clip-timeout", "nan"], "must be more than 0 seconds"),
+    ],
+)
+def test_wrong_usage_ends_before_any_frame_is_made(made, clips, tmp_path, capsys, more, says):
+    shutil.copy(made / "data_manifest.parquet", tmp_path)
+    assert run(tmp_path, clips, *more) == 2
+    assert says in capsys.readouterr().err
+    assert pictures(tmp_path) == {}
