@@ -58,6 +58,7 @@ def test_items_stay_the_same_until_voted_on_also_on_another_machine(bench, anna)
 
 
 def test_items_leased_together_wait_for_the_disk_once(bench, anna, monkeypatch):
+    assert anna.get("/api/session").json()["stage"] == "work"  # entering it is an event
     transactions, transact = [], bench.store.transact
     monkeypatch.setattr(bench.store, "transact", lambda work: transactions.append(work) or transact(work))
     first = anna.items(5)
