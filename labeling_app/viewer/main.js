@@ -21,6 +21,9 @@ const ROLES = ["annotator", "reviewer", "admin"]; // each may do what those befo
 
 let listeners = null; // of the document, removed when Gradio runs the start a second time
 
+// A page that the back button brings out of the browser's memory has missed what happened since, a sign-out say.
+window.addEventListener("pageshow", (event) => event.persisted && location.reload());
+
 /** Start the page. `base` is the folder that this file was loaded from, without a final slash. */
 export async function start(element, base) {
   const root = find(element, "app");

@@ -13,8 +13,6 @@ export class Turn {
     this.#key = `vfi.tab/${user}`;
     this.#onOver = onOver;
     window.addEventListener("storage", () => this.#look(), { signal });
-    // A page that the back button brings out of the browser's memory has missed what happened since.
-    window.addEventListener("pageshow", (event) => event.persisted && this.isOver && location.reload(), { signal });
   }
 
   /** Take the bench from whichever tab has it; false when this one had it and lost it. */

@@ -352,6 +352,11 @@ def test_the_back_button_and_a_reload_keep_the_place(browser: Browser, server: S
         assert bench.ready() == second
         bench.press("u")
         expect(bench.bench).to_have_attribute("data-assignment-id", first)
+        bench.page.evaluate(
+            "window.old = true; dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+        )
+        bench.page.wait_for_function("!window.old")  # what comes out of the browser's memory is loaded anew
+        bench.ready()
         bench.page.go_back()  # to the sign-in page
         bench.page.go_forward()
         assert bench.ready() == first
