@@ -67,8 +67,12 @@ def append(connection: Connection, event: Event) -> int:
 
 
 def dump(value: Any) -> str:
-    """Return ``value`` as the one JSON text that stands for it: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """Return ``value`` as the one JSON text that stands for it: sorted keys, no spaces.
+
+    Half a character (a lone surrogate) becomes "?": no database takes it.
+    """
+    words = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return words.encode("utf-8", "replace").decode()
 
 
 def load(row: RowMapping) -> dict[str, Any]:

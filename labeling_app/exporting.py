@@ -91,7 +91,7 @@ def export_table(store: Store, path: Path) -> int:
 def table_bytes(table: pd.DataFrame, *, csv: bool) -> bytes:
     """Return the long table as CSV (UTF-8) or Parquet."""
     if csv:
-        return _no_formulas(table).to_csv(index=False).encode()
+        return _harmless(table).to_csv(index=False).encode()
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), sink, compression="zstd")
     return sink.getvalue()
@@ -187,12 +187,14 @@ def _votes_by_item(votes: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _no_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    # A text that begins like a formula would be run by a spreadsheet; the apostrophe makes it text.
-    def harmless(words: pd.Series) -> pd.Series:
-        return words.where(~words.str.match(r"[=+\-@\t\r\n]", na=False), "'" + words)
+def _harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with texts that neither end a CSV row early nor are run by a spreadsheet as a formula."""
 
-    return table.assign(**{name: harmless(table[name]) for name in TEXT_COLUMNS})
+    def plain(words: pd.Series) -> pd.Series:
+        words = words.str.replace(r"\r\n?", "\n", regex=True).str.replace("\x00", "", regex=False)
+        return words.where(~words.str.match(r"[=+\-@\t\n]", na=False), "'" + words)  # the apostrophe makes it text
+
+    return table.assign(**{name: plain(table[name]) for name in TEXT_COLUMNS})
 
 
 def export_label_studio(store: Store, path: Path) -> int:

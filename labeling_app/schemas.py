@@ -5,15 +5,24 @@ Texts that people write (comments, reasons) travel as they are: they are data, a
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from labeling_app.accounts import Role, Stage
 
 MAX_TEXT = 2000
 MAX_ITEMS = 5
 
+
+def _storable(words: Any) -> Any:
+    """Return a text without half characters, as a browser leaves of an emoji that its text area has no room for.
+
+    Refused, the vote would be lost for the sake of its comment.
+    """
+    return words.encode("utf-8", "replace").decode() if isinstance(words, str) else words
+
+
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, strip_whitespace=True)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, strip_whitespace=True), BeforeValidator(_storable)]
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Level = Annotated[int, Field(ge=1, le=4)]
 
@@ -75,7 +84,7 @@ class CommentRequest(Body):
 
     comment_id: ClientId
     assignment_id: Id
-    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, strip_whitespace=True)]
+    text: Annotated[Text, StringConstraints(min_length=1)]
 
 
 class HeartbeatRequest(Body):

@@ -44,7 +44,7 @@ def label_all(bench, user, level, limit=1000):
         if not rows:
             return
         fields = {"flagged": number == 0, "seconds": 1.5, "view": {"mode": "+1"}}
-        fields["comment"] = "=HYPERLINK(1)" if number == 0 else None
+        fields["comment"] = {0: "=HYPERLINK(1)", 1: 'a\r"b",\x00c\r\n\ud83d'}.get(number)
         request = VoteRequest(vote_id=f"vote-{rows[0]['id']:05d}", assignment_id=rows[0]["id"], level=level, **fields)
         voting.vote(bench, user, request)
 
@@ -123,8 +123,9 @@ def test_long_table_as_parquet_and_csv(bench, tmp_path):
     assert table["level"].tolist() == text["level"].tolist()
     assert table.groupby("annotator")["level"].first().to_dict() == LEVELS
     assert str(table["created_at"].dt.tz) == "UTC"
-    assert table["comment"].dropna().tolist() == ["=HYPERLINK(1)"] * 3
-    assert text["comment"].dropna().tolist() == ["'=HYPERLINK(1)"] * 3  # a spreadsheet must not run it
+    assert table["comment"].dropna().tolist() == ["=HYPERLINK(1)", 'a\r"b",\x00c\r\n?'] * 3  # half an emoji at the end
+    # A spreadsheet must not run it, and no row ends early.
+    assert text["comment"].dropna().tolist() == ["'=HYPERLINK(1)", 'a\n"b",c\n?'] * 3
     assert (set(table["mode"]), set(text["mode"])) == ({"+1"}, {"'+1"})
 
 
