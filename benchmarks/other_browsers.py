@@ -7,6 +7,7 @@ A real server, real keys and a real pointer; a picture counts as shown when a sc
 """
 
 import argparse
+import base64
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,19 @@ import numpy as np
 
 from benchmarks.browser_drivers import BROWSERS, NEEDED, Driver, process
 from benchmarks.labeling_speed import make_items
+from dataset_tools.frames import pixels_sha256
+from dataset_tools.manifest import read_manifest
 
 BACKSPACE, ENTER, ESCAPE, CONTROL, RIGHT = "\ue003", "\ue007", "\ue00c", "\ue009", "\ue014"
 BENCH, STAGE, LAYER = "[data-testid=bench]", "[data-testid=stage]", "[data-testid=stage] canvas.layer"
 STALE_PIXELS = 3.0  # a stage whose grey levels spread by less shows no picture
+
+READ_CANVAS = """(({ width, height, data }) => {
+    let text = "";
+    for (let i = 0; i < data.length; i += 4) text += String.fromCharCode(data[i], data[i + 1], data[i + 2]);
+    return [width, height, btoa(text)];
+})((canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height))(
+    document.querySelector("PANE")))"""
 
 
 class Server:
@@ -57,6 +67,7 @@ class Round:
             yield "sign in, the page paints", lambda: self.sign_in(url)
             for key, mode in zip("wedmq", ("wipe", "side", "difference", "motion", "flicker"), strict=True):
                 yield f"{mode} by key", lambda key=key, mode=mode: self.look(key, mode)
+            yield "pictures bit for bit", self.exact
             yield "flicker: hold, and 8 Hz", self.flicker
             yield "wipe by mouse", self.wipe
             yield "zoom, pan, fit", self.zoom
@@ -107,6 +118,16 @@ class Round:
         self.browser.press(key)
         self.browser.wait(f"document.querySelector('{STAGE}').dataset.mode === '{mode}'")
         self.shown(mode)
+
+    def exact(self) -> None:
+        stored = {
+            row[f"{role}_sha256"] for row in read_manifest(self.server.manifest).rows() for role in ("gt", "pred")
+        }
+        for pane in "ab":
+            width, height, data = self.browser.js(READ_CANVAS.replace("PANE", f"[data-id=pane-{pane}] canvas"))
+            pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 3)
+            if pixels_sha256(pixels) not in stored:
+                raise RuntimeError(f"pane {pane} holds other pixels than the file")
 
     def flicker(self) -> None:
         made = self.shown()
