@@ -1,6 +1,5 @@
 """Agreement and progress in numbers: the same for the admin's page, the API and ``python -m labeling_app stats``."""
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -133,13 +132,18 @@ def _alpha(name: str, votes: pd.DataFrame, rng: np.random.Generator) -> Alpha:
 
 
 def _pairs(votes: pd.DataFrame) -> list[Pair]:
-    by_annotator = {name: group.set_index("item_id")["level"] for name, group in votes.groupby("annotator")}
+    if votes.empty:
+        return []
+    items, _ = pd.factorize(votes["item_id"])
+    annotators, names = pd.factorize(votes["annotator"], sort=True)
+    levels = np.zeros((len(names), items.max() + 1), dtype=np.int8)  # 0 where an annotator gave none
+    levels[annotators, items] = votes["level"]
+    rated = (levels > 0).astype(np.float32)
     pairs = []
-    for first, second in itertools.combinations(sorted(by_annotator), 2):
-        both = pd.concat([by_annotator[first], by_annotator[second]], axis=1, join="inner").to_numpy(dtype=np.int64)
-        if len(both) >= MIN_SHARED:
-            table = confusion(both[:, 0], both[:, 1])
-            pairs.append(Pair(first, second, len(both), weighted_kappa(table), table.tolist()))
+    for i, j in np.argwhere(np.triu(rated @ rated.T, k=1) >= MIN_SHARED).tolist():
+        both = (levels[i] > 0) & (levels[j] > 0)
+        table = confusion(levels[i, both].astype(np.int64), levels[j, both].astype(np.int64))
+        pairs.append(Pair(str(names[i]), str(names[j]), int(both.sum()), weighted_kappa(table), table.tolist()))
     return pairs
 
 
