@@ -96,7 +96,10 @@ def main_table(rows: Sequence[Row], entries: Sequence[Entry]) -> str:
 
 
 def details(rows: Sequence[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return, per entry and subset, the means, and the 95 % interval of PSNR by bootstrap over sequences."""
+    """Return, per entry and subset, the means, and the 95 % interval of PSNR by bootstrap over sequences.
+
+    One sequence says nothing about others: it has no interval.
+    """
     found = []
     for entry in entries:
         for subset in _subsets(rows):
@@ -105,6 +108,8 @@ def details(rows: Sequence[Row], entries: Sequence[Entry]) -> list[dict[str, Any
             psnr, low, high = mean_with_interval(
                 entry.values["psnr"][chosen], sequences, generator=np.random.default_rng(_SEED)
             )
+            if len(set(sequences)) == 1:
+                low = high = float("nan")
             means = {name: float(entry.values[name][chosen].mean()) for name in METRICS}
             record = {"model": entry.name, "subset": subset, **means, "psnr": psnr, "psnr_low": low, "psnr_high": high}
             record["seconds"] = float(entry.seconds[chosen].mean())
@@ -119,7 +124,9 @@ def details_table(records: Sequence[Mapping[str, Any]]) -> str:
     titles = ["", "subset", "PSNR [95 % interval]", "SSIM", "LPIPS", "IE", "seconds", "accurate", "triplets"]
     lines = [_line(titles), _line(["---"] * len(titles))]
     for record in records:
-        interval = f"{record['psnr']:.2f} [{record['psnr_low']:.2f}, {record['psnr_high']:.2f}]"
+        interval = f"{record['psnr']:.2f}"
+        if record["psnr_low"] is not None:
+            interval += f" [{record['psnr_low']:.2f}, {record['psnr_high']:.2f}]"
         numbers = [_number(record[name], "{:.4f}") for name in ("ssim", "lpips")]
         share = _number(record["accurate_share"], "{:.0%}")
         rest = [_number(record["ie"], "{:.3f}"), _number(record["seconds"], "{:.4f}"), share]

@@ -265,7 +265,10 @@ def test_bad_triplets_are_left_out_counted_and_tried_again(tmp_path, demo_clips,
         "no such file",
         "image file is truncated",
     }
-    assert {r["subset"]: r["triplets"] for r in results["results"]} == {"easy": 1, "medium": 2, "hard": 2, "extreme": 1}
+    by_subset = {r["subset"]: r for r in results["results"]}
+    assert {name: r["triplets"] for name, r in by_subset.items()} == {"easy": 1, "medium": 2, "hard": 2, "extreme": 1}
+    has_interval = {name: r["psnr_low"] is not None for name, r in by_subset.items()}
+    assert has_interval == {"easy": False, "medium": True, "hard": True, "extreme": False}  # by sequence: one has none
     for path, data in whole.items():
         path.write_bytes(data)
     assert main(options) == 0
