@@ -96,6 +96,24 @@ def test_every_method_takes_one_vote_and_none(method):
     assert consensus([], [], [], method=method).empty
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("items", "annotators", "levels"),
+    [
+        ([0] * 60, list(range(60)), [1 + i % 4 for i in range(60)]),  # one item
+        (list(range(60)), ["a"] * 60, [1 + i % 4 for i in range(60)]),  # one annotator
+        ([0, 0, 1, 1, 2, 2], ["a", "b"] * 3, [2] * 6),  # one level
+        ([0, 0, 1, 1, 2, 2], ["a", "b"] * 3, [1, 4] * 3),  # nobody agrees
+        (list(range(6)), ["a"] * 3 + ["b"] * 3, [1, 1, 4, 4, 4, 1]),  # annotators without an item in common
+        (list(range(5)) * 200, [i // 5 for i in range(1000)], [1 + i % 3 for i in range(1000)]),  # 200 votes an item
+    ],
+)
+def test_every_method_stays_on_the_scale_whatever_the_votes(method, items, annotators, levels):
+    found = consensus(items, annotators, levels, method=method)
+    assert found.index.tolist() == sorted(set(items))
+    assert found.between(min(levels), max(levels)).all()  # NaN is not between
+
+
 def test_an_unknown_method_names_the_choices():
     with pytest.raises(UsageError, match="'best' must be one of median, mean"):
         consensus([1], ["anna"], [1], method="best")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -214,6 +215,18 @@ def test_what_is_no_longer_gold_has_no_level(sqlite_url, manifest):
         store_gold(opened, rita, GoldRequest(gold_id=f"gold-{number:04d}", item_id=item, level=level))
         export_manifest(opened.store, manifest, method="median")
         assert [row["level"] for row in read_manifest(manifest).rows()] == [level] + [None] * 13
+    opened.close()
+
+
+@pytest.mark.parametrize("levels", [{}, {"anna": 2}, {"anna": 2, "ben": 2}, {"anna": 1, "ben": 4}])
+def test_statistics_are_json_whatever_the_votes(sqlite_url, manifest, levels):
+    opened = make_bench(manifest, sqlite_url)
+    for name, level in levels.items():
+        label_all(opened, add_user(opened.store, name), level)
+    with opened.store.read() as connection:
+        stats = json.loads(json.dumps(asdict(compute_stats(connection)), allow_nan=False))
+    assert stats["votes"] == 14 * len(levels)
+    assert stats["alpha"][0]["alpha"] == (pytest.approx(-13 / 14) if 4 in levels.values() else None)
     opened.close()
 
 
