@@ -4,24 +4,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from dataset_tools.files import atomic_writer
 
 DEFAULT_NAME = "rejected.parquet"
-SCHEMA = pa.schema(
-    [
-        ("source", pa.string()),
-        ("clip", pa.string()),
-        ("img0_index", pa.int64()),
-        ("gt_index", pa.int64()),
-        ("img1_index", pa.int64()),
-        ("reason", pa.string()),
-        ("message", pa.string()),
-        ("numbers", pa.string()),
-    ]
-)
+_COLUMNS = {
+    "source": "string",
+    "clip": "string",
+    "img0_index": "int64",
+    "gt_index": "int64",
+    "img1_index": "int64",
+    "reason": "string",
+    "message": "string",
+    "numbers": "string",
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +42,11 @@ class Rejected:
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
     """Write ``rejected`` atomically as Parquet, sorted by clip and index; an unchanged file is left alone."""
+    import pyarrow as pa  # not at the top: decoding workers only need Rejected, and start a sixth sooner
+    import pyarrow.parquet as pq
+
     listed = sorted(rejected, key=lambda item: (item.source, item.clip, item.img0_index or 0, item.img1_index or 0))
-    table = pa.Table.from_pylist([asdict(item) for item in listed], schema=SCHEMA)
+    table = pa.Table.from_pylist([asdict(item) for item in listed], schema=pa.schema(list(_COLUMNS.items())))
     if path.exists() and read_rejected(path) == [asdict(item) for item in listed]:
         return
     with atomic_writer(path) as file:
@@ -57,6 +55,9 @@ def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
 
 def read_rejected(path: Path) -> list[dict[str, object]]:
     """Return the rows of a ``rejected.parquet``; empty when the file is damaged, since it can be made again."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return pq.ParquetFile(path).read().to_pylist()
     except (pa.ArrowException, OSError):
