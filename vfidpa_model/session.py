@@ -106,7 +106,7 @@ def prepare(
         write_json(out / CONFIG_NAME, settings)
     torch.set_flush_denormal(True)  # a random Swin-T takes twice its time on denormals
     torch.manual_seed(config.seed)
-    created = create_model(model_config)
+    created = create_model(model_config, pretrained=not has_state)
     model: Any = created
     optimizer: Any = _make_optimizer(created, config)
     model, optimizer = accelerator.prepare(model, optimizer)

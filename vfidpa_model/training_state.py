@@ -9,7 +9,7 @@ import json
 import pickle
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 
 from dataset_tools.errors import UsageError, WeightsError
 from dataset_tools.files import atomic_writer
+from vfidpa_model.model import VFIDPA
 
 STATE_NAME = "training_state.pt"
 CONFIG_NAME = "config.json"
@@ -45,12 +46,13 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 
 def save_state(
-    folder: Path, counters: Counters, *, model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: Any
+    folder: Path, counters: Counters, *, model: VFIDPA, optimizer: torch.optim.Optimizer, scaler: Any
 ) -> None:
     """Write ``training_state.pt`` into ``folder`` atomically; ``scaler`` is of fp16 training, else None."""
     state = {
         "counters": asdict(counters),
         "model": model.state_dict(),
+        "pretrained": model.config.pretrained,
         "optimizer": optimizer.state_dict(),
         "scaler": scaler.state_dict() if scaler is not None else {},
     }
@@ -59,7 +61,7 @@ def save_state(
 
 
 def load_state(
-    folder: Path, *, model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: Any, device: torch.device
+    folder: Path, *, model: VFIDPA, optimizer: torch.optim.Optimizer, scaler: Any, device: torch.device
 ) -> Counters:
     """Put the stored state into model, optimizer and scaler, and return where the run stands.
 
@@ -70,6 +72,7 @@ def load_state(
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
+        model.config = replace(model.config, pretrained=state["pretrained"])
         optimizer.load_state_dict(state["optimizer"])
         if scaler is not None and state["scaler"]:
             scaler.load_state_dict(state["scaler"])

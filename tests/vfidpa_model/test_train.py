@@ -21,6 +21,7 @@ from dataset_tools.errors import UsageError
 from dataset_tools.files import sha256_file
 from dataset_tools.manifest import read_manifest
 from tests.vfidpa_model.labelled_set import labelled_manifest
+from vfidpa_model.backbones import EfficientNetLite0
 from vfidpa_model.checkpoint import load_checkpoint, read_checkpoint
 from vfidpa_model.config import Machine, ModelConfig, TrainConfig
 from vfidpa_model.data import FrameReader, WholePairs, make_loader, to_device
@@ -126,7 +127,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(run, manifest, tmp_path):
     assert [{**record} for record in read_records(out)] == read_records(run)
 
 
-def test_resumed_in_the_middle_of_an_epoch_is_the_same_too(run, manifest, tmp_path):
+def test_resumed_in_the_middle_of_an_epoch_is_the_same_too(run, manifest, tmp_path, monkeypatch):
     ticks = iter([0.0, 1.0, 2.0, 3.0, 4.0])  # one at the start, one or two after each step
 
     def clock():
@@ -136,7 +137,9 @@ def test_resumed_in_the_middle_of_an_epoch_is_the_same_too(run, manifest, tmp_pa
     with pytest.raises(StopIteration):
         train(manifest, tmp_path / "cut", **options, save_every_seconds=0.5, clock=clock)
     assert torch.load(tmp_path / "cut/last/training_state.pt", weights_only=True)["counters"]["step"] == 2
+    monkeypatch.setattr(EfficientNetLite0, "load_pretrained", lambda self: "other weights, or none")
     train(manifest, tmp_path / "cut", **options, resume=True)
+    assert read_checkpoint(tmp_path / "cut").config.pretrained == "asset efficientnet-lite0"  # what it started from
     assert weights_of(tmp_path / "cut") == weights_of(run)
     before = weights_of(run)
     known = read_manifest(manifest)  # a column more, as vfidpa_model.predict writes, and another name: the same pairs
