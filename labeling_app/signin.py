@@ -1,6 +1,9 @@
 """Signing in and out. Passwords are checked slowly and few times; in open mode a name is enough."""
 
+import asyncio
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -30,6 +33,8 @@ from labeling_app.sessions import (
 from labeling_app.voting import leave
 
 _MAX_PASSWORD = 256
+# Few threads of their own: a hash takes a core and 19 MiB, and those at work must not wait for those who come.
+_HASHING = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2), thread_name_prefix="sign-in")
 
 
 def signin_router(bench: Bench) -> APIRouter:
@@ -40,7 +45,7 @@ def signin_router(bench: Bench) -> APIRouter:
     async def signin(request: Request) -> Response:
         fields = await _fields(request)
         name, password = str(fields.get("name", "")), str(fields.get("password", ""))
-        account, token = await run_in_threadpool(_sign_in, bench, request, name, password)
+        account, token = await _sign_in(bench, request, name, password)
         response: Response
         if _is_form(request):
             response = RedirectResponse("/", 303)
@@ -70,25 +75,42 @@ def signin_router(bench: Bench) -> APIRouter:
     return router
 
 
-def _sign_in(bench: Bench, request: Request, name: str, password: str) -> tuple[Account, str]:
+async def _sign_in(bench: Bench, request: Request, name: str, password: str) -> tuple[Account, str]:
     """Return the account that name and password open, and the token of its new session, or raise 401, 403 or 429."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Refusal("foreign_page", "sign in on the page of this server")
     name, address = check_name(name), client_address(bench, request)
+    row = await run_in_threadpool(_look_up, bench, name, address)
+    loop = asyncio.get_running_loop()
+    account = await loop.run_in_executor(_HASHING, _account, bench, row, name, password)
+    agent = request.headers.get("user-agent", "")[:200]
+    token = await run_in_threadpool(_let_in, bench, name, address, row, account, agent)
+    if account is None or token is None:
+        raise Refusal("wrong_password", "name or password is wrong")
+    return account, token
+
+
+def _look_up(bench: Bench, name: str, address: str) -> RowMapping | None:
+    """Return the account's row, or raise 429 before the slow look at the password."""
     with bench.store.read() as connection:
         row = find_row(connection, name)
-        user_id = None if row is None else row["id"]
-        _brake(bench, connection, name, address, user_id)  # before the slow look at the password
-    account = _account(bench, row, name, password)
-    agent = request.headers.get("user-agent", "")[:200]
+        _brake(bench, connection, name, address, row)
+    return row
+
+
+def _let_in(
+    bench: Bench, name: str, address: str, row: RowMapping | None, account: Account | None, agent: str
+) -> str | None:
+    """Log how the attempt ended and return the token of a new session, ``None`` for a wrong password, or raise 429."""
 
     def work(connection: Connection) -> str | None:
         # Once more, now that nobody else with this name can come between: however many try at once, on however many
         # replicas, no more of them than the limit learn whether their password was right.
         lock_name(connection, name)
-        _brake(bench, connection, name, address, user_id)
+        _brake(bench, connection, name, address, row)
         now_us = bench.clock()
         if account is None:
+            user_id = None if row is None else row["id"]
             details = {"name": name, "address": address}
             append(connection, Event(kind="sign_in_failed", at_us=now_us, user_id=user_id, payload=details))
             return None
@@ -96,13 +118,11 @@ def _sign_in(bench: Bench, request: Request, name: str, password: str) -> tuple[
         append(connection, Event(kind="sign_in", at_us=now_us, user_id=account.id, payload=details))
         return open_session(connection, account.id, now_us=now_us)
 
-    token = bench.store.transact(work)
-    if account is None or token is None:
-        raise Refusal("wrong_password", "name or password is wrong")
-    return account, token
+    return bench.store.transact(work)
 
 
-def _brake(bench: Bench, connection: Connection, name: str, address: str, user_id: int | None) -> None:
+def _brake(bench: Bench, connection: Connection, name: str, address: str, row: RowMapping | None) -> None:
+    user_id = None if row is None else row["id"]
     limits, now_us = bench.sign_in_limits, bench.clock()
     since_us = now_us - limits.window_seconds * 1_000_000
     attempts = read_attempts(connection, name=name, user_id=user_id, since_us=since_us)
