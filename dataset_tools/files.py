@@ -107,6 +107,21 @@ def _umask() -> int:
     return current
 
 
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed, and return whether no other process holds the lock."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs at once are the user's to avoid
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a network folder without locks
+        return True
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Let the names in a folder survive a power cut (POSIX only)."""
     if os.name != "posix":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dataset_tools.errors import UsageError
+from dataset_tools.files import try_lock
 from dataset_tools.splits import Key
 
 FORMAT = 2
@@ -92,16 +93,6 @@ def open_journal(out: Path) -> Iterator[Journal]:
         reason = f"{error.filename}: {error.strerror}"
         raise UsageError(f"--out {out} must be a folder that can be written to ({reason}); choose another") from error
     with path.open("rb+") as file:
-        _lock(file, out)
+        if not try_lock(file.fileno()):
+            raise UsageError(f"another extraction is writing to {out}; wait for it, or choose another --out")
         yield Journal(file)
-
-
-def _lock(file: IO[bytes], out: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs at once are the user's to avoid
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise UsageError(f"another extraction is writing to {out}; wait for it, or choose another --out") from None

@@ -1,9 +1,10 @@
 """Command line: (re)compute the predictions and metrics of a manifest. Also called by ``extract``."""
 
 import contextlib
+import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from dataset_tools import cli
 from dataset_tools.allocator import keep_freed_memory
 from dataset_tools.errors import UsageError, VfiError
+from dataset_tools.files import try_lock
 from dataset_tools.manifest import Manifest, read_manifest
 from dataset_tools.progress import track
 from dataset_tools.proxy_levels import with_proxy_levels
@@ -31,7 +33,7 @@ class Outcome:
         manifest: With the new columns; written already, unless nothing changed.
         num_done: Rows predicted by this run.
         num_current: Rows whose prediction was there.
-        num_voted: Rows that keep another predictor's prediction because people voted on it.
+        num_voted: Rows that keep their prediction because people voted on it.
         failures: One line for each row that could not be done; its columns are as before.
     """
 
@@ -52,7 +54,7 @@ def predict_manifest(
     stderr and left without a prediction.
 
     Raises:
-        UsageError, AssetError, WeightsError: The predictor cannot be loaded.
+        UsageError, AssetError, WeightsError: The predictor cannot be loaded, or another run is predicting here.
     """
     outcome = predict_rows(manifest, predictor=predictor, weights=weights, device=device)
     for failure in outcome.failures:
@@ -75,12 +77,18 @@ def predict_rows(
     Args:
         only_missing: Leave predictions of other predictors alone as well.
         overwrite: Predict rows anew whose prediction is there. Votes belong to the pixels that were seen: rows with
-            votes keep another predictor's prediction even then.
+            votes keep their prediction even then.
     """
     from dataset_tools.predictor import Predictor
 
     engine = Predictor(predictor, weights=weights, device=device)
-    _remove_leftovers(manifest.root)
+    with _alone_in(manifest.root):
+        return _predict_rows(manifest, engine, only_missing=only_missing, overwrite=overwrite, clock=clock)
+
+
+def _predict_rows(
+    manifest: Manifest, engine: "Predictor", *, only_missing: bool, overwrite: bool, clock: Callable[[], float]
+) -> Outcome:
     rows = manifest.rows()
     states = [_state(row, manifest, engine, only_missing=only_missing, overwrite=overwrite) for row in rows]
     wanted = [position for position, state in enumerate(states) if state == "wanted"]
@@ -127,10 +135,19 @@ def _was_seen(row: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return bool(row["votes"]) and row["pred"] is not None and not is_same
 
 
-def _remove_leftovers(root: Path) -> None:
-    """Remove temporary files of a run that was killed."""
-    for path in root.glob("pred/**/.*.tmp"):
-        path.unlink(missing_ok=True)
+@contextlib.contextmanager
+def _alone_in(root: Path) -> Iterator[None]:
+    """Keep other runs out of a data set, and remove temporary files of one that was killed."""
+    descriptor = os.open(root, os.O_RDONLY) if os.name == "posix" else None
+    try:
+        if descriptor is not None and not try_lock(descriptor):
+            raise UsageError(f"another run is predicting in {root}; wait for it")
+        for path in root.glob("pred/**/.*.tmp"):
+            path.unlink(missing_ok=True)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _state(
@@ -145,7 +162,8 @@ def _state(
     is_same = all(row[name] == value for name, value in by_engine.items())
     if is_whole and not overwrite and (is_same or only_missing):
         return "current"
-    return "voted" if _was_seen(row, by_engine) else "wanted"
+    is_kept = _was_seen(row, by_engine) or (is_whole and row["votes"])  # bits may differ on another machine
+    return "voted" if is_kept else "wanted"
 
 
 def predict(

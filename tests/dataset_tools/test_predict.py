@@ -1,6 +1,7 @@
 """Predictions: measured on what is stored, resumable, equal in any batch, never taken from under a vote."""
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 
 from dataset_tools import predict
 from dataset_tools.errors import VfiError
+from dataset_tools.files import try_lock
 from dataset_tools.frames import fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.manifest import from_rows, read_manifest
@@ -161,6 +163,24 @@ def test_another_predictor_and_votes(predicted, capsys):
     assert all((manifest.root / row["pred"]).is_file() for row in before + after)  # old files stay
     assert predict.main([path, "--predictor", MEAN, "--overwrite", "--device", "cpu"]) == 0
     assert "4 rows predicted, 0 up to date, 1 kept" in capsys.readouterr().out
+    assert predict.main([path, "--overwrite", "--device", "cpu"]) == 0  # by the same network, perhaps elsewhere
+    assert "4 rows predicted, 0 up to date, 1 kept" in capsys.readouterr().out
+
+
+def test_two_runs_at_once_are_refused(unpredicted, capsys):
+    leftover = unpredicted.root / "pred" / ".a.png.tmp"
+    leftover.parent.mkdir()
+    leftover.touch()
+    descriptor = os.open(unpredicted.root, os.O_RDONLY)
+    try:
+        assert try_lock(descriptor)
+        assert predict.main([str(unpredicted.path), "--predictor", MEAN, "--device", "cpu"]) == 2
+    finally:
+        os.close(descriptor)
+    assert "another run is predicting in" in capsys.readouterr().err
+    assert leftover.exists()  # it could be the other run's
+    assert predict.main([str(unpredicted.path), "--predictor", MEAN, "--device", "cpu"]) == 0
+    assert not leftover.exists()
 
 
 def test_votes_that_come_meanwhile_are_kept(predicted):
