@@ -1,6 +1,5 @@
 """The bench where people really use it: touch, other keyboards, several tabs, odd pictures."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ LAYER = "[data-testid=stage] canvas.layer"
 @pytest.fixture(scope="module")
 def settings(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("situations")
-    frames = clip_frames(demo_clips / "bikes.mp4", COUNT + 2, width=960, height=544)
+    frames = clip_frames(demo_clips / "bikes.mp4", COUNT + 2, width=640, height=352)
     manifest = write_data_set(folder, frames, items=COUNT)
     return Settings(manifest=manifest.path, open_mode=True, gold_rate=0, repeat_rate=0, overlap=20)
 
@@ -287,8 +286,6 @@ def test_a_second_tab_sends_what_the_first_kept_once_and_in_order(
         old.press("u")
         expect(old.page.get_by_test_id("unsent")).to_have_text("4 not sent")
         old.rate("4")
-        posts: list[str] = []
-        old.page.context.on("request", lambda request: posts.append(request.post_data or ""))
         server.start()
         new = BenchPage(old.page.context.new_page())
         new.page.goto(f"{server.url}/")
@@ -297,11 +294,9 @@ def test_a_second_tab_sends_what_the_first_kept_once_and_in_order(
             expect(bench.page.get_by_test_id("unsent")).to_be_hidden()
         new.rate("1")
         new.expect_done(4)
-        sent = [found[0] for post in posts if (found := re.findall(r'"(?:vote|undo)_id":"([^"]+)', post))]
         assert new.page.evaluate("Object.keys(localStorage).filter((key) => key.includes('outbox'))") == []
-    stored = [(event["level"], event["client_id"]) for event in events_of(own, "vote")]
-    assert [level for level, _ in stored] == [1, 2, 3, 4, 1]
-    assert len({client_id for _, client_id in stored} & set(sent)) >= 1
+    assert [event["level"] for event in events_of(own, "vote")] == [1, 2, 3, 4, 1]
+    assert len(events_of(own, "undo")) == 1
 
 
 def test_votes_of_one_name_never_go_out_under_another(browser: Browser, server: Server) -> None:
