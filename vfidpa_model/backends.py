@@ -6,6 +6,7 @@ package's own, so every backend takes frames of every size.
 
 import importlib
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -99,7 +100,7 @@ def choose_backend(checkpoint: Checkpoint, device: torch.device) -> str:
 
 
 def load_body(checkpoint: Checkpoint, name: str, *, fallback: Body) -> Body:
-    """Return the body that runs the ``onnx`` or ``openvino`` copy; sizes it cannot take go to ``fallback``.
+    """Return the body that runs the ``onnx`` or ``openvino`` copy; other sizes go to ``fallback``, with a warning.
 
     Raises:
         UsageError: The runtime is not installed.
@@ -121,7 +122,15 @@ def load_body(checkpoint: Checkpoint, name: str, *, fallback: Body) -> Body:
     size = (export.height, export.width)
 
     def body(img0: Tensor, img1: Tensor) -> tuple[Tensor, Tensor]:
-        return run(img0, img1) if size in ((0, 0), tuple(img0.shape[-2:])) else fallback(img0, img1)
+        height, width = img0.shape[-2:]
+        if size in ((0, 0), (height, width)):
+            return run(img0, img1)
+        warnings.warn(
+            f"the {name} export takes {size[1]}x{size[0]} pixels only: PyTorch assesses {width}x{height}; "
+            f"export with --frames of the size you need",
+            stacklevel=2,
+        )
+        return fallback(img0, img1)
 
     return body
 
