@@ -56,7 +56,7 @@ export class Work {
     const first = await soon;
     this.#busy = false;
     if (first instanceof Refused) return this.#refused(item, first);
-    if (first.counted !== false) this.#remember(item, level); // undo takes back what counts
+    this.#remember(item, level); // also one too many: undo takes back the latest vote, whatever became of it
     if (first.feedback) this.#showFeedback(item, first.feedback);
     else this.#next(item);
     this.#tellLater(() => {
