@@ -10,6 +10,8 @@ import pytest
 
 from dataset_tools import extract
 from dataset_tools.manifest import Manifest, read_manifest
+from tests.dataset_tools import replicas
+from tests.dataset_tools.extracting import extract as extract_clips
 from tests.dataset_tools.small_data_set import build_small_data_set
 
 
@@ -50,3 +52,17 @@ def predicted(_predicted, tmp_path) -> Manifest:
     """The same with RIFE's predictions and all metrics."""
     shutil.copytree(_predicted, tmp_path / "predicted")
     return read_manifest(tmp_path / "predicted" / "data_manifest.parquet")
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory, demo_clips) -> Path:
+    """Three short clips in a folder."""
+    return replicas.make_short_clips(tmp_path_factory.mktemp("clips"), demo_clips)
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory, clips) -> Path:
+    """A data set of 24 rows, extracted by one worker; not to be changed."""
+    out = tmp_path_factory.mktemp("first") / "set"
+    assert extract_clips(clips, out, "--workers", "1") == 0
+    return out

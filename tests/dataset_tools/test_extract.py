@@ -12,55 +12,15 @@ from pathlib import Path
 
 import av
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from dataset_tools import extraction, harvest
 from dataset_tools.clip_worker import encode_clip
-from dataset_tools.extract import main
 from dataset_tools.frames import fingerprint, pixels_sha256, read_image
-from dataset_tools.manifest import Manifest, read_manifest
 from dataset_tools.sources import Clip
 from dataset_tools.worker_pool import WorkerPool
 from tests.dataset_tools import replicas
-
-NAMES = ("img0", "gt", "img1")
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory, demo_clips) -> Path:
-    """Three short clips in a folder."""
-    return replicas.make_short_clips(tmp_path_factory.mktemp("clips"), demo_clips)
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory, clips) -> Path:
-    """A data set of 24 rows, extracted by one worker; not to be changed."""
-    out = tmp_path_factory.mktemp("first") / "set"
-    assert extract(clips, out, "--workers", "1") == 0
-    return out
-
-
-def extract(source: Path | str, out: Path, *more: str, count: int = 24) -> int:
-    """Run the command in this process, without a predictor."""
-    spec = source if isinstance(source, str) else f"videos:{source}"
-    options = ["--seed", "7", "--intervals", "1-4", "--predictor", "none", "--workers", "2"]
-    return main(["--source", spec, "--out", str(out), "--count", str(count), *options, *more])
-
-
-def manifest_of(out: Path) -> Manifest:
-    return read_manifest(out / "data_manifest.parquet")
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """Return every file that a user sees, by its path."""
-    files = (path for path in sorted(out.rglob("*")) if path.is_file() and ".extraction" not in path.parts)
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
-
-
-def rejected_of(out: Path) -> list[dict]:
-    return pq.read_table(out / "rejected.parquet").to_pylist()
+from tests.dataset_tools.extracting import NAMES, contents, extract, manifest_of, rejected_of
 
 
 def test_rows_are_balanced_and_files_are_all_there(first):
@@ -100,13 +60,6 @@ def test_pixels_equal_a_forward_decode(first, clips):
             assert fingerprint(pixels) == row[f"{name}_fingerprint"]
             assert (row["native_height"], row["native_width"]) == native.shape[:2]
             assert row[f"{name}_pts"] == pytest.approx(row[f"{name}_index"] / 25)
-
-
-def test_a_second_run_changes_nothing(first, clips, capsys):
-    before = {path: (first / path).stat().st_mtime_ns for path in contents(first)}
-    assert extract(clips, first) == 0
-    assert {path: (first / path).stat().st_mtime_ns for path in contents(first)} == before
-    assert capsys.readouterr().out.splitlines()[-1].endswith("0 rows done, 24 skipped, 0 rejected")
 
 
 def test_two_workers_and_another_folder_give_the_same(first, clips, tmp_path, capsys):
@@ -208,93 +161,6 @@ def test_a_hanging_clip_is_given_up_and_the_others_go_on(first, clips, tmp_path)
     assert manifest_of(tmp_path / "set").table.equals(manifest_of(first).table)
 
 
-def test_a_larger_count_adds_rows_and_keeps_votes(first, clips, tmp_path):
-    out = Path(shutil.copytree(first, tmp_path / "set"))
-    manifest = manifest_of(out)
-    levels = [float(number % 4 + 1) for number in range(24)]
-    manifest.with_columns({"level": levels, "note": [f"n{number}" for number in range(24)]}).write()
-    assert extract(clips, out, count=30) == 0
-    rows = manifest_of(out).rows()
-    assert len(rows) == 30
-    old = {row["triplet_id"]: row for row in rows}
-    for row, level in zip(manifest.rows(), levels, strict=True):
-        assert {**row, "level": level, "note": old[row["triplet_id"]]["note"]} == old[row["triplet_id"]]
-    assert sum(row["note"] is not None for row in rows) == 24
-    fresh = tmp_path / "fresh"
-    assert extract(clips, fresh, count=30) == 0
-    identity = ["triplet_id", "split", "img0_sha256", "gt_sha256", "img1_sha256"]
-    assert manifest_of(fresh).table.select(identity).equals(manifest_of(out).table.select(identity))
-
-
-def test_another_file_of_the_same_name_leaves_the_rows_and_their_frames(clips, tmp_path):
-    source, out = tmp_path / "clips", tmp_path / "set"
-    frames = [replicas.vimeo_crop(frame) for frame in replicas.read_frames(clips / "street.mp4")]
-    replicas.write_video(source / "a.mp4", frames)
-    replicas.make_vimeo_triplet(tmp_path, frames)
-    sequences = tmp_path / "vimeo_triplet" / "sequences"
-    more = ["--source", f"vimeo90k:{tmp_path}"]
-    assert extract(source, out, *more, count=10) == 0
-    before = contents(out)
-    replicas.write_video(source / "a.mp4", frames[::-1])  # as long as the other: its triplets have the same indices
-    for name in ("im1", "im3"):
-        shutil.copy(sequences / "00001/0001/im2.png", sequences / f"00002/0001/{name}.png")
-    assert extract(source, out, *more, count=12) == 0
-    rows = {row["clip"]: row for row in rejected_of(out)}
-    assert {(clip, row["reason"]) for clip, row in rows.items()} == {
-        ("a.mp4", "changed"),
-        ("triplet/00002/0001", "changed"),
-    }
-    assert "bring that back, or use another --out" in rows["a.mp4"]["message"]
-    assert {path: data for path, data in contents(out).items() if path.endswith(".png")} == {
-        path: data for path, data in before.items() if path.endswith(".png")
-    }
-    replicas.write_video(source / "a.mp4", frames)
-    assert extract(source, out, *more, count=12) == 0
-    assert len(manifest_of(out)) == 12
-
-
-def test_a_clip_found_again_under_another_name_does_not_leak_into_another_split(first, clips, tmp_path):
-    """The folder above the clips as source: all names change. A clip of two names could be in two splits."""
-    out = Path(shutil.copytree(first, tmp_path / "set"))
-    shutil.copytree(clips, tmp_path / "all" / "clips")
-    assert extract(tmp_path / "all", out, count=30) == 0
-    assert len(manifest_of(out)) == 24
-    assert {(row["clip"], row["reason"]) for row in rejected_of(out)} == {
-        ("clips/bunny.mov", "same file"),
-        ("clips/day 2/street.mkv.mp4", "same file"),
-        ("clips/street.mp4", "same file"),
-    }
-
-
-def test_votes_that_come_while_it_runs_are_kept(first, clips, tmp_path, monkeypatch):
-    out = Path(shutil.copytree(first, tmp_path / "set"))
-
-    def harvest_and_vote(*arguments, **options):
-        manifest_of(out).with_columns({"level": [2.0] * 24, "level_source": ["human"] * 24}).write()
-        return harvest.harvest(*arguments, **options)
-
-    monkeypatch.setattr(extraction, "harvest", harvest_and_vote)
-    assert extract(clips, out, count=27) == 0
-    assert [row["level_source"] for row in manifest_of(out).rows()].count("human") == 24
-
-
-def test_clips_that_are_added_take_turns(first, clips, tmp_path):
-    out, more = Path(shutil.copytree(first, tmp_path / "set")), tmp_path / "more"
-    frames = [replicas.vimeo_crop(frame) for frame in replicas.read_frames(clips / "street.mp4")]
-    for number, name in enumerate(("x.mp4", "y.mp4", "z.mp4")):
-        replicas.write_video(more / name, frames[6 * number : 6 * number + 9])
-    sources = ["--source", f"videos:{more}", "--resolutions", "256p,720p,1080p"]
-    assert extract(clips, out, *sources, count=27) == 0
-    assert [row["clip"] for row in manifest_of(out).rows() if row["clip"] in ("x.mp4", "y.mp4", "z.mp4")] == [
-        "x.mp4",
-        "y.mp4",
-        "z.mp4",
-    ]
-    journal = (out / ".extraction" / "journal.jsonl").read_bytes()
-    assert extract(clips, out, *sources, count=27) == 0
-    assert (out / ".extraction" / "journal.jsonl").read_bytes() == journal  # nothing was decoded again
-
-
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -331,19 +197,6 @@ def test_two_runs_at_once_are_refused(first, clips, tmp_path, capsys):
     with open_journal(tmp_path / "set"):
         assert extract(clips, tmp_path / "set") == 2
     assert "another extraction is writing to" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("has_journal", [True, False])
-def test_lost_frames_are_made_again(first, clips, tmp_path, has_journal):
-    out = Path(shutil.copytree(first, tmp_path / "set"))
-    rows = manifest_of(out).rows()
-    for row, name in ((rows[0], "img0"), (rows[-1], "gt")):
-        (out / row[name]).unlink()
-    if not has_journal:
-        (out / rows[5]["gt"]).write_bytes(b"damaged")
-        shutil.rmtree(out / ".extraction")
-    assert extract(clips, out) == 0
-    assert contents(out) == contents(first)
 
 
 def test_clip_names_cannot_lead_astray(tmp_path, clips):
