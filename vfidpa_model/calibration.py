@@ -137,6 +137,7 @@ def calibrate(
     device: "torch.device",
     journal: Path | None = None,
     identity: dict[str, Any] | None = None,
+    left_out: dict[str, str] | None = None,
 ) -> Calibration:
     """Return the calibration measured on triplets.
 
@@ -144,9 +145,10 @@ def calibrate(
         assessor: An ``Assessor`` (see ``vfidpa_model.checkpoint``).
         journal: File in which the measurements are kept, so that a killed run can go on.
         identity: What must agree for it to go on.
+        left_out: Is given the reason, by key, for each triplet that cannot be read; without it the first is an error.
 
     Raises:
-        CalibrationError: There are no triplets.
+        CalibrationError: There are no triplets, or none can be read.
     """
     from dataset_tools.device import describe_device
     from vfidpa_model import benchmark_report as report
@@ -159,7 +161,9 @@ def calibrate(
         raise CalibrationError("no triplets to calibrate on; see --split and --resolution")
     models, routers = {"fast": fast, "accurate": accurate}, {"model": ModelRouter(assessor)}
     plan = Plan("manifest", PROTOCOLS["rife"], models, routers, device, identity=identity or {})
-    rows = measure(items, plan, journal=journal)
+    rows = measure(items, plan, journal=journal, left_out=left_out)
+    if not rows:
+        raise CalibrationError(f"none of {len(items)} triplets can be read; python -m dataset_tools.verify tells why")
     measured = report.measured_pair(report.model_entry(rows, "fast"), report.model_entry(rows, "accurate"))
     scores, seconds = (report.router_values(rows, "model", value) for value in ("score", "seconds"))
     return Calibration(
@@ -220,8 +224,8 @@ def command(
     from dataset_tools.files import write_bytes
     from dataset_tools.interpolators import create_interpolator
     from vfidpa_model.benchmark import parse_weights
-    from vfidpa_model.benchmark_sets import manifest_items
-    from vfidpa_model.checkpoint import load_checkpoint, read_checkpoint
+    from vfidpa_model.benchmark_sets import frames_sha256, manifest_items
+    from vfidpa_model.checkpoint import load_checkpoint
 
     if budget is not None and quality is not None:
         raise UsageError("give either --budget or --quality")
@@ -231,30 +235,40 @@ def command(
     files = parse_weights(weights or [], models=(fast, accurate))
     models = {name: create_interpolator(name, weights=files.get(name), device=chosen) for name in (fast, accurate)}
     items = manifest_items(manifest, split=None if split == "all" else split, resolution=resolution)
+    assessor = load_checkpoint(run, device=chosen, backend="auto")
+    left_out: dict[str, str] = {}
     calibration = calibrate(
         items,
-        assessor=load_checkpoint(run, device=chosen, backend="auto"),
+        assessor=assessor,
         fast=models[fast],
         accurate=models[accurate],
         device=chosen,
         journal=out / "pairs.jsonl",
         identity={
             "models": {name: [model.name, model.weights_sha256] for name, model in models.items()},
-            "run": read_checkpoint(run).weights_sha256,
+            "run": [assessor.weights_sha256, assessor.backend],
+            "frames": frames_sha256(manifest),
             "device": describe_device(chosen),
         },
+        left_out=left_out,
     )
     calibration.write(out / FILE_NAME)
     goal = None if budget is None and quality is None else calibration.point(budget=budget, quality=quality)
     write_bytes(out / PICTURE_NAME, draw(calibration, goal))
+    print(_summary(calibration, goal, out))
+    if left_out:
+        first = ": ".join(next(iter(left_out.items())))
+        raise CalibrationError(f"{len(left_out)} of {len(items)} triplets were left out, the first is {first}")
+    return cli.OK
+
+
+def _summary(calibration: Calibration, goal: "Point | None", out: Path) -> str:
     if goal is None:
         share = calibration.fast_seconds / calibration.accurate_seconds
-        print(f"{fast} takes {share:.2f} of the time of {accurate}; curve in {out}")
-    else:
-        part = goal.seconds / calibration.accurate_seconds
-        loss = calibration.accurate_psnr - goal.quality
-        print(f"threshold {goal.threshold:.4f}: {goal.share:.0%} accurate, {part:.2f} of its time, {loss:.3f} dB below")
-    return cli.OK
+        return f"{calibration.fast} takes {share:.2f} of the time of {calibration.accurate}; curve in {out}"
+    part = goal.seconds / calibration.accurate_seconds
+    loss = calibration.accurate_psnr - goal.quality
+    return f"threshold {goal.threshold:.4f}: {goal.share:.0%} accurate, {part:.2f} of its time, {loss:.3f} dB below"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

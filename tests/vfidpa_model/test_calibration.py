@@ -111,3 +111,9 @@ def test_command_calibrates_on_an_unlabelled_manifest(tmp_path, demo_clips, caps
     ):
         assert main([*options, *wrong]) == code
         assert message in capsys.readouterr().err
+    (tmp_path / "sequences" / "00001" / "0402" / "im2.png").write_bytes(b"torn")
+    assert main([*options, "--out", str(tmp_path / "part"), "--budget", "5"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.startswith("threshold ")
+    assert "1 of 2 triplets were left out, the first is" in printed.err
+    assert Calibration.read(tmp_path / "part").pairs == 1
