@@ -19,8 +19,8 @@ from dataset_tools.device import describe_device, select_device
 from dataset_tools.files import write_bytes, write_json
 from dataset_tools.interpolators import create_interpolator
 from vfidpa_model import benchmark_report as report
-from vfidpa_model.benchmark_sets import manifest_items
-from vfidpa_model.checkpoint import load_checkpoint, read_checkpoint
+from vfidpa_model.benchmark_sets import frames_sha256, manifest_items
+from vfidpa_model.checkpoint import load_checkpoint
 from vfidpa_model.dynamic import ModelRouter
 from vfidpa_model.pair_measurement import Plan, measure
 from vfidpa_model.protocols import PROTOCOLS
@@ -79,12 +79,10 @@ def main() -> int:
     items = manifest_items(options.manifest, split=options.split, resolution=options.resolution)
     names = (options.fast, options.accurate)
     models = {name: create_interpolator(name, device=device) for name in names}
-    routers = {
-        "VFI-DPA": ModelRouter(load_checkpoint(options.run, device=device, backend="auto")),
-        "flow magnitude": FlowMagnitude(),
-    }
-    identity = {"run": read_checkpoint(options.run).weights_sha256, "models": list(names)}
-    identity["device"] = describe_device(device)
+    assessor = load_checkpoint(options.run, device=device, backend="auto")
+    routers = {"VFI-DPA": ModelRouter(assessor), "flow magnitude": FlowMagnitude()}
+    identity = {"run": [assessor.weights_sha256, assessor.backend], "models": list(names)}
+    identity |= {"frames": frames_sha256(options.manifest), "device": describe_device(device)}
     plan = Plan("manifest", PROTOCOLS["rife"], models, routers, device, identity=identity)
     rows = measure(items, plan, journal=options.out / "pairs.jsonl")
 
