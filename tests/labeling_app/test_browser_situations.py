@@ -361,6 +361,7 @@ def test_the_back_button_and_a_reload_keep_the_place(browser: Browser, server: S
 
 def test_a_browser_that_changes_what_is_read_is_told_of(browser: Browser, server: Server) -> None:
     with signed_in(browser, server, "Gil") as bench:
+        bench.ready()
         bench.page.add_init_script(
             """const read = CanvasRenderingContext2D.prototype.getImageData;
             CanvasRenderingContext2D.prototype.getImageData = function (...box) {
