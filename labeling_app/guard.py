@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -87,7 +87,7 @@ class Guard:
             return
         body = _LimitedBody(receive, limit)
         guarded = _SafeHeaders(send, body, own=own)
-        with suppress(_TooLargeError):
+        with suppress(_TooLargeError, ClientDisconnect):  # who is gone needs no answer, and no traceback in the log
             await self.app(scope, body, guarded)
         if body.is_too_large and not guarded.started:
             await _too_large(limit)(scope, receive, send)
