@@ -74,15 +74,7 @@ def _save_user(bench: Bench, body: UserRequest, *, actor: Account) -> None:
             role = body.role or "annotator"
             add_account(connection, name, now_us=now, role=role, password=body.password, actor_id=actor.id)
             return
-        account = change_account(
-            connection,
-            name,
-            now_us=now,
-            role=body.role,
-            password=body.password,
-            disabled=body.disabled,
-            stage=body.stage,
-            actor_id=actor.id,
-        )
+        changes = body.model_dump(exclude={"name"})
+        account = change_account(connection, name, now_us=now, actor_id=actor.id, **changes)
         if body.password is not None or body.disabled:
             close_all(connection, account.id)

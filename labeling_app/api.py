@@ -39,8 +39,8 @@ MAX_SETTINGS_CHARS = 8192
 
 def install(app: FastAPI, bench: Bench) -> None:
     """Put all routes, error answers and guards of the bench onto ``app``; call it before mounting a page at ``/``."""
-    for router in (annotator_router(bench), admin_router(bench), signin_router(bench), media_router(bench)):
-        app.include_router(router)
+    for make in (session_router, labelling_router, admin_router, signin_router, media_router):
+        app.include_router(make(bench))
     answer_errors(app)
     app.add_middleware(Guard, local_only=bench.settings.is_local and bench.settings.open_mode)
 
@@ -51,8 +51,8 @@ def install(app: FastAPI, bench: Bench) -> None:
         return {"status": "ok"}
 
 
-def annotator_router(bench: Bench) -> APIRouter:
-    """Return the routes with which an annotator (or a script with a token) labels."""
+def session_router(bench: Bench) -> APIRouter:
+    """Return the routes about the annotator: who it is, settings, progress."""
     router = APIRouter(prefix="/api", tags=["labelling"])
     User = Annotated[Account, Depends(account_of(bench))]
 
@@ -75,6 +75,27 @@ def annotator_router(bench: Bench) -> APIRouter:
             },
             stage=serving.current_stage(bench, user),
         )
+
+    @router.put("/settings")
+    def settings(body: dict[str, Any], user: User) -> DoneResponse:
+        """Keep the annotator's page settings (keys, language)."""
+        if len(events.dump(body)) > MAX_SETTINGS_CHARS:
+            raise Refusal("too_large", f"settings must be at most {MAX_SETTINGS_CHARS} characters of JSON")
+        voting.save_settings(bench, user, body)
+        return DoneResponse(duplicate=False)
+
+    @router.get("/progress")
+    def progress(user: User) -> Progress:
+        """How far the annotator is."""
+        return progress_of(bench, user)
+
+    return router
+
+
+def labelling_router(bench: Bench) -> APIRouter:
+    """Return the routes with which an annotator (or a script with a token) labels."""
+    router = APIRouter(prefix="/api", tags=["labelling"])
+    User = Annotated[Account, Depends(account_of(bench))]
 
     @router.post("/items")
     def items(body: ItemsRequest, user: User) -> ItemsResponse:
@@ -127,19 +148,6 @@ def annotator_router(bench: Bench) -> APIRouter:
         """Renew leases."""
         ids, expires_us = voting.heartbeat(bench, user, body.assignment_ids)
         return HeartbeatResponse(assignment_ids=ids, lease_expires_at=to_iso(expires_us))
-
-    @router.put("/settings")
-    def settings(body: dict[str, Any], user: User) -> DoneResponse:
-        """Keep the annotator's page settings (keys, language)."""
-        if len(events.dump(body)) > MAX_SETTINGS_CHARS:
-            raise Refusal("too_large", f"settings must be at most {MAX_SETTINGS_CHARS} characters of JSON")
-        voting.save_settings(bench, user, body)
-        return DoneResponse(duplicate=False)
-
-    @router.get("/progress")
-    def progress(user: User) -> Progress:
-        """How far the annotator is."""
-        return progress_of(bench, user)
 
     return router
 
