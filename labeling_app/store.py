@@ -136,6 +136,8 @@ def _create_engine(url: str) -> Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         # One for each of the web server's 40 threads, and two such servers stay below PostgreSQL's default of 100.
         options: dict[str, Any] = {"pool_size": 10, "max_overflow": 34, "pool_pre_ping": backend == "postgresql"}
+        if backend == "postgresql":  # a server set up without a locale says SQL_ASCII and would give bytes for texts
+            options["connect_args"] = {"client_encoding": "utf8"}
         engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"database URL {url!r} is not valid: {error}") from error

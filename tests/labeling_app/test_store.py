@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+import uuid
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from dataset_tools.errors import UsageError
 from labeling_app import events
+from labeling_app.accounts import find_row
 from labeling_app.events import Event
 from labeling_app.store import Store, StoreError
 from labeling_app.tables import metadata
@@ -87,6 +89,20 @@ def test_sqlite_is_durable_and_patient(sqlite_url):
         assert pragmas == {"journal_mode": "wal", "synchronous": 2}  # 2 is FULL
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
     store.close()
+
+
+@pytest.mark.postgresql
+def test_a_postgresql_database_without_an_encoding(postgresql_server):
+    name, engine = f"ascii_{uuid.uuid4().hex}", create_engine(postgresql_server.format(name="postgres"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0"))
+        store = Store(postgresql_server.format(name=name))
+        add_user(store, "Jürgen Łódź")
+        with store.read() as reader:
+            assert find_row(reader, "Jürgen Łódź")["role"] == "annotator"
+        store.close()
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
 
 
 def test_an_error_undoes_the_whole_transaction(db_url):
