@@ -66,7 +66,9 @@ def check_name(name: str) -> str:
         AccountNameError: It is empty, too long, or holds anything but letters, digits, spaces and ``_ . @ + -``.
     """
     name = unicodedata.normalize("NFKC", name).strip()
-    if not _NAME.fullmatch(name):
+    # Vowel signs and accents without a letter of their own (Hindi, Thai) are no word characters to re.
+    letters = "".join(character for character in name if not unicodedata.category(character).startswith("M"))
+    if not _NAME.fullmatch(letters) or letters[0] != name[0] or len(name) > 64:
         raise AccountNameError(f"name {name[:64]!r} must be 1 to 64 letters, digits, spaces or any of _ . @ + -")
     return name
 

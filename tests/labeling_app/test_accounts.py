@@ -39,6 +39,7 @@ def test_passwords_are_argon2id_and_open_only_their_account(store):
         ("Änne Müller", "Änne Müller"),
         ("a.b@c-d+e_f", "a.b@c-d+e_f"),
         ("ａnna", "anna"),
+        ("दीपिका", "दीपिका"),
     ],
 )
 def test_names_that_are_taken(name, kept):
@@ -59,6 +60,8 @@ def test_names_that_are_taken(name, kept):
         "a\x00b",
         "../anna",
         "-x",
+        "\u0301anna",
+        "a" + "\u0316" * 64,
     ],
 )
 def test_names_that_are_refused(name):
