@@ -3,6 +3,7 @@
 A code never changes its meaning; ``texts/*.json`` holds ``refused.CODE`` in every language.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,11 +46,18 @@ class Refusal(HTTPException):
         self.code = code
 
 
+class _AsciiResponse(JSONResponse):
+    """JSON in ASCII: a refusal repeats what was sent, which may hold half a character that UTF-8 cannot write."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode("ascii")
+
+
 def refusal_response(
     code: str, detail: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """Return the answer that says no."""
-    return JSONResponse({"detail": detail, "code": code}, status or STATUS[code], headers)
+    return _AsciiResponse({"detail": detail, "code": code}, status or STATUS[code], headers)
 
 
 def answer_errors(app: FastAPI) -> None:

@@ -46,6 +46,7 @@ def test_codes(bench):
         (anna.vote(item, 3), "conflict"),
         (anna.post("/api/votes", {**VOTE, "level": 9}), "fields"),
         (anna.http.post("/api/votes", content=b"\xff[", headers=json_type), "request"),
+        (anna.http.post("/api/votes", content=b'{"vote_id": "half a letter \\ud800"}', headers=json_type), "fields"),
         (anna.http.put("/api/settings", json={"x": "y" * 9000}, headers=json_type), "too_large"),
         (anna.get("/img/0"), "no_image"),
         (anna.post("/img/0"), "request"),
