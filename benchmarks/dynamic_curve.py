@@ -45,7 +45,9 @@ def squared_error(measured):
 
 
 def interval(measured, scores, router_seconds, clips, *, budget):
-    """Return the 95 % interval of ``kept_gain`` when whole clips are drawn again."""
+    """Return the 95 % interval of ``kept_gain`` when whole clips are drawn again; Nones for one clip."""
+    if len(set(clips)) < 2:
+        return [None, None]
     generator = np.random.default_rng(0)
     names = sorted(set(clips))
     members = {name: np.flatnonzero(np.array(clips) == name) for name in names}
@@ -58,8 +60,9 @@ def interval(measured, scores, router_seconds, clips, *, budget):
 
 
 def cell(kept):
-    """Return a share with its interval."""
-    return f"{kept['kept_gain']:.0%} [{kept['low']:.0%}, {kept['high']:.0%}]"
+    """Return a share with its interval, where there is one."""
+    interval = "" if kept["low"] is None else f" [{kept['low']:.0%}, {kept['high']:.0%}]"
+    return f"{kept['kept_gain']:.0%}{interval}"
 
 
 def main() -> int:
