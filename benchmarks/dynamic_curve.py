@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from dataset_tools.device import describe_device, select_device
 from dataset_tools.files import write_bytes, write_json
@@ -60,9 +61,10 @@ def interval(measured, scores, router_seconds, clips, *, budget):
 
 
 def cell(kept):
-    """Return a share with its interval, where there is one."""
+    """Return a share with its interval and rank correlation, where there are any."""
     interval = "" if kept["low"] is None else f" [{kept['low']:.0%}, {kept['high']:.0%}]"
-    return f"{kept['kept_gain']:.0%}{interval}"
+    rank = "" if kept["rank_correlation"] is None else f", r {kept['rank_correlation']:.2f}"
+    return f"{kept['kept_gain']:.0%}{interval}{rank}"
 
 
 def main() -> int:
@@ -103,11 +105,14 @@ def main() -> int:
         for name, (scores, seconds) in tried.items():
             kept = kept_gain(values, scores, seconds, budget=options.budget)
             low, high = interval(values, scores, seconds, clips, budget=options.budget)
-            results[name][measure_name] = {"kept_gain": kept, "low": low, "high": high}
+            rank = None if scores is None else float(spearmanr(scores, values.gains).statistic)
+            results[name][measure_name] = {"kept_gain": kept, "low": low, "high": high, "rank_correlation": rank}
     lines = [
         f"{len(rows)} triplets of {len(set(clips))} clips, split {options.split}, {identity['device']}",
         f"{names[0]}: {measured.fast_quality.mean():.3f} dB, {measured.fast_seconds.mean():.4f} s a pair; "
-        f"{names[1]}: {measured.accurate_quality.mean():.3f} dB, {measured.accurate_seconds.mean():.4f} s a pair",
+        f"{names[1]}: {measured.accurate_quality.mean():.3f} dB, {measured.accurate_seconds.mean():.4f} s a pair, "
+        f"{squared_error(measured).gains.mean() / -squared_error(measured).fast_quality.mean():.1%} less squared error",
+        "Kept, and in brackets its interval over clips; r: rank correlation of the scores with the gain.",
         "",
         f"| router | PSNR gain kept at {options.budget:g} of the time | error removed kept | seconds to route |",
         "| --- | --- | --- | --- |",
