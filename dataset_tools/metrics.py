@@ -17,6 +17,7 @@ Image = npt.NDArray[np.uint8] | npt.NDArray[np.float32]  # (height, width, 3): 8
 
 PSNR_OF_IDENTICAL = 100.0  # dB; the true value is infinite, which no mean survives
 MIN_LPIPS_SIDE = 64  # AlexNet's last features would be empty below about 63 pixels
+_LEAST_FLOW_SIDE = 32  # with fewer rows OpenCV 5.0's flow fails, gives NaN, or crashes the process
 _WINDOW, _SIGMA = 11, 1.5
 _BORDER = _WINDOW // 2
 
@@ -64,9 +65,6 @@ def ssim_matlab(a: Image, b: Image) -> float:
         for offset, tap in enumerate(taps, start=-_BORDER):
             over_channels[to, min(2, max(0, to + offset))] += tap
     return _mean_ssim(a, b, _peak(a, b), lambda image: cv2.transform(_blur(image), over_channels))
-
-
-_LEAST_FLOW_SIDE = 32  # with fewer rows OpenCV 5.0 fails, gives NaN, or crashes the process
 
 
 def mean_motion(img0: Rgb, img1: Rgb) -> float:

@@ -42,7 +42,7 @@ class Rejected:
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
     """Write ``rejected`` atomically as Parquet, sorted by clip and index; an unchanged file is left alone."""
-    import pyarrow as pa  # not at the top: decoding workers only need Rejected, and start a sixth sooner
+    import pyarrow as pa  # not at the top: decoding workers only need Rejected, and start sooner without
     import pyarrow.parquet as pq
 
     listed = sorted(rejected, key=lambda item: (item.source, item.clip, item.img0_index or 0, item.img1_index or 0))

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from dataset_tools.cli import FAILED, new_app, run
+from dataset_tools.cli import FAILED, new_app, run, say
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import DEFAULT_NAME
 from labeling_app.account_commands import users_app
@@ -178,10 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
         return run(app, argv, prog=_PROG)
-    except (
-        DBAPIError
-    ) as error:  # a full disk, a server that went away: SQLAlchemy would add the statement and its values
-        print(f"{_PROG}: the database refused: {' '.join(str(error.orig).split())}", file=sys.stderr)
+    except DBAPIError as error:  # a full disk, a server that went away: SQLAlchemy would add statement and values
+        say(f"{_PROG}: the database refused: {' '.join(str(error.orig).split())}", is_error=True)
         return FAILED
 
 

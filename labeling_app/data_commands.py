@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection, select, update
 
+from dataset_tools import cli
 from dataset_tools.errors import UsageError
 from labeling_app.account_commands import DEFAULT_MANIFEST, Db, ManifestOption, open_store
 from labeling_app.consensus import METHODS
@@ -73,9 +73,7 @@ def export(
         return done
 
     if watch:  # until Ctrl-C
-        exporting.watch(
-            once, store, manifest, every_seconds=every, note=lambda line: print(line, file=sys.stderr, flush=True)
-        )
+        exporting.watch(once, store, manifest, every_seconds=every, note=lambda line: cli.say(line, is_error=True))
     else:
         once()
 
@@ -95,7 +93,7 @@ def import_votes(
     store = _store_with_items(manifest, db)
     result = store.transact(lambda connection: label_studio.import_tasks(connection, tasks, now_us=now_us()))
     for line in result.rejected:
-        print(line, file=sys.stderr)
+        cli.say(line, is_error=True)
     print(f"{file}: {result.votes} votes taken in, {result.known} known already, {len(result.rejected)} rejected")
     return 1 if result.rejected else 0
 
@@ -204,7 +202,7 @@ def gold(
     store = _store_with_items(manifest, db)
     missing = store.transact(lambda connection: store_gold_rows(connection, rows, now_us=now_us()))
     for triplet_id in missing:
-        print(f"triplet {triplet_id!r} is not in the manifest", file=sys.stderr)
+        cli.say(f"triplet {triplet_id!r} is not in the manifest", is_error=True)
     print(f"{file}: {len(rows) - len(missing)} of {len(rows)} gold items set")
     return 1 if missing else 0
 

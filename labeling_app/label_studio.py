@@ -18,9 +18,9 @@ from labeling_app import events
 from labeling_app.accounts import AccountError, add_account, check_name, find_row
 from labeling_app.ballots import counted
 from labeling_app.events import Event, to_iso
+from labeling_app.schemas import MAX_SECONDS
 from labeling_app.tables import assignments, items
 
-MAX_SECONDS = 1e6  # as schemas.VoteRequest
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDENTITY = ("triplet_id", "source", "resolution", "interval", "item_key")
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from labeling_app.accounts import Role, Stage
 
 MAX_TEXT = 2000
+MAX_SECONDS = 1e6  # over one item: a laptop may sleep over a holiday with it on the screen
 MAX_ITEMS = 5
 
 
@@ -58,7 +59,7 @@ class VoteRequest(Body):
     vote_id: ClientId
     assignment_id: Id
     level: Level
-    seconds: float = Field(0.0, ge=0, le=1e6, description="From the item's first paint to the key.")
+    seconds: float = Field(0.0, ge=0, le=MAX_SECONDS, description="From the item's first paint to the key.")
     flagged: bool = False
     comment: Text | None = None
     view: View | None = None

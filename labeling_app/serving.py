@@ -122,7 +122,8 @@ def _claim_more(bench: Bench, user: Account, stage: Stage, *, count: int, last_i
     rates = {"gold_rate": bench.settings.gold_rate, "repeat_rate": bench.settings.repeat_rate}
     lines: list[RowMapping] = []
     for kind, run in itertools.groupby(next_kind(bench.rng, **rates) for _ in range(count)):
-        for wanted in [len(list(run))] if kind == "work" else [1] * len(list(run)):
+        size = len(list(run))
+        for wanted in [size] if kind == "work" else [1] * size:  # work in one transaction, each check in its own
             last_item = lines[-1]["item_id"] if lines else last_item
             claimed = [] if kind == "work" else _claim_check(bench, user, kind, last_item)
             lines += claimed or _claim_work(bench, user, count=wanted, last_item=last_item)

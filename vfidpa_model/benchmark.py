@@ -81,8 +81,8 @@ def benchmark(
           --model upr-net --weights upr-net=upr-base.pkl
     """
     from dataset_tools.device import select_device
-    from vfidpa_model.benchmark_sets import BenchmarkSetError, load_set
-    from vfidpa_model.pair_measurement import measure
+    from vfidpa_model.benchmark_sets import load_set
+    from vfidpa_model.pair_measurement import check_none_left_out, measure
     from vfidpa_model.protocols import PROTOCOLS
 
     if protocol not in PROTOCOLS:
@@ -102,9 +102,7 @@ def benchmark(
     rows = measure(items, plan, journal=out / "pairs.jsonl", left_out=left_out)
     if rows:
         _report(rows, out, plan.ssim_name, setup, (fast, accurate), thresholds, left_out)
-    if left_out:
-        first = ": ".join(next(iter(left_out.items())))
-        raise BenchmarkSetError(f"{len(left_out)} of {len(items)} triplets were left out, the first is {first}")
+    check_none_left_out(left_out, len(items))
     return cli.OK
 
 

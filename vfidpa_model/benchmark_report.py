@@ -96,10 +96,7 @@ def main_table(rows: Sequence[Row], entries: Sequence[Entry]) -> str:
 
 
 def details(rows: Sequence[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return, per entry and subset, the means, and the 95 % interval of PSNR by bootstrap over sequences.
-
-    One sequence says nothing about others: it has no interval.
-    """
+    """Return, per entry and subset, the means, and the 95 % interval of PSNR by bootstrap over sequences."""
     found = []
     for entry in entries:
         for subset in _subsets(rows):
@@ -108,8 +105,6 @@ def details(rows: Sequence[Row], entries: Sequence[Entry]) -> list[dict[str, Any
             psnr, low, high = mean_with_interval(
                 entry.values["psnr"][chosen], sequences, generator=np.random.default_rng(_SEED)
             )
-            if len(set(sequences)) == 1:
-                low = high = float("nan")
             means = {name: float(entry.values[name][chosen].mean()) for name in METRICS}
             record = {"model": entry.name, "subset": subset, **means, "psnr": psnr, "psnr_low": low, "psnr_high": high}
             record["seconds"] = float(entry.seconds[chosen].mean())

@@ -226,6 +226,7 @@ def command(
     from vfidpa_model.benchmark import parse_weights
     from vfidpa_model.benchmark_sets import frames_sha256, manifest_items
     from vfidpa_model.checkpoint import load_checkpoint
+    from vfidpa_model.pair_measurement import check_none_left_out
 
     if budget is not None and quality is not None:
         raise UsageError("give either --budget or --quality")
@@ -256,9 +257,7 @@ def command(
     goal = None if budget is None and quality is None else calibration.point(budget=budget, quality=quality)
     write_bytes(out / PICTURE_NAME, draw(calibration, goal))
     print(_summary(calibration, goal, out))
-    if left_out:
-        first = ": ".join(next(iter(left_out.items())))
-        raise CalibrationError(f"{len(left_out)} of {len(items)} triplets were left out, the first is {first}")
+    check_none_left_out(left_out, len(items))
     return cli.OK
 
 

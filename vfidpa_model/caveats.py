@@ -52,10 +52,10 @@ def caveats(reader: PyavReader, encoding: Encoding, container: str) -> list[str]
     return found
 
 
-def is_cut_off(reader: PyavReader, end: float) -> str | None:
-    """Return a sentence when the video ends long before the file says, at ``end`` in seconds; else ``None``."""
+def cut_off_note(reader: PyavReader, *, ends_at_seconds: float) -> str | None:
+    """Return a sentence when the video ends long before the file says; else ``None``."""
     lasts = _told_end(reader)
-    missing = lasts - end
+    missing = lasts - ends_at_seconds
     if missing <= max(1.0, lasts / 100):
         return None
     return f"the video ends {missing:.1f} s before the file says ({lasts:.1f} s): it may be cut off"

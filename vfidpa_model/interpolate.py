@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.cli import run
+from dataset_tools.cli import run, say
 from dataset_tools.errors import UsageError
 from vfidpa_model.timeline import MAX_DENOMINATOR, Timeline
 
@@ -63,48 +63,24 @@ def interpolate(
 
     Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --assessor runs/x --threshold 2.5
     """
-    from dataset_tools.interpolators.precision import PRECISIONS
     from vfidpa_model.interpolation_job import Job, Routing, describe_routes, run_job
 
-    if sum(goal is not None for goal in (threshold, budget, quality)) > 1:
-        raise UsageError("--threshold, --budget and --quality exclude each other; give one of them")
-    if assessor is None and (budget is not None or quality is not None):
-        raise UsageError("--budget and --quality need --assessor, the model they were calibrated with")
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision!r} must be one of {', '.join(PRECISIONS)}")
     routing = Routing(
-        fast,
-        accurate,
-        fast_weights,
-        accurate_weights,
-        assessor,
-        threshold,
-        budget,
-        quality,
-        calibration,
-        precision,
-    )
-    job = Job(
-        source=source,
-        target=target,
-        timeline=_timeline(factor, fps),
-        routing=routing,
-        container=_container(target, container),
-        codec=codec or ("libvpx-vp9" if _container(target, container) == "webm" else "libx264"),
-        crf=crf,
-        scene_cuts=scene_cuts,
-        preview=preview,
-    )
+        fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision
+    )  # fmt: skip
+    kind = _container(target, container)
+    codec = codec or ("libvpx-vp9" if kind == "webm" else "libx264")
+    job = Job(source, target, _timeline(factor, fps), routing, kind, codec, crf, scene_cuts, preview)
     started = time.monotonic()
     outcome = run_job(job, device=device, resume=resume, overwrite=overwrite, on_note=_note)
     seconds = time.monotonic() - started
     kept = f", {outcome.resumed_pieces} of {outcome.piece_count} pieces kept" if outcome.resumed_pieces else ""
-    print(f"{target}: {outcome.frames} frames; {describe_routes(outcome.routes)}; {seconds:.1f} s{kept}")
+    say(f"{target}: {outcome.frames} frames; {describe_routes(outcome.routes)}; {seconds:.1f} s{kept}")
     return 0
 
 
 def _note(text: str) -> None:
-    print(f"{_PROG}: note: {text}", file=sys.stderr)
+    say(f"{_PROG}: note: {text}", is_error=True)
 
 
 def _timeline(factor: int | None, fps: str | None) -> Timeline:

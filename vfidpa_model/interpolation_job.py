@@ -22,10 +22,11 @@ import torch
 from dataset_tools.device import select_device
 from dataset_tools.errors import UsageError, VfiError, VideoError
 from dataset_tools.interpolators import create_interpolator
+from dataset_tools.interpolators.precision import PRECISIONS
 from dataset_tools.progress import track
 from dataset_tools.video_pyav import PyavReader, open_container
 from vfidpa_model.calibration import Calibration
-from vfidpa_model.caveats import caveats, is_cut_off
+from vfidpa_model.caveats import caveats, cut_off_note
 from vfidpa_model.checkpoint import load_checkpoint
 from vfidpa_model.dynamic import DEFAULT_THRESHOLD, DynamicInterpolator
 from vfidpa_model.hdr import with_hdr
@@ -73,6 +74,19 @@ class Routing:
     quality: float | None = None
     calibration: Path | None = None
     precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check what can be told before anything is loaded.
+
+        Raises:
+            UsageError: Options exclude each other or lack what they need.
+        """
+        if sum(goal is not None for goal in (self.threshold, self.budget, self.quality)) > 1:
+            raise UsageError("--threshold, --budget and --quality exclude each other; give one of them")
+        if self.assessor is None and (self.budget is not None or self.quality is not None):
+            raise UsageError("--budget and --quality need --assessor, the model they were calibrated with")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"--precision {self.precision!r} must be one of {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)
@@ -150,7 +164,7 @@ def run_job(
             if isinstance(error, av.error.FFmpegError):
                 raise VideoError(f"cannot write {job.target}: {error.strerror or error}") from error
             raise
-        cut_off = is_cut_off(reader, outcome.ends_at_seconds)
+        cut_off = cut_off_note(reader, ends_at_seconds=outcome.ends_at_seconds)
         if cut_off is not None:
             on_note(cut_off)
     folder.remove()

@@ -98,6 +98,17 @@ def measure(
     return [done[item.key] for item in items if item.key in done]
 
 
+def check_none_left_out(left_out: Mapping[str, str], num_items: int) -> None:
+    """End a command with what ``measure`` left out, after its result is written.
+
+    Raises:
+        BenchmarkSetError: Triplets were left out; names the first.
+    """
+    if left_out:
+        first = ": ".join(next(iter(left_out.items())))
+        raise BenchmarkSetError(f"{len(left_out)} of {num_items} triplets were left out, the first is {first}")
+
+
 class _Runner:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan

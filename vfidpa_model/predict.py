@@ -100,7 +100,7 @@ def _predict_manifest(assessor: "Assessor", path: Path) -> int:
             progress.advance(len(numbers), note=f"{len(failures)} failed" if failures else "")
     _write(read_manifest(path), found, assessor)  # read again: labels may have come meanwhile
     for failure in failures:
-        print(failure, file=sys.stderr)
+        cli.say(failure, is_error=True)
     print(
         f"{path}: {len(chosen) - len(failures)} pairs scored, {len(rows) - len(chosen)} of another tier, "
         f"{len(failures)} failed ({assessor.backend} on {assessor.device})"

@@ -109,12 +109,16 @@ def mean_with_interval(
 ) -> tuple[float, float, float]:
     """Return the mean and its 95 % bootstrap interval; whole groups are drawn, for their members resemble each other.
 
+    One group says nothing about others: its interval is NaN.
+
     Args:
         values: One per pair.
         groups: The sequence each pair belongs to.
     """
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     sums, counts = np.bincount(index, weights=values), np.bincount(index)
+    if len(sums) == 1:
+        return float(values.mean()), float("nan"), float("nan")
     drawn = generator.integers(0, len(sums), (resamples, len(sums)))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])

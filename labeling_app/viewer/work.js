@@ -18,6 +18,7 @@ export class Work {
   #api;
   #outbox;
   #bench;
+  #signal;
   #untold = null; // writes what the last vote changed
   #busy = false; // a key pressed while a vote is on its way is not for the next item
   #rated = []; // items rated in this page, newest last: what undo shows while the server is away
@@ -33,7 +34,7 @@ export class Work {
     this.#clearMarks();
     drawProgress(root, session.progress);
     this.#noteStage();
-    this.signal = signal;
+    this.#signal = signal;
     const heartbeat = setInterval(() => this.#heartbeat(), HEARTBEAT_MS);
     signal.addEventListener("abort", () => clearInterval(heartbeat));
     find(root, "feedback-next").addEventListener("click", () => this.#afterFeedback(), { signal });
@@ -232,7 +233,7 @@ export class Work {
 
   /** Put the queue's first item on the bench as soon as its two pictures are there. */
   #showCurrent() {
-    if (this.signal.aborted) return; // another tab shows the items now
+    if (this.#signal.aborted) return; // another tab shows the items now
     const item = this.queue.current;
     find(this.#root, "bench").dataset.ready = String(this.queue.items.filter((held) => held.isReady).length);
     const empty = find(this.#root, "empty");

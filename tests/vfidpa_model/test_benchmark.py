@@ -344,3 +344,6 @@ def test_intervals_are_made_by_sequence():
     assert (mean, low, high) == (35.0, 30.0, 40.0)  # two sequences: anything between both is possible
     _, low, high = mean_with_interval(values, [str(i) for i in range(100)], generator=generator)
     assert 33.5 < low < 35 < high < 36.5
+    mean, *ends = mean_with_interval(values, ["a"] * 100, generator=generator)
+    assert mean == 35.0
+    assert np.isnan(ends).all()  # one sequence says nothing about others
