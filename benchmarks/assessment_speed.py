@@ -22,11 +22,12 @@ from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.frames import Rgb
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.video import open_video
-from vfidpa_model.ahiq import AHIQ
-from vfidpa_model.checkpoint import Assessor, as_batch, load_checkpoint, read_checkpoint, save_checkpoint
-from vfidpa_model.config import ModelConfig
 from vfidpa_model.export import export_model
-from vfidpa_model.model import create_model
+from vfidpa_model.inference.assessor import Assessor, as_batch, load_checkpoint
+from vfidpa_model.inference.checkpoint import read_checkpoint, save_checkpoint
+from vfidpa_model.networks.ahiq import AHIQ
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.networks.vfidpa import create_model
 
 TIERS = {"256p": (456, 256), "720p": (1280, 720), "1080p": (1920, 1080)}
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 
 from dataset_tools.assets import fetch_demo_clips
-from dataset_tools.files import sha256_file
+from dataset_tools.common.files import sha256_file
 from dataset_tools.frames import fit_height, pixels_sha256, resize_area, write_image
 from dataset_tools.video import open_video
-from vfidpa_model.config import ModelConfig
-from vfidpa_model.data import FrameReader, TrainingPairs, batches_from, make_loader, to_device
-from vfidpa_model.labels import Sample
-from vfidpa_model.losses import compute_losses
-from vfidpa_model.model import create_model
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.networks.vfidpa import create_model
+from vfidpa_model.pairs.labels import Sample
+from vfidpa_model.pairs.loading import FrameReader, TrainingPairs, batches_from, make_loader, to_device
+from vfidpa_model.training.losses import compute_losses
 
 HEIGHT = 256
 

@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from dataset_tools.device import describe_device, select_device
-from dataset_tools.files import write_bytes, write_json
+from dataset_tools.common.device import describe_device, select_device
+from dataset_tools.common.files import write_bytes, write_json
 from dataset_tools.interpolators import create_interpolator
-from vfidpa_model import benchmark_report as report
-from vfidpa_model.benchmark_sets import frames_sha256, manifest_items
-from vfidpa_model.checkpoint import load_checkpoint
-from vfidpa_model.dynamic import ModelRouter
-from vfidpa_model.pair_measurement import Plan, measure
-from vfidpa_model.protocols import PROTOCOLS
-from vfidpa_model.quality_cost import Measured, curve, quality_at, random_curve
-from vfidpa_model.routers import FlowMagnitude
+from vfidpa_model.benchmarking import report
+from vfidpa_model.benchmarking.pair_measurement import Plan, measure
+from vfidpa_model.benchmarking.protocols import PROTOCOLS
+from vfidpa_model.benchmarking.sets import frames_sha256, manifest_items
+from vfidpa_model.inference.assessor import load_checkpoint
+from vfidpa_model.routing.dynamic import ModelRouter
+from vfidpa_model.routing.quality_cost import Measured, curve, quality_at, random_curve
+from vfidpa_model.routing.routers import FlowMagnitude
 
 RESAMPLES = 300
 

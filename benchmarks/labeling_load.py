@@ -25,8 +25,8 @@ import httpx
 from sqlalchemy import create_engine, text
 
 from labeling_app.accounts import add_account
-from labeling_app.audit import check_consistency
-from labeling_app.store import Store
+from labeling_app.database.audit import check_consistency
+from labeling_app.database.store import Store
 from tests.labeling_app.helpers import PASSWORD, first_line, make_manifest
 from tests.labeling_app.postgresql import running_server
 

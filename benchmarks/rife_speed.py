@@ -19,9 +19,9 @@ import torch
 from plain_rife import plain_interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
-from dataset_tools.allocator import keep_freed_memory
 from dataset_tools.assets import fetch_asset, fetch_demo_clips
-from dataset_tools.device import describe_device
+from dataset_tools.common.device import describe_device
+from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.frames import resize_area, to_rgb, to_tensor
 from dataset_tools.interpolators.rife import RIFE
 

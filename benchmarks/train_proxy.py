@@ -15,15 +15,16 @@ import numpy as np
 
 from dataset_tools import extract, predict
 from dataset_tools.manifest import Manifest, read_manifest
-from vfidpa_model.baselines import score_baselines
-from vfidpa_model.checkpoint import read_checkpoint
-from vfidpa_model.config import Machine, ModelConfig, TrainConfig
-from vfidpa_model.evaluate import evaluate, write_evaluation
-from vfidpa_model.evaluation import MODEL, Evaluation, measure_row
-from vfidpa_model.evaluation_report import to_markdown, to_png
-from vfidpa_model.labels import Sample, select_samples
-from vfidpa_model.scoring import levels_of
-from vfidpa_model.train import train
+from vfidpa_model.evaluation.baselines import score_baselines
+from vfidpa_model.evaluation.comparison import MODEL, Evaluation, measure_row
+from vfidpa_model.evaluation.report import to_markdown, to_png
+from vfidpa_model.evaluation.run import evaluate, write_evaluation
+from vfidpa_model.evaluation.scoring import levels_of
+from vfidpa_model.inference.checkpoint import read_checkpoint
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.pairs.labels import Sample, select_samples
+from vfidpa_model.training.config import Machine, TrainConfig
+from vfidpa_model.training.run import train
 
 
 def fold_splits(clips: list[str], *, folds: int, fold: int) -> dict[str, str]:

@@ -20,9 +20,9 @@ from typing import IO, Annotated
 import platformdirs
 import typer
 
-from dataset_tools import cli
+from dataset_tools.common import cli
+from dataset_tools.common.files import atomic_writer, sha256_file
 from dataset_tools.errors import AssetError, UsageError
-from dataset_tools.files import atomic_writer, sha256_file
 
 _DOWNLOAD_TIMEOUT_SECONDS = 900  # the largest package has 64 MB
 _CHUNK_BYTES = 1 << 20

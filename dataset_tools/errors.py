@@ -1,6 +1,6 @@
 """Errors of the toolkit: one base class, one subclass per fact.
 
-A message is one line: name, value, rule, and what to do. ``dataset_tools.cli.run`` turns them into exit codes.
+A message is one line: name, value, rule, and what to do. ``dataset_tools.common.cli.run`` turns them into exit codes.
 """
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dataset_tools import cli
+from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
-from dataset_tools.export_formats import write_croissant, write_huggingface, write_recipe, write_webdataset
 from dataset_tools.manifest import Manifest, read_manifest
+from dataset_tools.publishing.formats import write_croissant, write_huggingface, write_recipe, write_webdataset
 
 FORMATS: dict[str, Callable[[Manifest, Path], None]] = {
     "huggingface": write_huggingface,

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools import cli
-from dataset_tools.allocator import keep_freed_memory
+from dataset_tools.common import cli
+from dataset_tools.common.device import num_cores
+from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.errors import UsageError
-from dataset_tools.extract_options import num_cores, parse_options
-from dataset_tools.extraction import extract_data_set
+from dataset_tools.extraction.options import parse_options
+from dataset_tools.extraction.run import extract_data_set
 
 
 def extract(
@@ -59,7 +60,7 @@ def extract(
         silence_seconds=clip_timeout,
     )
     if predictor != "none" and device not in ("auto", "cpu"):
-        from dataset_tools.device import select_device
+        from dataset_tools.common.device import select_device
 
         select_device(device)  # a wrong name should not wait until everything is decoded
     summary = extract_data_set(options)

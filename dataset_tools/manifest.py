@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset_tools.common.files import atomic_writer, check_inside, inside
 from dataset_tools.errors import ManifestError
-from dataset_tools.files import atomic_writer, check_inside, inside
 
 SCHEMA_VERSION = "1.0"  # major.minor: a reader refuses a newer major version
 DEFAULT_NAME = "data_manifest.parquet"

@@ -8,18 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from dataset_tools import cli
-from dataset_tools.clip_worker import encode_clip
+from dataset_tools.checks.pixels import MAX_FRAME_DIFFERENCE, Check, Difference
+from dataset_tools.common import cli
+from dataset_tools.common.device import num_cores
+from dataset_tools.common.progress import track
 from dataset_tools.errors import UsageError, VfiError
-from dataset_tools.extract_options import num_cores
 from dataset_tools.manifest import Manifest, extraction_options, read_manifest
-from dataset_tools.progress import track
-from dataset_tools.rebuild_check import MAX_FRAME_DIFFERENCE, Check, Difference
-from dataset_tools.rebuild_job import WantedFrame
+from dataset_tools.sampling.splits import Key
 from dataset_tools.sources import Clip, list_sources
-from dataset_tools.splits import Key
 from dataset_tools.video import DECODERS
-from dataset_tools.worker_pool import WorkerPool
+from dataset_tools.workers.pool import WorkerPool
+from dataset_tools.workers.process import encode_clip
+from dataset_tools.workers.rebuild_job import WantedFrame
 
 
 def materialize(
@@ -50,13 +50,13 @@ def materialize(
     table = read_manifest(manifest)
     out = out or table.root
     if predictions:
-        from dataset_tools.predictor import Predictor
+        from dataset_tools.prediction.predictor import Predictor
 
         engine = Predictor(predictor, weights=weights, device=device)  # a wrong name should not wait for the frames
     with WorkerPool(workers or num_cores(), silence_seconds=clip_timeout) as pool:
         checks = {"frames": materialize_frames(table, sources=source, out=out, decoder=decoder, pool=pool)}
     if predictions:
-        from dataset_tools.rebuild_predictions import rebuild_predictions
+        from dataset_tools.checks.predictions import rebuild_predictions
 
         checks["predictions"] = rebuild_predictions(table, out=out, engine=engine)
     for check in checks.values():

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dataset_tools.files import atomic_writer
+from dataset_tools.common.files import atomic_writer
 
 DEFAULT_NAME = "rejected.parquet"
 _COLUMNS = {
@@ -25,7 +25,8 @@ class Rejected:
 
     Attributes:
         reason: Of a clip ``missing``, ``wrong entry``, ``wrong name``, ``unreadable``, ``time limit``, ``crash``,
-            ``too short``, ``too small``, ``same file`` or ``changed``; of a triplet what ``dataset_tools.cuts`` found.
+            ``too short``, ``too small``, ``same file`` or ``changed``; of a triplet
+            what ``dataset_tools.video.cuts`` found.
         message: One line for people.
         numbers: The measurements behind it, as a JSON object.
     """

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dataset_tools import cli
+from dataset_tools.common import cli
+from dataset_tools.common.files import write_bytes
 from dataset_tools.errors import VfiError
-from dataset_tools.files import write_bytes
 from dataset_tools.manifest import Manifest, extraction_options, read_manifest
 from dataset_tools.rejected import DEFAULT_NAME as REJECTED_NAME
 from dataset_tools.rejected import read_rejected
@@ -53,7 +53,7 @@ def write_report(manifest: Manifest, path: Path) -> None:
 
 def report_html(manifest: Manifest) -> str:
     """Return the data card. Every name in it is escaped: names of clips and annotators come from anywhere."""
-    from dataset_tools.report_pictures import histograms
+    from dataset_tools.publishing.figures import histograms
 
     rows = manifest.rows()
     title = f"Data set {manifest.root.resolve().name}"
@@ -112,7 +112,7 @@ def _table(title: str, counts: Mapping[Any, int]) -> str:
 
 
 def _example(manifest: Manifest, row: Row) -> str:
-    from dataset_tools.report_pictures import thumbnail
+    from dataset_tools.publishing.figures import thumbnail
 
     cells = []
     for column, words in (("img0", "img0"), ("gt", "gt, the truth"), ("pred", "pred"), ("img1", "img1")):

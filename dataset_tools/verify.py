@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from dataset_tools import cli
-from dataset_tools.checks import check_duplicates, check_rows, check_splits
+from dataset_tools.checks.pixels import MAX_FRAME_DIFFERENCE, MAX_PREDICTION_DIFFERENCE, block_difference
+from dataset_tools.checks.rows import check_duplicates, check_rows, check_splits
+from dataset_tools.common import cli
+from dataset_tools.common.device import num_cores
+from dataset_tools.common.progress import track
 from dataset_tools.errors import VfiError
-from dataset_tools.extract_options import num_cores
 from dataset_tools.frames import pixels_sha256, read_image
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, read_manifest
-from dataset_tools.progress import track
-from dataset_tools.rebuild_check import MAX_FRAME_DIFFERENCE, MAX_PREDICTION_DIFFERENCE, block_difference
 
 
 @dataclass

@@ -15,11 +15,11 @@ from typing import Annotated, Literal
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from dataset_tools.cli import FAILED, new_app, run, say
+from dataset_tools.common.cli import FAILED, new_app, run, say
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import DEFAULT_NAME
-from labeling_app.account_commands import users_app
-from labeling_app.data_commands import add_commands
+from labeling_app.commands.data import add_commands
+from labeling_app.commands.users import users_app
 from labeling_app.settings import Settings
 
 _PROG = "python -m labeling_app"
@@ -111,7 +111,7 @@ def run_server(settings: Settings) -> None:
     settings = check_access(settings)
     import uvicorn  # after the checks: wrong usage is told at once, the page takes seconds to load
 
-    from labeling_app.app import create_app
+    from labeling_app.web.app import create_app
 
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -148,7 +148,7 @@ def check_access(settings: Settings) -> Settings:
         UsageError: Listening beyond localhost in open mode, or without any account.
     """
     from labeling_app.accounts import num_with_password
-    from labeling_app.store import Store, database_exists
+    from labeling_app.database.store import Store, database_exists
 
     if settings.header_auth is not None and settings.open_mode:
         raise UsageError("--open and --header-auth exclude each other")

@@ -4,11 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vfidpa_model.ahiq import AHIQ
-    from vfidpa_model.checkpoint import load_checkpoint
-    from vfidpa_model.model import VFIDPA
+    from vfidpa_model.inference.assessor import load_checkpoint
+    from vfidpa_model.networks.ahiq import AHIQ
+    from vfidpa_model.networks.vfidpa import VFIDPA
 
-_HOMES = {"VFIDPA": "model", "AHIQ": "ahiq", "load_checkpoint": "checkpoint"}
+_HOMES = {"VFIDPA": "networks.vfidpa", "AHIQ": "networks.ahiq", "load_checkpoint": "inference.assessor"}
 __all__ = ["AHIQ", "VFIDPA", "load_checkpoint"]
 
 

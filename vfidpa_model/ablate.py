@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataset_tools import cli
+from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
-from vfidpa_model import train_options as options
-from vfidpa_model.config import Machine, ModelConfig, TrainConfig
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.training import options
+from vfidpa_model.training.config import Machine, TrainConfig
 
 if TYPE_CHECKING:
-    from vfidpa_model.cost import Cost
+    from vfidpa_model.evaluation.cost import Cost
 
 _PLAIN = ModelConfig(backbone="swin_t", upsample="nearest", temporal_difference=False)
 # key -> (title, model, whether the auxiliary loss is on), in the order of the source's table
@@ -91,7 +92,7 @@ def _model_of(key: str, *, tier: str, ahiq_patch: int) -> ModelConfig:
 def _check_split(manifest: Path, split: str, config: TrainConfig) -> None:
     """See before hours of training that there is something to evaluate on after them."""
     from dataset_tools.manifest import read_manifest
-    from vfidpa_model.labels import samples_of_split, training_samples
+    from vfidpa_model.pairs.labels import samples_of_split, training_samples
 
     samples = training_samples(
         read_manifest(manifest), resolution=config.resolution, labels=config.labels, aux_weight=config.aux_weight
@@ -109,8 +110,8 @@ def _row_with_seed(
     machine: Machine,
     with_baselines: bool,
 ) -> dict[str, Any]:
-    from vfidpa_model.evaluate import evaluate, write_evaluation
-    from vfidpa_model.train import train
+    from vfidpa_model.evaluation.run import evaluate, write_evaluation
+    from vfidpa_model.training.run import train
 
     # A finished run is only checked: other options or another manifest are refused.
     train(manifest, run, model_config=model_config, config=config, machine=machine, resume=True)
@@ -126,9 +127,9 @@ def _row_with_seed(
 
 
 def _measure_costs(runs: Sequence[Path], *, device: str) -> "list[Cost]":
-    from dataset_tools.device import select_device
-    from vfidpa_model.checkpoint import load_model
-    from vfidpa_model.cost import measure_costs
+    from dataset_tools.common.device import select_device
+    from vfidpa_model.evaluation.cost import measure_costs
+    from vfidpa_model.inference.checkpoint import load_model
 
     models = {str(run): load_model(run)[0] for run in runs}
     height = next(iter(models.values())).config.rows or 256
@@ -139,7 +140,7 @@ def _measure_costs(runs: Sequence[Path], *, device: str) -> "list[Cost]":
 
 def _summarise(records: Mapping[str, Sequence[Mapping[str, Any]]], costs: "Mapping[str, Cost]") -> dict[str, Any]:
     """Return the rows with mean and standard deviation over the seeds, and the baselines of the first evaluation."""
-    from vfidpa_model.evaluation import MODEL
+    from vfidpa_model.evaluation.comparison import MODEL
 
     rows = []
     for key, found in records.items():
@@ -217,7 +218,7 @@ def ablate_command(
     Example:
       python -m vfidpa_model.ablate data/data_manifest.parquet --out runs/ablation --labels proxy --seeds 3
     """
-    from dataset_tools.files import write_bytes, write_json
+    from dataset_tools.common.files import write_bytes, write_json
 
     config = options.from_options(
         TrainConfig, resolution=resolution, epochs=epochs, batch=batch, lr=lr, crop=crop, aux_weight=aux_weight,

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataset_tools import cli
+from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
+from vfidpa_model.benchmarking.sets import parse_weights
 
 if TYPE_CHECKING:
     import torch
 
     from dataset_tools.interpolators import Interpolator
-    from vfidpa_model.benchmark_report import Entry
-    from vfidpa_model.dynamic import Router
-    from vfidpa_model.pair_measurement import Plan, Row
+    from vfidpa_model.benchmarking.pair_measurement import Plan, Row
+    from vfidpa_model.benchmarking.report import Entry
+    from vfidpa_model.routing.dynamic import Router
 
 FLOW = "flow magnitude"
 
@@ -80,10 +81,10 @@ def benchmark(
       python -m vfidpa_model.benchmark snu-film --root SNU-FILM --run runs/256p --protocol upr \\
           --model upr-net --weights upr-net=upr-base.pkl
     """
-    from dataset_tools.device import select_device
-    from vfidpa_model.benchmark_sets import load_set
-    from vfidpa_model.pair_measurement import check_none_left_out, measure
-    from vfidpa_model.protocols import PROTOCOLS
+    from dataset_tools.common.device import select_device
+    from vfidpa_model.benchmarking.pair_measurement import check_none_left_out, measure
+    from vfidpa_model.benchmarking.protocols import PROTOCOLS
+    from vfidpa_model.benchmarking.sets import load_set
 
     if protocol not in PROTOCOLS:
         raise UsageError(f"--protocol {protocol!r} must be one of {', '.join(PROTOCOLS)}")
@@ -107,11 +108,11 @@ def benchmark(
 
 
 def _plan(setup: Setup, set_name: str, root: Path, *, protocol: str, lpips: bool, device: "torch.device") -> "Plan":
-    from dataset_tools.device import describe_device
-    from dataset_tools.metrics import Lpips
-    from vfidpa_model.benchmark_sets import frames_sha256
-    from vfidpa_model.pair_measurement import Plan
-    from vfidpa_model.protocols import PROTOCOLS
+    from dataset_tools.common.device import describe_device
+    from dataset_tools.prediction.metrics import Lpips
+    from vfidpa_model.benchmarking.pair_measurement import Plan
+    from vfidpa_model.benchmarking.protocols import PROTOCOLS
+    from vfidpa_model.benchmarking.sets import frames_sha256
 
     setup.identity.update(set=set_name, protocol=protocol, lpips=lpips, device=describe_device(device))
     if set_name == "manifest":  # the other sets hold the same frames wherever they lie
@@ -129,8 +130,8 @@ def _report(
     thresholds: Sequence[float],
     left_out: Mapping[str, str],
 ) -> None:
-    from dataset_tools.files import write_bytes, write_json
-    from vfidpa_model import benchmark_report as report
+    from dataset_tools.common.files import write_bytes, write_json
+    from vfidpa_model.benchmarking import report
 
     alone = [report.model_entry(rows, name) for name in setup.models]
     by_name = {entry.name: entry for entry in alone}
@@ -180,7 +181,7 @@ def dynamic_entries(
 
     Without a model the others get a share of one half.
     """
-    from vfidpa_model import benchmark_report as report
+    from vfidpa_model.benchmarking import report
 
     entries = []
     for name in rows[0]["routers"]:
@@ -209,10 +210,10 @@ def _set_up(
     set_name: str, names: Sequence[str], weights: Sequence[str], runs: Sequence[Path], device: "torch.device"
 ) -> Setup:
     from dataset_tools.interpolators import create_interpolator
-    from vfidpa_model.checkpoint import load_checkpoint
-    from vfidpa_model.dynamic import ModelRouter
-    from vfidpa_model.protocols import model_options
-    from vfidpa_model.routers import FlowMagnitude
+    from vfidpa_model.benchmarking.protocols import model_options
+    from vfidpa_model.inference.assessor import load_checkpoint
+    from vfidpa_model.routing.dynamic import ModelRouter
+    from vfidpa_model.routing.routers import FlowMagnitude
 
     files = parse_weights(weights, models=names)
     models = {
@@ -231,30 +232,13 @@ def _set_up(
 
 
 def _add_spatial(setup: Setup, fast: str, accurate: str, threshold: float) -> None:
-    from vfidpa_model.dynamic import ModelRouter
-    from vfidpa_model.spatial import SpatialInterpolator
+    from vfidpa_model.routing.dynamic import ModelRouter
+    from vfidpa_model.routing.spatial import SpatialInterpolator
 
     first = next(router for router in setup.routers.values() if isinstance(router, ModelRouter))
     name = f"spatial, threshold {threshold:g}"
     setup.models[name] = SpatialInterpolator(first.assessor, setup.models[fast], setup.models[accurate], threshold)
     setup.identity["models"][name] = ""
-
-
-def parse_weights(given: Sequence[str], *, models: Sequence[str]) -> dict[str, Path]:
-    """Return ``NAME=FILE`` options as a dictionary.
-
-    Raises:
-        UsageError: One has another form, or is for none of ``models``.
-    """
-    files = {}
-    for text in given:
-        name, separator, file = text.partition("=")
-        if not separator or not name or not file:
-            raise UsageError(f"--weights {text!r} must be NAME=FILE, e.g. upr-net=upr-base.pkl")
-        if name not in models:
-            raise UsageError(f"--weights {text!r} must be for one of the models here: {', '.join(models)}")
-        files[name] = Path(file)
-    return files
 
 
 def _label(path: Path, taken: Mapping[str, Any]) -> str:

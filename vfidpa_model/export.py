@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataset_tools import cli
+from dataset_tools.common import cli
 from dataset_tools.errors import UsageError, VfiError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vfidpa_model.backends import Export
-    from vfidpa_model.checkpoint import Checkpoint
-    from vfidpa_model.model import VFIDPA, Body
+    from vfidpa_model.inference.backends import Export
+    from vfidpa_model.inference.checkpoint import Checkpoint
+    from vfidpa_model.networks.vfidpa import VFIDPA, Body
 
 FORMATS = ("onnx", "openvino", "torch-export")
 LARGEST_DIFFERENCE = 1e-3  # levels; the scale has four
@@ -52,7 +52,7 @@ def export(
     Example:
       python -m vfidpa_model.export runs/light --format onnx
     """
-    from vfidpa_model.checkpoint import load_model
+    from vfidpa_model.inference.checkpoint import load_model
 
     if format not in FORMATS:
         raise UsageError(f"--format ({format!r}) must be one of {', '.join(FORMATS)}")
@@ -75,9 +75,9 @@ def export_model(model: "VFIDPA", checkpoint: "Checkpoint", *, format: str, pair
     Raises:
         ExportError: A result differs by more than 0.001, or the model cannot be exported.
     """
-    from dataset_tools.files import sha256_file
-    from vfidpa_model.backends import FILES, Export, record_export
-    from vfidpa_model.resize import shrink_to_height
+    from dataset_tools.common.files import sha256_file
+    from vfidpa_model.inference.backends import FILES, Export, record_export
+    from vfidpa_model.pairs.resize import shrink_to_height
 
     if model.config.backbone == "ahiq":
         raise ExportError("backbone ahiq is a baseline and is not exported; export swin_t or efficientnet_lite0")
@@ -100,7 +100,7 @@ def _write(model: "VFIDPA", format: str, folder: Path, *, size: tuple[int, int])
     """Write the files and return the body that runs them."""
     import torch
 
-    from vfidpa_model.backends import FILES, onnx_body, openvino_body
+    from vfidpa_model.inference.backends import FILES, onnx_body, openvino_body
 
     path = folder / FILES[format][0]
     # Both runtimes have a deformable convolution of their own; on torch.export's side sampling is the faster one.
@@ -174,7 +174,7 @@ def _padded_size(frame: "Tensor", multiple: int) -> tuple[int, int]:
 
 def _read_pair(first: Path, second: Path) -> Pair:
     from dataset_tools.frames import read_image
-    from vfidpa_model.checkpoint import as_batch
+    from vfidpa_model.inference.assessor import as_batch
 
     pair = as_batch(read_image(first)), as_batch(read_image(second))
     if pair[0].shape != pair[1].shape:
@@ -186,7 +186,7 @@ def _demo_pairs() -> list[Pair]:
     """Return three pairs of a 720p demo clip, two frames apart, from different shots."""
     from dataset_tools.assets import fetch_demo_clips
     from dataset_tools.video import open_video
-    from vfidpa_model.checkpoint import as_batch
+    from vfidpa_model.inference.assessor import as_batch
 
     wanted = (0, 2, 60, 62, 120, 122)
     with open_video(fetch_demo_clips() / "bigbuckbunny.mp4") as reader:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from dataset_tools.cli import run, say
+from dataset_tools.common.cli import run, say
 from dataset_tools.errors import UsageError
-from vfidpa_model.timeline import MAX_DENOMINATOR, Timeline
+from vfidpa_model.interpolation.timeline import MAX_DENOMINATOR, Timeline
 
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 _MAX_FACTOR = 32
@@ -63,7 +63,7 @@ def interpolate(
 
     Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --assessor runs/x --threshold 2.5
     """
-    from vfidpa_model.interpolation_job import Job, Routing, describe_routes, run_job
+    from vfidpa_model.interpolation.run import Job, Routing, describe_routes, run_job
 
     routing = Routing(
         fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataset_tools import cli
+from dataset_tools.common import cli
 from dataset_tools.errors import FrameError, UsageError, VfiError
 
 if TYPE_CHECKING:
     from dataset_tools.frames import Rgb
     from dataset_tools.manifest import Manifest
-    from vfidpa_model.checkpoint import Assessor
+    from vfidpa_model.inference.assessor import Assessor
 
 _LEVEL_NAMES = {1: "easy", 2: "slight", 3: "hard", 4: "failed"}
 _BATCH = 8
@@ -50,8 +50,8 @@ def predict(
         raise UsageError(f"frames ({len(frames)}) must be two: img0 and img1")
     if map is not None and not frames:
         raise UsageError("--map goes with two frames, not with --manifest")
-    from dataset_tools.device import select_device
-    from vfidpa_model.checkpoint import load_checkpoint
+    from dataset_tools.common.device import select_device
+    from vfidpa_model.inference.assessor import load_checkpoint
 
     assessor = load_checkpoint(run, device=select_device(device), backend=backend)
     if frames:
@@ -63,8 +63,8 @@ def predict(
 
 def _predict_pair(assessor: "Assessor", first: Path, second: Path, *, picture: Path | None) -> None:
     from dataset_tools.frames import read_image, write_image
-    from vfidpa_model.checkpoint import as_batch
-    from vfidpa_model.pictures import overlay
+    from vfidpa_model.evaluation.score_maps import overlay
+    from vfidpa_model.inference.assessor import as_batch
 
     img0, img1 = read_image(first), read_image(second)
     if img0.shape != img1.shape:
@@ -79,8 +79,8 @@ def _predict_pair(assessor: "Assessor", first: Path, second: Path, *, picture: P
 
 
 def _predict_manifest(assessor: "Assessor", path: Path) -> int:
+    from dataset_tools.common.progress import track
     from dataset_tools.manifest import read_manifest
-    from dataset_tools.progress import track
 
     manifest = read_manifest(path)
     rows = manifest.rows()

@@ -13,12 +13,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from dataset_tools.common.weights import load_into, load_weights
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
 from dataset_tools.interpolators.rife_block import IFBlock
 from dataset_tools.interpolators.rife_refinement import Contextnet, Unet
 from dataset_tools.interpolators.warp import backward_warp
-from dataset_tools.weights import load_into, load_weights
 
 _SCALES = (4.0, 2.0, 1.0)  # of the three blocks
 _USER_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dataset_tools.common.weights import load_into, load_weights
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
 from dataset_tools.interpolators.warp import correlation, resize, splat
-from dataset_tools.weights import load_into, load_weights
 
 _NAMES = {16: "upr-net", 24: "upr-net-large", 32: "upr-net-llarge"}
 _TRAINED_WIDTH, _TRAINED_LEVELS = 448, 3  # Vimeo90K; twice the width needs one level more

@@ -10,12 +10,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from dataset_tools.common.weights import load_into, load_weights
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
 from dataset_tools.interpolators.vfiformer_blocks import Group
 from dataset_tools.interpolators.vfiformer_flow import FEATURES, FlowNet, Refinement, double
 from dataset_tools.interpolators.warp import backward_warp, resize
-from dataset_tools.weights import load_into, load_weights
 
 _FUSED = 48  # channels of the fused images
 _DEPTHS = (3, 3, 3, 1)  # blocks per group at full, half, quarter and eighth size

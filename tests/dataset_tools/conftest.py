@@ -32,7 +32,7 @@ def _unpredicted(demo_clips, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def _predicted(_unpredicted, tmp_path_factory) -> Path:
-    from dataset_tools.predict import predict_manifest
+    from dataset_tools.prediction.run import predict_manifest
 
     root = tmp_path_factory.mktemp("predicted") / "set"
     shutil.copytree(_unpredicted, root)

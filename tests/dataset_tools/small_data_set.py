@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 
-from dataset_tools.files import sha256_file
+from dataset_tools.common.files import sha256_file
 from dataset_tools.frames import fingerprint, pixels_sha256, write_image
 from dataset_tools.manifest import from_rows
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from dataset_tools import assets
+from dataset_tools.common.files import sha256_file
 from dataset_tools.errors import AssetError, UsageError
-from dataset_tools.files import sha256_file
 
 CONTENT = b"a file worth pinning\n" * 1000
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dataset_tools import materialize
+from dataset_tools.checks.pixels import MAX_PREDICTION_DIFFERENCE
 from dataset_tools.frames import fingerprint, fingerprint_difference, pixels_sha256, read_image, write_image
 from dataset_tools.manifest import SCHEMA, Manifest, read_manifest
-from dataset_tools.rebuild_check import MAX_PREDICTION_DIFFERENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 # A network's sums come in another order on another CPU; the frames themselves are equal by hash.

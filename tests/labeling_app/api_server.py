@@ -7,9 +7,9 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from labeling_app.api import install
-from labeling_app.bench import open_bench
+from labeling_app.annotation.state import open_bench
 from labeling_app.settings import Settings
+from labeling_app.web.api import install
 
 
 def main() -> None:

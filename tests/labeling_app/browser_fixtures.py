@@ -19,9 +19,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from dataset_tools.frames import Rgb, pixels_sha256, resize_area, write_image
 from dataset_tools.manifest import Manifest, from_rows
 from dataset_tools.video import open_video
-from labeling_app.app import create_app
-from labeling_app.events import now_us
+from labeling_app.database.events import now_us
 from labeling_app.settings import Settings
+from labeling_app.web.app import create_app
 
 WAIT_MS = 30_000
 WIDTH, HEIGHT = 160, 96

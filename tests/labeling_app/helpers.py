@@ -21,10 +21,10 @@ from sqlalchemy import text
 from dataset_tools.frames import pixels_sha256, write_image
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, from_rows
 from labeling_app.accounts import Account, add_account, hash_password
-from labeling_app.api import install
-from labeling_app.bench import Bench, open_bench
+from labeling_app.annotation.state import Bench, open_bench
+from labeling_app.database.store import Store
 from labeling_app.settings import Settings
-from labeling_app.store import Store
+from labeling_app.web.api import install
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0

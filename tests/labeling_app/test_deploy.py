@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from typer.main import get_command
 
 from labeling_app.__main__ import app
-from labeling_app.api import install
 from labeling_app.settings import Settings
+from labeling_app.web.api import install
 from tests.labeling_app.helpers import make_bench
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import event, text
 
 from labeling_app.accounts import add_account, set_token
-from labeling_app.audit import check_consistency
-from labeling_app.bench import open_bench
+from labeling_app.annotation.state import open_bench
+from labeling_app.database.audit import check_consistency
+from labeling_app.database.store import Store
 from labeling_app.settings import Settings
-from labeling_app.store import Store
 from tests.labeling_app.helpers import ApiServer, Client, make_bench, make_manifest
 
 NUM_ANNOTATORS = 10

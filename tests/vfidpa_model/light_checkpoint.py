@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from dataset_tools.video import open_video
-from vfidpa_model.checkpoint import save_checkpoint
-from vfidpa_model.config import ModelConfig
-from vfidpa_model.model import VFIDPA, create_model
+from vfidpa_model.inference.checkpoint import save_checkpoint
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.networks.vfidpa import VFIDPA, create_model
 
 
 def light_model(*, seed: int = 0, **changes: object) -> VFIDPA:

@@ -9,9 +9,9 @@ import torch
 
 from tests.vfidpa_model.labelled_set import labelled_manifest
 from vfidpa_model.ablate import ROWS, main
-from vfidpa_model.config import ModelConfig
-from vfidpa_model.cost import measure_costs
-from vfidpa_model.model import VFIDPA
+from vfidpa_model.evaluation.cost import measure_costs
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.networks.vfidpa import VFIDPA
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dataset_tools.manifest import read_manifest
 from tests.vfidpa_model.labelled_set import labelled_manifest
 from tests.vfidpa_model.light_checkpoint import save_light_run
 from vfidpa_model import predict as predicting
-from vfidpa_model.checkpoint import load_checkpoint
+from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.predict import main
 
 

@@ -1,0 +1,144 @@
+"""What an extraction was asked for, parsed and checked."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.errors import UsageError
+from dataset_tools.frames import RESOLUTION_HEIGHTS
+from dataset_tools.manifest import DEFAULT_NAME
+from dataset_tools.sampling.splits import parse_split
+from dataset_tools.video import DECODERS
+
+PREDICTORS = ("rife", "none")
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """The options of ``dataset_tools.extract``, resolved.
+
+    Attributes:
+        tiers: Resolutions by rising height.
+        intervals: Smallest and largest, both included.
+        split: Shares of train, val and test.
+        silence_seconds: A clip whose decoder gives no frame for so long is given up.
+    """
+
+    sources: tuple[str, ...]
+    out: Path
+    count: int
+    tiers: tuple[str, ...]
+    intervals: tuple[int, int]
+    per_clip: int | None
+    split: tuple[float, float, float]
+    seed: int
+    max_static: float
+    predictor: str
+    decoder: str
+    workers: int
+    device: str
+    silence_seconds: float
+
+    @property
+    def manifest_path(self) -> Path:
+        """The data set's manifest."""
+        return self.out / DEFAULT_NAME
+
+    @property
+    def min_height(self) -> int:
+        """Height in pixels below which a clip reaches no tier."""
+        return min(RESOLUTION_HEIGHTS[tier] for tier in self.tiers)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what decides about rows and pixels, as JSON values: no paths, no worker count, no device."""
+        kinds = {"videos" if spec == "demo" else spec.partition(":")[0] for spec in self.sources}
+        return {
+            "sources": sorted(kinds),
+            "count": self.count,
+            "resolutions": list(self.tiers),
+            "intervals": list(self.intervals),
+            "per_clip": self.per_clip,
+            "split": list(self.split),
+            "seed": self.seed,
+            "max_static": self.max_static,
+            "predictor": self.predictor,
+            "decoder": self.decoder,
+        }
+
+    def check_continues(self, earlier: Mapping[str, Any]) -> None:
+        """Check that this run may add to what a run with the options ``earlier`` left in the folder.
+
+        Raises:
+            UsageError: Another option than ``count`` differs, or ``count`` is smaller.
+        """
+        for name, value in self.recorded().items():
+            if name == "count" or earlier.get(name) == value:
+                continue
+            advice = "use another --out"
+            if name == "predictor":
+                advice = "run dataset_tools.predict on the manifest, or use another --out"
+            raise UsageError(
+                f"{self.out} was extracted with {name} {earlier.get(name)!r}, not {value!r}: "
+                f"only --count may grow; {advice}"
+            )
+        if self.count < earlier["count"]:
+            raise UsageError(
+                f"--count {self.count} must be at least {earlier['count']}, the count of {self.out} so far: "
+                f"rows are never dropped"
+            )
+
+
+def parse_options(
+    *,
+    resolutions: str,
+    intervals: str,
+    split: str,
+    count: int,
+    max_static: float,
+    predictor: str,
+    decoder: str,
+    **rest: Any,
+) -> ExtractOptions:
+    """Return the options from their texts.
+
+    Raises:
+        UsageError: One of them is not possible.
+    """
+    if count < 1:
+        raise UsageError(f"--count {count} must be at least 1")
+    if not 0 <= max_static <= 1:
+        raise UsageError(f"--max-static {max_static} must be between 0 and 1")
+    if predictor not in PREDICTORS:
+        raise UsageError(f"--predictor {predictor!r} must be one of {', '.join(PREDICTORS)}")
+    if decoder not in DECODERS:
+        raise UsageError(f"--decoder {decoder!r} must be one of {', '.join(DECODERS)}")
+    return ExtractOptions(
+        tiers=parse_resolutions(resolutions),
+        intervals=parse_intervals(intervals),
+        split=parse_split(split),
+        count=count,
+        max_static=max_static,
+        predictor=predictor,
+        decoder=decoder,
+        **rest,
+    )
+
+
+def parse_resolutions(text: str) -> tuple[str, ...]:
+    """Return the resolutions named in text such as ``"256p,720p"``, by rising height."""
+    names = {name.strip() for name in text.split(",")}
+    unknown = sorted(names - set(RESOLUTION_HEIGHTS))
+    if unknown:
+        raise UsageError(f"--resolutions {text!r}: {unknown[0]!r} must be one of {', '.join(RESOLUTION_HEIGHTS)}")
+    return tuple(sorted(names, key=RESOLUTION_HEIGHTS.__getitem__))
+
+
+def parse_intervals(text: str) -> tuple[int, int]:
+    """Return the range in text such as ``"1-16"`` or ``"4"``, both ends included."""
+    match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text.strip())
+    low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= low <= high:
+        raise UsageError(f"--intervals {text!r} must be like 1-16 or 4, at least 1")
+    return low, high

@@ -1,0 +1,241 @@
+"""Second stage of an extraction: share out the rows, decode, and share out again until there are enough.
+
+A clip is decoded for as many triplets as its share holds. Where it turns out to have fewer, the others get more, and
+only those are decoded again. Every round depends on facts about clips alone, so the end is the same for any number
+of workers and after any restart (see ``dataset_tools.sampling.allocation``).
+"""
+
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.common.progress import Progress, track
+from dataset_tools.errors import VfiError
+from dataset_tools.extraction.journal import Journal
+from dataset_tools.extraction.options import ExtractOptions
+from dataset_tools.extraction.probing import UsableClip, record_failure, too_short
+from dataset_tools.frames.paths import frame_path
+from dataset_tools.rejected import Rejected
+from dataset_tools.sampling.allocation import Share, Supply, allocate
+from dataset_tools.sampling.splits import Key
+from dataset_tools.sampling.triplets import clip_seed, count_triplets, fitting_intervals
+from dataset_tools.workers import extract_job as clip_job
+from dataset_tools.workers.extract_job import ClipResult
+from dataset_tools.workers.pool import WorkerPool
+from dataset_tools.workers.process import encode_clip
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Harvest:
+    """What the clips gave.
+
+    Attributes:
+        rows: Rows of the manifest, without split and prediction.
+        rejected: Clips and triplets turned down.
+    """
+
+    rows: list[Row]
+    rejected: list[Rejected]
+
+
+def harvest(
+    usable: Mapping[Key, UsableClip],
+    *,
+    options: ExtractOptions,
+    journal: Journal,
+    pool: WorkerPool,
+    origins: Mapping[Key, str],
+    settled: Set[str] | None,
+) -> Harvest:
+    """Decode clips until there are ``options.count`` rows, or nothing is left to decode.
+
+    Args:
+        origins: SHA-256 of the clips that rows were made from; a clip that is no longer the same is given up.
+        settled: Every ``triplet_id`` of a manifest that has all rows: only their files have to be there.
+
+    Raises:
+        VfiError: A frame cannot be written; what was done is kept.
+    """
+    state = _State(options, journal, dict(usable), origins, settled)
+    with track("rows extracted", options.count) as progress:
+        while jobs := state.jobs():
+            state.show(progress)
+            for key, answer in pool.run((key, state.describe_job(key, share)) for key, share in jobs.items()):
+                state.record(key, answer)
+                state.show(progress)
+        state.show(progress)
+    return Harvest(state.rows(), state.rejected())
+
+
+class _State:
+    def __init__(
+        self,
+        options: ExtractOptions,
+        journal: Journal,
+        usable: dict[Key, UsableClip],
+        origins: Mapping[Key, str],
+        settled: Set[str] | None,
+    ) -> None:
+        self.options = options
+        self.origins = origins
+        self.settled = settled
+        self.journal = journal
+        self.usable = usable
+        self.results = {
+            key: clip_job.from_json(_without_sha256(fact))
+            for key, fact in journal.facts["extract"].items()
+            if key in usable
+        }
+        self.made_again: set[Key] = set()  # clips whose files had gone: once is enough
+        self.rows_of = {key: self._count_rows(key) for key in self.results}
+        self.num_rows = sum(self.rows_of.values())
+
+    def plan(self) -> dict[Key, Share]:
+        failed = self.journal.facts["rejected"]
+        supplies = [self._supply(key, clip) for key, clip in self.usable.items() if key not in failed]
+        options = self.options
+        return allocate(supplies, count=options.count, max_static=options.max_static, seed=options.seed)
+
+    def _supply(self, key: Key, clip: UsableClip) -> Supply:
+        num_frames = clip.facts["num_frames"]
+        limit = self.options.per_clip or count_triplets(num_frames, clip.intervals)
+        result = self.results.get(key)
+        return Supply(
+            key=key,
+            tiers=clip.tiers,
+            fair=max(1, num_frames // 3),
+            limit=limit,
+            statics=tuple(result.statics) if result else (),
+            is_exhausted=result is not None and result.is_exhausted,
+        )
+
+    def jobs(self) -> dict[Key, Share]:
+        """Return the shares that need decoding."""
+        needed = {}
+        for key, share in self.plan().items():
+            result = self.results.get(key)
+            if result is None or share.ranks[-1] >= len(result.valid) or not self._is_stored(result, share):
+                needed[key] = share
+            elif key not in self.made_again and not self._has_files(key, share):
+                self.made_again.add(key)
+                needed[key] = share
+        return needed
+
+    def _is_stored(self, result: ClipResult, share: Share) -> bool:
+        wanted = {index for rank in share.ranks for index in result.valid[rank]}
+        return all(wanted <= frames.keys() for frames in result.stored.values())
+
+    def _has_files(self, key: Key, share: Share) -> bool:
+        rows = self._rows_of(key, share)
+        needed = (row for row in rows if self.settled is None or row["triplet_id"] in self.settled)
+        return all((self.options.out / row[name]).exists() for row in needed for name in _FRAMES)
+
+    def describe_job(self, key: Key, share: Share) -> dict[str, Any]:
+        clip, result = self.usable[key], self.results.get(key)
+        known = range(len(result.valid)) if result else range(0)
+        statics = [result.valid[rank] for rank in share.ranks if result and rank in known and result.statics[rank]]
+        return {
+            "kind": "extract",
+            "clip": encode_clip(clip.clip),
+            "sha256": clip.facts["sha256"],
+            "origin": self.origins.get(key),
+            "out": str(self.options.out),
+            "num_frames": result.num_frames if result else clip.facts["num_frames"],
+            "moving": max(share.moving, result.asked if result else 0),
+            "statics": statics,
+            "tiers": clip.tiers,
+            "intervals": clip.intervals,
+            "seed": clip_seed(self.options.seed, *key),
+            "decoder": self.options.decoder,
+        }
+
+    def record(self, key: Key, answer: dict[str, Any]) -> None:
+        if "stop" in answer:
+            raise VfiError(answer["stop"])
+        if "done" not in answer:
+            record_failure(self.usable[key].clip, answer, self.journal)
+            return
+        self.journal.record("extract", key, answer["done"])
+        self.results[key] = clip_job.from_json(_without_sha256(answer["done"]))
+        self.num_rows += self._count_rows(key) - self.rows_of.get(key, 0)
+        self.rows_of[key] = self._count_rows(key)
+
+    def _count_rows(self, key: Key) -> int:
+        return len(self.usable[key].tiers) * sum(not static for static in self.results[key].statics)
+
+    def show(self, progress: Progress) -> None:
+        done = min(self.num_rows, self.options.count)
+        given_up = len(self.journal.facts["rejected"])
+        progress.advance(done - progress.done, note=f"{given_up} clips given up" if given_up else None)
+
+    def rows(self) -> list[Row]:
+        return [row for key, share in self.plan().items() for row in self._rows_of(key, share)]
+
+    def _rows_of(self, key: Key, share: Share) -> Iterator[Row]:
+        clip, result = self.usable[key], self.results[key]
+        sha256 = self.journal.facts["extract"][key]["sha256"]
+        for number, rank in enumerate(share.ranks, start=1):
+            is_last = number == len(share.ranks)
+            for tier in share.last_tiers if is_last and share.last_tiers else clip.tiers:
+                yield _row(clip, result, tier=tier, indices=result.valid[rank], sha256=sha256)
+
+    def rejected(self) -> list[Rejected]:
+        plan = self.plan()
+        found = []
+        for key, clip in self.usable.items():
+            failure = self.journal.facts["rejected"].get(key)
+            if failure:
+                found.append(Rejected(*key, failure["reason"], failure["message"]))
+            elif key in self.results and (key in plan or self.results[key].is_exhausted):
+                found += [Rejected(**item) for item in self.results[key].rejected]
+                if fitting_intervals(self.results[key].num_frames, clip.intervals) is None:
+                    found.append(too_short(clip.clip, self.results[key].num_frames, clip.intervals))
+        return found
+
+
+_FRAMES = ("img0", "gt", "img1")
+
+
+def _row(clip: UsableClip, result: ClipResult, *, tier: str, indices: tuple[int, int, int], sha256: str) -> Row:
+    source, name = clip.clip.key
+    width, height = result.sizes[tier]
+    row: Row = {
+        "triplet_id": f"{source}/{name}/{'-'.join(map(str, indices))}@{tier}",
+        "source": source,
+        "clip": name,
+        "clip_sha256": sha256,
+        "resolution": tier,
+        "width": width,
+        "height": height,
+        "native_width": clip.facts["width"],
+        "native_height": clip.facts["height"],
+        "interval": indices[1] - indices[0],
+        "num_annotations": 0,
+    }
+    for column, index in zip(_FRAMES, indices, strict=True):
+        row[f"{column}_index"] = index
+        row[f"{column}_pts"] = result.pts[index]
+        row[column] = frame_path(source, name, tier, index)
+        stored = result.stored[tier][index]
+        row[f"{column}_sha256"] = stored.sha256
+        row[f"{column}_fingerprint"] = bytes.fromhex(stored.fingerprint)
+    return row
+
+
+def _without_sha256(fact: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fact.items() if name != "sha256"}
+
+
+def remove_unused(out: Path, keys: set[Key], rows: list[Row]) -> None:
+    """Remove image files that no row names: of triplets turned down in the end, and temporary ones of a killed run."""
+    from dataset_tools.frames.paths import clip_folder
+
+    used = {row[column] for row in rows for column in (*_FRAMES, "pred") if row.get(column)}
+    for key in keys:
+        folder = out / clip_folder(*key)
+        for path in (*folder.glob("*p/[0-9]*.png"), *folder.glob("*p/.*.tmp")):
+            if path.relative_to(out).as_posix() not in used:
+                path.unlink(missing_ok=True)

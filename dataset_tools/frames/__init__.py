@@ -1,0 +1,144 @@
+"""Lossless image files, hash and fingerprint of their pixels, and the one way frames are made smaller."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from dataset_tools.common.files import write_bytes
+from dataset_tools.errors import FrameError
+
+if TYPE_CHECKING:  # decoding workers start in a fraction of the time without torch
+    import torch
+
+Rgb = npt.NDArray[np.uint8]  # (height, width, 3), red first
+
+RESOLUTION_HEIGHTS = {"256p": 256, "720p": 720, "1080p": 1080}
+FINGERPRINT_GRID = 4  # cells each way
+FINGERPRINT_BYTES = FINGERPRINT_GRID**2 * 3 * 2
+_UP_FILTER = (19, 32)  # cv2.IMWRITE_PNG_FILTER, by number: OpenCV before 4.12 has no such name, and ignores it
+MAX_PIXELS = 8192 * 8192  # a PNG of a few kB can ask for gigabytes; larger frames than 8K are not video
+
+
+def pixels_sha256(rgb: Rgb) -> str:
+    """Return the SHA-256 of 8-bit RGB pixels, row by row: the identity of a frame, whatever file holds it."""
+    return hashlib.sha256(np.ascontiguousarray(rgb, dtype=np.uint8).data).hexdigest()
+
+
+def fingerprint(rgb: Rgb) -> bytes:
+    """Return the mean of each cell of a 4x4 grid, which tells by how much pixels differ when their hash does.
+
+    Cell (i, j) of H x W pixels holds rows ``i*H//4`` to ``(i+1)*H//4`` and columns alike, end excluded but never empty.
+    Its mean is ``floor(256 * sum / count + 1/2)``, in whole numbers throughout: the bits are the same everywhere.
+
+    Returns:
+        96 bytes: 16-bit little-endian numbers by row, column and channel, in units of 1/256 level of 255.
+    """
+    rows, columns = (_cells(length) for length in rgb.shape[:2])
+    means = np.empty((FINGERPRINT_GRID, FINGERPRINT_GRID, 3), "<u2")
+    for i, (top, bottom) in enumerate(rows):
+        sums = rgb[top:bottom].sum(axis=0, dtype=np.uint32)
+        for j, (left, right) in enumerate(columns):
+            count = (bottom - top) * (right - left)
+            means[i, j] = (512 * sums[left:right].sum(axis=0, dtype=np.int64) + count) // (2 * count)
+    return means.tobytes()
+
+
+def _cells(length: int) -> list[tuple[int, int]]:
+    starts = [i * length // FINGERPRINT_GRID for i in range(FINGERPRINT_GRID)]
+    ends = [(i + 1) * length // FINGERPRINT_GRID for i in range(FINGERPRINT_GRID)]
+    return [(start, max(start + 1, end)) for start, end in zip(starts, ends, strict=True)]
+
+
+def fingerprint_difference(a: bytes, b: bytes) -> float:
+    """Return the largest difference between two fingerprints, in levels of 255: 0 to 255.
+
+    Raises:
+        FrameError: One of them is not a fingerprint.
+    """
+    for value in (a, b):
+        if len(value) != FINGERPRINT_BYTES:
+            raise FrameError(f"a fingerprint of {len(value)} bytes must have {FINGERPRINT_BYTES}")
+    first, second = (np.frombuffer(value, "<u2").astype(np.int32) for value in (a, b))
+    return float(np.abs(first - second).max()) / 256
+
+
+def encode_png(rgb: Rgb) -> bytes:
+    """Return ``rgb`` as PNG, filtered by the row above: the fastest lossless choice measured.
+
+    On real frames it is quicker to write and to read, and smaller, than OpenCV's default, each pixel by its left
+    neighbour. OpenCV's default compression is the fastest there is.
+    """
+    done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), _UP_FILTER)
+    if not done:
+        raise FrameError(f"cannot encode a frame of shape {rgb.shape} as PNG")
+    return data.tobytes()
+
+
+def write_image(path: Path, rgb: Rgb) -> None:
+    """Write ``rgb`` losslessly and atomically to ``path`` (PNG)."""
+    write_bytes(path, encode_png(rgb))
+
+
+def read_image(path: Path) -> Rgb:
+    """Return the pixels of an image file as 8-bit RGB, shape (height, width, 3).
+
+    Raises:
+        FrameError: The file is missing, damaged, truncated, larger than 8K, or not an 8-bit image.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise FrameError(f"cannot read {path}: {image.width}x{image.height} exceeds {MAX_PIXELS} pixels")
+            if image.mode not in ("RGB", "RGBA", "L", "P"):
+                raise FrameError(f"cannot read {path}: mode {image.mode!r} must be 8-bit RGB or grey")
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise FrameError(f"cannot read {path}: no such file") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FrameError(f"cannot read {path}: {error}") from error
+
+
+def fit_height(width: int, height: int, *, target_height: int) -> tuple[int, int]:
+    """Return the (width, height) of a frame brought down to ``target_height``: same aspect ratio, both even.
+
+    A frame whose height is ``target_height`` keeps its size, an odd width included: its pixels are not touched.
+
+    Raises:
+        ValueError: ``target_height`` exceeds ``height``: frames are never enlarged.
+    """
+    if target_height > height:
+        raise ValueError(f"target_height ({target_height}) must be at most height ({height}): never enlarged")
+    if target_height == height:
+        return width, height
+    return max(2, round(width * target_height / height / 2) * 2), target_height
+
+
+def resize_area(rgb: Rgb, *, width: int, height: int) -> Rgb:
+    """Return ``rgb`` made smaller by averaging the area under each new pixel.
+
+    Pillow's BOX filter works in fixed point, so the bits are the same on every CPU; OpenCV's INTER_AREA may
+    differ by one level between instruction sets.
+    """
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
+
+
+def to_tensor(rgb: Rgb) -> "torch.Tensor":
+    """Return 8-bit RGB pixels as float32 in [0, 1], shape (1, 3, height, width)."""
+    import torch
+
+    return torch.from_numpy(np.array(rgb.transpose(2, 0, 1))).float().div_(255).unsqueeze_(0)
+
+
+def to_rgb(frame: "torch.Tensor") -> Rgb:
+    """Return one frame, (3, H, W) or (1, 3, H, W) in [0, 1], clamped and rounded to 8-bit RGB pixels."""
+    if frame.dim() == 4:
+        frame = frame.squeeze(0)
+    levels = frame.detach().float().clamp(0, 1).mul(255).round().byte()
+    return levels.permute(1, 2, 0).contiguous().cpu().numpy()

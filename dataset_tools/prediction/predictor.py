@@ -1,0 +1,169 @@
+"""The engine of ``predict``: reads pairs, interpolates in batches, writes and measures the results, all at once."""
+
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+
+from dataset_tools.common.device import num_cores, select_device
+from dataset_tools.common.files import inside
+from dataset_tools.errors import FrameError, ManifestError, VfiError
+from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
+from dataset_tools.interpolators import create_interpolator
+from dataset_tools.prediction.metrics import MIN_LPIPS_SIDE, Lpips, mean_motion, psnr, ssim
+
+Row = Mapping[str, Any]
+COLUMNS = (
+    "pred",
+    "pred_sha256",
+    "pred_fingerprint",
+    "predictor",
+    "predictor_sha256",
+    "pred_psnr",
+    "pred_ssim",
+    "pred_lpips",
+    "inputs_lpips",
+    "motion",
+)
+_NEEDED = ("img0", "gt", "img1", "img0_index", "gt_index", "img1_index", "width", "height")
+_CUDA_BATCH_PIXELS = 4 * 720 * 1280  # four pairs at 720p: an 8 GB card holds them
+_MAX_WORKERS = 8  # a pair at 1080p takes about 1.5 GB
+
+
+class Predictor:
+    """An interpolator and the metrics, ready for many rows.
+
+    Several threads each read a batch, interpolate it, write and measure the result, so that files, network and metrics
+    overlap. On a CPU each thread computes one pair alone: that is as fast as all cores on one batch, and the bits then
+    depend neither on the number of cores nor on what else is predicted (a convolution of a batch may round otherwise
+    than that of a single image). On CUDA one batch of equal sizes at a time is on the device; a restart may compose
+    batches otherwise, which can show in the last bit of a few pixels.
+    """
+
+    def __init__(self, name: str = "rife", *, weights: Path | None = None, device: str = "auto") -> None:
+        """Load the interpolator.
+
+        Args:
+            name: As ``list_interpolators()`` names it, or ``module:Class``.
+            weights: Weights file; wins over the pinned asset.
+
+        Raises:
+            UsageError: The name or the device is unknown, or a weights file is needed.
+            AssetError, WeightsError: The weights cannot be fetched or do not fit.
+        """
+        self.device = select_device(device)
+        self._interpolator = create_interpolator(name, weights=weights, device=self.device)
+        self.name = self._interpolator.name
+        self.weights_sha256 = self._interpolator.weights_sha256
+        self._lpips: Lpips | None = None
+        self._on_device = threading.Lock()
+
+    def predict(self, rows: Sequence[Row], *, root: Path) -> Iterator[tuple[int, dict[str, Any] | VfiError]]:
+        """Predict rows of a manifest, write the image files, and yield the new columns of each row.
+
+        Args:
+            rows: Need ``img0``, ``gt``, ``img1``, the three indices, ``width`` and ``height``, both at least 64.
+            root: The data set's folder.
+
+        Yields:
+            The position in ``rows``, and either the values of ``COLUMNS`` or why this row could not be done. The order
+            is fixed: by size, then by position.
+        """
+        if not rows:
+            return
+        self._lpips = self._lpips or Lpips(self.device)
+        threads_before = torch.get_num_threads()
+        pool = ThreadPoolExecutor(min(num_cores(), _MAX_WORKERS), initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            for done in pool.map(lambda batch: self._do_batch(batch, rows, root), self._batches(rows)):
+                yield from done
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads_before)  # the setting of new threads is shared by the process
+
+    def _batches(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Return positions grouped by equal image size; singly on a CPU."""
+        by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for position, row in enumerate(rows):
+            by_size[row["width"] or 0, row["height"] or 0].append(position)
+        batches = []
+        for (width, height), positions in sorted(by_size.items()):
+            size = 1 if self.device.type == "cpu" else max(1, _CUDA_BATCH_PIXELS // max(1, width * height))
+            batches += [positions[start : start + size] for start in range(0, len(positions), size)]
+        return batches
+
+    def _do_batch(
+        self, positions: list[int], rows: Sequence[Row], root: Path
+    ) -> list[tuple[int, dict[str, Any] | VfiError]]:
+        results: dict[int, dict[str, Any] | VfiError] = {}
+        frames: dict[int, tuple[Rgb, Rgb, Rgb]] = {}
+        for position in positions:
+            try:
+                frames[position] = _read_triplet(rows[position], root)
+            except VfiError as error:
+                results[position] = error
+        if frames:
+            predictions = self._interpolate([(img0, img1) for img0, _, img1 in frames.values()])
+            for (position, triplet), pred in zip(frames.items(), predictions, strict=True):
+                results[position] = self._finish(rows[position], root, triplet, pred)
+        return sorted(results.items())
+
+    def _interpolate(self, pairs: list[tuple[Rgb, Rgb]]) -> list[Rgb]:
+        img0, img1 = (torch.cat([to_tensor(pair[side]) for pair in pairs]) for side in (0, 1))
+        if self.device.type == "cpu":
+            return [to_rgb(frame) for frame in self._interpolator.interpolate(img0, img1)]
+        with self._on_device:
+            return [
+                to_rgb(frame) for frame in self._interpolator.interpolate(img0.to(self.device), img1.to(self.device))
+            ]
+
+    def _finish(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], pred: Rgb) -> dict[str, Any]:
+        img0, gt, img1 = triplet
+        path = prediction_path(row, predictor=self.name, weights_sha256=self.weights_sha256)
+        write_image(inside(root, path), pred)
+        assert self._lpips is not None
+        inputs_lpips, motion = row.get("inputs_lpips"), row.get("motion")
+        values = (
+            path,
+            pixels_sha256(pred),
+            fingerprint(pred),
+            self.name,
+            self.weights_sha256,
+            psnr(pred, gt),
+            ssim(pred, gt),
+            self._lpips(pred, gt),
+            self._lpips(img0, img1) if inputs_lpips is None else inputs_lpips,
+            mean_motion(img0, img1) if motion is None else motion,
+        )
+        return dict(zip(COLUMNS, values, strict=True))
+
+
+def prediction_path(row: Row, *, predictor: str, weights_sha256: str) -> str:
+    """Return where a prediction is kept, relative to the data set; predictors never share a file.
+
+    Example: ``pred/rife-3.9-b234ad8d/videos/dog.mp4/256p/000010-000012-000014.png``.
+    """
+    folder = PurePosixPath(row["gt"]).parent
+    parts = folder.parts[1:] if folder.parts[:1] == ("frames",) else folder.parts
+    maker = re.sub(r"[^A-Za-z0-9._-]", "_", f"{predictor}-{weights_sha256[:8]}".rstrip("-"))
+    name = "-".join(f"{row[column]:06d}" for column in ("img0_index", "gt_index", "img1_index"))
+    return str(PurePosixPath("pred", maker, *parts, f"{name}.png"))
+
+
+def _read_triplet(row: Row, root: Path) -> tuple[Rgb, Rgb, Rgb]:
+    missing = [name for name in _NEEDED if row[name] is None]
+    if missing:
+        raise ManifestError(f"{', '.join(missing)} must not be null")
+    if min(row["width"], row["height"]) < MIN_LPIPS_SIDE:
+        raise FrameError(f"{row['width']}x{row['height']} must be at least {MIN_LPIPS_SIDE} pixels each way for LPIPS")
+    img0, gt, img1 = (read_image(inside(root, row[column])) for column in ("img0", "gt", "img1"))
+    for column, image in (("img0", img0), ("gt", gt), ("img1", img1)):
+        if image.shape[:2] != (row["height"], row["width"]):
+            size, wanted = f"{image.shape[1]}x{image.shape[0]}", f"{row['width']}x{row['height']}"
+            raise FrameError(f"{root / row[column]} is {size}, must be {wanted} as the manifest says")
+    return img0, gt, img1

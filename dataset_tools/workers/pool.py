@@ -1,0 +1,141 @@
+"""Runs jobs on clips in worker processes; one that falls silent or dies is replaced, and its clip given up."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from dataset_tools.errors import VfiError
+
+Tag = TypeVar("Tag")
+_AHEAD = 2  # jobs handed out per worker, so that none waits and a long list costs no memory
+
+
+class _Worker:
+    """A worker process and the pipes to it."""
+
+    def __init__(self) -> None:
+        home = str(Path(__file__).resolve().parents[2])  # found again even where it is not installed
+        paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dataset_tools.workers.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            text=True,
+            encoding="utf-8",
+        )
+        self.is_late = False
+        assert self.process.stdout is not None
+        if not self.process.stdout.readline():
+            raise VfiError(f"cannot start a decoding process (status {self.close()}); its own words are above")
+
+    def ask(self, job: dict[str, Any], *, silence_seconds: float) -> dict[str, Any] | None:
+        """Return the answer, or ``None`` when the process died or was ended for its silence (``is_late``)."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps(job) + "\n")
+            self.process.stdin.flush()
+        except OSError:
+            return None
+        while True:
+            timer = threading.Timer(silence_seconds, self._end_for_silence)
+            timer.daemon = True
+            timer.start()
+            line = self.process.stdout.readline()
+            timer.cancel()
+            if not line.endswith("\n") or self.is_late:  # a process that dies may leave half a line
+                return None
+            answer = json.loads(line)
+            if "beat" not in answer:
+                return answer
+
+    def _end_for_silence(self) -> None:
+        self.is_late = True
+        self.process.kill()
+
+    def close(self) -> int:
+        """End the process, whatever it is doing, and return its exit status."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            try:
+                assert pipe is not None
+                pipe.close()
+            except OSError:
+                pass
+        return self.process.wait()
+
+
+class WorkerPool:
+    """A few worker processes, started when first needed. Use it in a ``with`` block."""
+
+    def __init__(self, num_workers: int, *, silence_seconds: float) -> None:
+        """Prepare a pool.
+
+        Args:
+            num_workers: How many processes, at least 1.
+            silence_seconds: A worker that has decoded nothing for so long is ended and its job given up.
+        """
+        self._num_workers = num_workers
+        self._silence_seconds = min(silence_seconds, threading.TIMEOUT_MAX)
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._all: set[_Worker] = set()
+        self._is_closed = False
+        self._threads = ThreadPoolExecutor(num_workers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_closed = True
+        for worker in list(self._all):
+            worker.process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for worker in list(self._all):
+            worker.close()
+
+    def run(self, jobs: Iterable[tuple[Tag, dict[str, Any]]]) -> Iterator[tuple[Tag, dict[str, Any]]]:
+        """Yield (tag, answer) of every (tag, job), in the order they are done.
+
+        The answer is that of ``process.work``, or ``{"late": message}``, or ``{"crash": message}``.
+        """
+        waiting: dict[Future[dict[str, Any]], Tag] = {}
+        source = iter(jobs)
+        is_more = True
+        while is_more or waiting:
+            while is_more and len(waiting) < _AHEAD * self._num_workers:
+                item = next(source, None)
+                if item is None:
+                    is_more = False
+                else:
+                    waiting[self._threads.submit(self._run_one, item[1])] = item[0]
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done if waiting else ():
+                yield waiting.pop(future), future.result()
+
+    def _run_one(self, job: dict[str, Any]) -> dict[str, Any]:
+        try:
+            worker = self._idle.get_nowait()
+        except queue.Empty:
+            worker = _Worker()
+            self._all.add(worker)
+        if self._is_closed:
+            return {"crash": "closed"}
+        answer = worker.ask(job, silence_seconds=self._silence_seconds)
+        if answer is not None:
+            self._idle.put(worker)
+            return answer
+        self._all.discard(worker)
+        status = worker.close()
+        if worker.is_late:
+            return {"late": f"nothing decoded for {self._silence_seconds:g} s; the decoder was ended"}
+        return {"crash": f"the decoder's process died (status {status})"}

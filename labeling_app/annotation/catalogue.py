@@ -1,0 +1,196 @@
+"""The items of a manifest: what can be labelled, kept in step with the database, ready for fast answers.
+
+An item is a triplet with exactly these pixels: its key hashes the triplet's id and the four pixel hashes. Adding
+triplets to a manifest keeps all votes; a triplet whose pixels changed is a new item, and the old one rests with its
+votes. Images have opaque addresses, keyed hashes that tell nothing about clip, index or role.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, bindparam, insert, select, text, update
+
+from dataset_tools.errors import ManifestError
+from dataset_tools.manifest import IMAGE_COLUMNS, Manifest
+from labeling_app.annotation.assignments import strata
+from labeling_app.annotation.quota import Rule, wanted_overlap
+from labeling_app.database.tables import items
+
+_HASHES = tuple(f"{column}_sha256" for column in IMAGE_COLUMNS)
+_LOCK = 7_860_002  # see lock_items
+
+
+@dataclass(frozen=True, slots=True)
+class ItemInfo:
+    """What the bench tells about one item; sizes in pixels, ``frame_seconds`` from img0 to gt."""
+
+    id: int
+    triplet_id: str
+    clip: str
+    resolution: str
+    width: int
+    height: int
+    interval: int
+    frame_seconds: float | None
+    media: Mapping[str, str]  # role -> opaque id
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A manifest's labellable items in memory; arrays run along ``ids``.
+
+    Attributes:
+        ids: Item ids in the database.
+        strata: Code of (source, resolution, interval bucket) per item.
+        scores: The model's ``score`` column, NaN where there is none.
+        by_id: Item id to what is told about it.
+        files: Opaque id to the path inside the data set's folder.
+        skipped: Rows without a prediction or a pixel hash: they cannot be labelled yet.
+    """
+
+    manifest: Manifest
+    ids: npt.NDArray[np.int64]
+    strata: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    by_id: Mapping[int, ItemInfo]
+    files: Mapping[str, Path]
+    skipped: int
+
+
+def item_key(row: Mapping[str, Any]) -> str:
+    """Return the identity of a manifest row for labelling: 64 hex digits over its id and its pixels."""
+    parts = [row["triplet_id"], *(row[name] or "" for name in _HASHES)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def load_catalogue(
+    connection: Connection, manifest: Manifest, *, secret: bytes, overlap: int, rules: Sequence[Rule] = ()
+) -> Catalogue:
+    """Bring the table ``items`` in step with ``manifest`` and return the catalogue.
+
+    Args:
+        connection: In a write transaction, after ``lock_items``.
+        manifest: What is labelled.
+        secret: Key of the opaque image addresses.
+        overlap: Votes wanted per triplet where no rule says otherwise.
+        rules: Later changes of the overlap, oldest first.
+
+    Raises:
+        ManifestError: No row has a prediction and pixel hashes, or a path leaves the data set's folder.
+    """
+    rows = [row for row in manifest.rows() if row["pred"] is not None and all(row[name] for name in _HASHES)]
+    if not rows:
+        raise ManifestError(f"manifest {manifest.path} has no triplet with a prediction; run dataset_tools.predict")
+    keys = [item_key(row) for row in rows]
+    ids = _sync(connection, rows, keys, overlap=overlap, rules=rules)
+    infos, files = {}, {}
+    for row, key, item_id in zip(rows, keys, ids, strict=True):
+        media = {}
+        for role in IMAGE_COLUMNS:
+            media[role] = opaque_id(secret, key, role)
+            files[media[role]] = Path(row[role])
+        infos[item_id] = _info(row, item_id, media)
+    return Catalogue(
+        manifest=manifest,
+        ids=np.array(ids, dtype=np.int64),
+        strata=strata(
+            [row["source"] for row in rows], [row["resolution"] for row in rows], [row["interval"] for row in rows]
+        ),
+        scores=np.array([_number(row.get("score")) for row in rows], dtype=np.float64),
+        by_id=infos,
+        files=files,
+        skipped=len(manifest) - len(rows),
+    )
+
+
+def lock_items(connection: Connection) -> None:
+    """Let one transaction at a time, of all processes, change which items there are and how many votes they want."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def opaque_id(secret: bytes, key: str, role: str) -> str:
+    """Return an image's address: 32 hex digits that only the holder of ``secret`` can compute."""
+    return hmac.new(secret, f"{key}:{role}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _sync(
+    connection: Connection,
+    rows: Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+    *,
+    overlap: int,
+    rules: Sequence[Rule],
+) -> list[int]:
+    columns = (items.c.item_key, items.c.id, items.c.overlap, items.c.active)
+    known = {row.item_key: row for row in connection.execute(select(*columns))}
+    fresh, changed = [], []
+    for row, key in zip(rows, keys, strict=True):
+        wanted = wanted_overlap(row, default=overlap, rules=rules)
+        found = known.get(key)
+        if found is None:
+            fresh.append(_item_values(row, key, wanted))
+        elif found.overlap != wanted or not found.active:
+            changed.append({"b_id": found.id, "b_overlap": wanted, "b_active": True})
+    present = set(keys)
+    gone = [row for row in known.values() if row.active and row.item_key not in present]
+    changed += [{"b_id": row.id, "b_overlap": row.overlap, "b_active": False} for row in gone]
+    if fresh:
+        connection.execute(insert(items), fresh)
+    if changed:
+        change = update(items).where(items.c.id == bindparam("b_id"))
+        connection.execute(change.values(overlap=bindparam("b_overlap"), active=bindparam("b_active")), changed)
+    found_ids = {row.item_key: row.id for row in connection.execute(select(items.c.item_key, items.c.id))}
+    return [found_ids[key] for key in keys]
+
+
+def _item_values(row: Mapping[str, Any], key: str, overlap: int) -> dict[str, Any]:
+    return {
+        "item_key": key,
+        "triplet_id": row["triplet_id"],
+        "source": row["source"] or "",
+        "clip": row["clip"] or "",
+        "resolution": row["resolution"] or "",
+        "interval": row["interval"] or 0,
+        **{name: row[name] for name in _HASHES},
+        "overlap": overlap,
+        "taken": 0,
+        "active": True,
+    }
+
+
+def _info(row: Mapping[str, Any], item_id: int, media: Mapping[str, str]) -> ItemInfo:
+    start, end = row["img0_pts"], row["gt_pts"]
+    return ItemInfo(
+        id=item_id,
+        triplet_id=row["triplet_id"],
+        clip=f"{row['source']}/{row['clip']}",
+        resolution=row["resolution"] or "",
+        width=row["width"] or 0,
+        height=row["height"] or 0,
+        interval=row["interval"] or 0,
+        frame_seconds=end - start if start is not None and end is not None and end > start else None,
+        media=media,
+    )
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+Stamp = tuple[int, int, int]
+
+
+def file_stamp(path: Path) -> Stamp:
+    """Return what changes when a file is written anew or replaced."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,0 +1,105 @@
+"""The reviewer's queue: triplets whose votes lie two levels apart or more, until somebody decides. Raw votes stay."""
+
+from typing import Any
+
+from sqlalchemy import Connection, select, text
+
+from labeling_app.accounts import Account
+from labeling_app.annotation.assignments import SPREAD_TO_REVIEW
+from labeling_app.annotation.state import Bench
+from labeling_app.annotation.voting import ConflictError, NotYoursError
+from labeling_app.database import events
+from labeling_app.database.events import Event, to_iso
+from labeling_app.database.tables import items
+from labeling_app.schemas import GoldRequest, Images, ReviewItem, ReviewRequest, ReviewResponse, ReviewVote
+
+# A vote after the verdict brings the triplet back only if the votes still disagree: a person looks again.
+_DISAGREEING = """
+SELECT v.item_id FROM current_votes v JOIN items i ON i.id = v.item_id
+WHERE v.stage IN ('work', 'gold') AND i.active GROUP BY v.item_id
+HAVING MAX(v.level) - MIN(v.level) >= :spread AND MAX(v.id) > COALESCE(
+    (SELECT MAX(d.id) FROM events d WHERE d.kind = 'verdict' AND d.item_id = v.item_id), 0)
+ORDER BY MIN(v.id)
+"""
+
+_VOTES = """
+SELECT u.name AS annotator, v.level, v.created_at_us, v.seconds, v.flagged, v.payload
+FROM current_votes v JOIN users u ON u.id = v.user_id
+WHERE v.item_id = :item_id AND v.stage IN ('work', 'gold') ORDER BY v.id
+"""
+
+
+def review_queue(bench: Bench, *, limit: int) -> ReviewResponse:
+    """Return the first ``limit`` triplets that wait for a verdict, with their votes."""
+    with bench.store.read() as connection:
+        waiting = list(connection.execute(text(_DISAGREEING), {"spread": SPREAD_TO_REVIEW}).scalars())
+        known = [item for item in waiting if item in bench.catalogue.by_id]
+        shown = [_item(bench, connection, item) for item in known[:limit]]
+    return ReviewResponse(items=shown, total=len(known))
+
+
+def store_verdict(bench: Bench, user: Account, request: ReviewRequest) -> bool:
+    """Store a reviewer's verdict and return whether it was a retry."""
+    details = {"comment": request.comment or None}
+    return _store(bench, user, "verdict", request.verdict_id, request.item_id, request.level, details)
+
+
+def store_gold(bench: Bench, user: Account, request: GoldRequest) -> bool:
+    """Make an item gold, or ordinary again, and return whether it was a retry."""
+    details = {"purpose": request.purpose, "note": request.note}
+    duplicate = _store(bench, user, "gold", request.gold_id, request.item_id, request.level, details)
+    bench.refresh(force=True)
+    return duplicate
+
+
+def _store(
+    bench: Bench, user: Account, kind: str, client_id: str, item_id: int, level: int | None, details: dict[str, Any]
+) -> bool:
+    def work(connection: Connection) -> bool:
+        bench.store.lock_user(connection, user.id)
+        known = events.find(connection, user_id=user.id, client_id=client_id)
+        if known is not None:
+            if (known["kind"], known["item_id"], known["level"]) != (kind, item_id, level):
+                raise ConflictError(f"{kind}_id {client_id} was used for something else; make a new one")
+            return True
+        if connection.execute(select(items.c.id).where(items.c.id == item_id)).first() is None:
+            raise NotYoursError(f"there is no item {item_id}")
+        event = Event(
+            kind=kind,
+            at_us=bench.clock(),
+            user_id=user.id,
+            client_id=client_id,
+            item_id=item_id,
+            level=level,
+            payload=details,
+        )
+        events.append(connection, event)
+        return False
+
+    return bench.store.transact(work)
+
+
+def _item(bench: Bench, connection: Connection, item_id: int) -> ReviewItem:
+    info = bench.catalogue.by_id[item_id]
+    rows = connection.execute(text(_VOTES), {"item_id": item_id}).mappings()
+    return ReviewItem(
+        item_id=item_id,
+        triplet_id=info.triplet_id,
+        resolution=info.resolution,
+        width=info.width,
+        height=info.height,
+        interval=info.interval,
+        frame_seconds=info.frame_seconds,
+        images=Images(**{role: f"/img/{opaque}" for role, opaque in info.media.items()}),
+        votes=[
+            ReviewVote(
+                annotator=row["annotator"],
+                level=row["level"],
+                created_at=to_iso(row["created_at_us"]),
+                seconds=row["seconds"],
+                flagged=bool(row["flagged"]),
+                comment=events.load(row).get("comment"),
+            )
+            for row in rows
+        ],
+    )

@@ -1,0 +1,282 @@
+"""What an annotator does with an item: vote, undo, skip, comment. Each is one transaction and one event.
+
+Every call carries an id made by the client. A retry finds the event of the first try and gets the same answer, so a
+lost connection can neither lose a vote nor double it. When a function returns, the event is on disk.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select, text, update
+
+from dataset_tools.errors import VfiError
+from labeling_app.accounts import Account
+from labeling_app.annotation.assignments import stage_of_vote, within_one
+from labeling_app.annotation.claims import release_all, renew
+from labeling_app.annotation.serving import lease_end_us
+from labeling_app.annotation.state import Bench
+from labeling_app.database import events
+from labeling_app.database.events import Event
+from labeling_app.database.tables import assignments, items
+from labeling_app.schemas import Feedback, VoteRequest
+
+MEANINGS = {
+    1: "easy: no difference is visible, even when flickering at 1:1",
+    2: "slight: visible only when flickering or zoomed; it would pass in playback",
+    3: "hard: visible side by side at normal size: blur, ghosting, bent or doubled edges",
+    4: "failed: something is broken, missing, torn or in the wrong place",
+}
+
+# Not from training or qualification: a training answer was followed by its solution. Nor on pixels that are gone: the
+# page could not show them again, so that vote would be taken back for good.
+_LAST_VOTE = """
+SELECT v.id, v.assignment_id, v.level, v.stage FROM current_votes v
+JOIN assignments a ON a.id = v.assignment_id JOIN items i ON i.id = v.item_id
+WHERE v.user_id = :user_id AND a.kind IN ('work', 'gold', 'repeat') AND i.active ORDER BY v.id DESC LIMIT 1
+"""
+_OTHER_VOTES = "SELECT 1 FROM current_votes WHERE user_id = :user_id AND item_id = :item_id AND assignment_id = :id"
+
+
+class NotYoursError(VfiError):
+    """The assignment does not exist or belongs to somebody else; the two are not told apart."""
+
+    code = "not_yours"
+
+
+class ConflictError(VfiError):
+    """The request contradicts what is stored: an id used twice for different things, a vote on a skipped item."""
+
+    code = "conflict"
+
+
+@dataclass(frozen=True)
+class Voted:
+    """What became of a vote."""
+
+    duplicate: bool
+    counted: bool
+    feedback: Feedback | None
+
+
+def vote(bench: Bench, user: Account, request: VoteRequest) -> Voted:
+    """Store a vote and return what became of it; it is on disk then.
+
+    A vote whose lease ran out counts while the quota has room, else it is stored as surplus.
+
+    Raises:
+        NotYoursError: No such assignment of this annotator.
+        ConflictError: ``vote_id`` was used for another vote, or the item was skipped.
+    """
+
+    def work(connection: Connection) -> Voted:
+        bench.store.lock_user(connection, user.id)
+        known = events.find(connection, user_id=user.id, client_id=request.vote_id)
+        if known is not None:
+            if (known["kind"], known["assignment_id"], known["level"]) != (
+                "vote",
+                request.assignment_id,
+                request.level,
+            ):
+                raise ConflictError(f"vote_id {request.vote_id} was used for something else; make a new one")
+            feedback = _feedback(bench, known["stage"], known["item_id"], known["level"])
+            return Voted(duplicate=True, counted=known["stage"] != "surplus", feedback=feedback)
+        row = _own_assignment(connection, user, request.assignment_id)
+        stage = _stage(connection, row)
+        if stage is None:
+            raise ConflictError(f"assignment {row['id']} is {row['state']}; it cannot take a vote")
+        if row["state"] in ("leased", "released"):
+            state = "surplus" if stage == "surplus" else "voted"
+            connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(state=state))
+        events.append(connection, _vote_event(bench, user, request, row, stage))
+        return Voted(
+            duplicate=False, counted=stage != "surplus", feedback=_feedback(bench, stage, row["item_id"], request.level)
+        )
+
+    return bench.store.transact(work)
+
+
+def undo(bench: Bench, user: Account, undo_id: str) -> tuple[RowMapping, int] | None:
+    """Take back the annotator's latest vote and return (the reopened assignment, the level it had), or ``None``.
+
+    The vote stays in the log; the undo is an event of its own. The item comes first in line, except after a surplus
+    vote: its place is somebody else's.
+
+    Raises:
+        ConflictError: ``undo_id`` was used for something else.
+    """
+
+    def work(connection: Connection) -> tuple[RowMapping, int] | None:
+        bench.store.lock_user(connection, user.id)
+        known = events.find(connection, user_id=user.id, client_id=undo_id)
+        if known is not None:
+            if known["kind"] != "undo":
+                raise ConflictError(f"undo_id {undo_id} was used for something else; make a new one")
+            return _own_assignment(connection, user, known["assignment_id"]), known["level"]
+        last = connection.execute(text(_LAST_VOTE), {"user_id": user.id}).one_or_none()
+        if last is None:
+            return None
+        row = _own_assignment(connection, user, last.assignment_id)
+        event = Event(
+            kind="undo",
+            at_us=bench.clock(),
+            user_id=user.id,
+            client_id=undo_id,
+            item_id=row["item_id"],
+            assignment_id=row["id"],
+            target_id=last.id,
+            level=last.level,
+        )
+        reopened = events.append(connection, event)
+        values: dict[str, Any] = {"state": "leased", "reopened": reopened, "lease_expires_at_us": lease_end_us(bench)}
+        if last.stage == "surplus":
+            others = connection.execute(
+                text(_OTHER_VOTES), {"user_id": user.id, "item_id": row["item_id"], "id": row["id"]}
+            ).first()
+            values = {"state": row["state"] if others is not None else "released"}
+        connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(values))
+        return _own_assignment(connection, user, row["id"]), last.level
+
+    return bench.store.transact(work)
+
+
+def skip(bench: Bench, user: Account, *, skip_id: str, assignment_id: int, reason: str) -> bool:
+    """Leave an item to others and return whether this was a retry; it is not shown to this annotator again.
+
+    Raises:
+        NotYoursError: No such assignment of this annotator.
+        ConflictError: The id was used for something else, or the item has a vote (undo it first).
+    """
+
+    def work(connection: Connection) -> bool:
+        bench.store.lock_user(connection, user.id)
+        if _is_retry(connection, user, "skip", skip_id, assignment_id):
+            return True
+        row = _own_assignment(connection, user, assignment_id)
+        if row["state"] not in ("leased", "released", "skipped"):
+            raise ConflictError(f"assignment {assignment_id} has a vote; undo it before skipping")
+        connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(state="skipped"))
+        events.append(connection, _remark(bench, user, "skip", skip_id, row, {"reason": reason}))
+        return False
+
+    return bench.store.transact(work)
+
+
+def comment(bench: Bench, user: Account, *, comment_id: str, assignment_id: int, words: str) -> bool:
+    """Store a remark on an item and return whether this was a retry.
+
+    Raises:
+        NotYoursError: No such assignment of this annotator.
+        ConflictError: The id was used for something else.
+    """
+
+    def work(connection: Connection) -> bool:
+        bench.store.lock_user(connection, user.id)
+        if _is_retry(connection, user, "comment", comment_id, assignment_id):
+            return True
+        row = _own_assignment(connection, user, assignment_id)
+        events.append(connection, _remark(bench, user, "comment", comment_id, row, {"text": words}))
+        return False
+
+    return bench.store.transact(work)
+
+
+def heartbeat(bench: Bench, user: Account, ids: list[int]) -> tuple[list[int], int]:
+    """Renew leases and return (the assignments that are still this annotator's, when they run out)."""
+    expires_us = lease_end_us(bench)
+    if not ids:
+        return [], expires_us
+    return bench.store.transact(
+        lambda connection: renew(connection, user_id=user.id, ids=ids, expires_us=expires_us)
+    ), expires_us
+
+
+def leave(bench: Bench, user: Account) -> int:
+    """Release what the annotator holds, on sign-out, and return how many items that were."""
+    return bench.store.transact(lambda connection: release_all(connection, user_id=user.id))
+
+
+def save_settings(bench: Bench, user: Account, settings: dict[str, Any]) -> None:
+    """Store the annotator's page settings (keys, language); the newest event holds."""
+    event = Event(kind="settings", at_us=bench.clock(), user_id=user.id, payload=settings)
+    bench.store.transact(lambda connection: events.append(connection, event))
+
+
+def shows_real_first(bench: Bench, assignment_id: int) -> bool:
+    """Return whether image ``a`` of a blind item is the real frame; fixed per assignment, unknown to the page."""
+    digest = hashlib.sha256(bench.secret + f"blind:{assignment_id}".encode()).digest()
+    return digest[0] % 2 == 0
+
+
+def _own_assignment(connection: Connection, user: Account, assignment_id: int) -> RowMapping:
+    query = select(assignments).where(assignments.c.id == assignment_id, assignments.c.user_id == user.id)
+    # Locked on PostgreSQL: or the lease runs out and its place goes to somebody else between this look and the vote.
+    query = query.with_for_update()
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotYoursError(f"assignment {assignment_id} is not yours")
+    return row
+
+
+def _stage(connection: Connection, row: RowMapping) -> str | None:
+    query = select(items.c.taken, items.c.overlap).where(items.c.id == row["item_id"])
+    if row["state"] == "released":
+        # Another annotator may be claiming the last place just now: look at the item once that is decided.
+        query = query.with_for_update()
+    quota = connection.execute(query).one()
+    return stage_of_vote(row["state"], row["kind"], taken=quota.taken, overlap=quota.overlap)
+
+
+def _vote_event(bench: Bench, user: Account, request: VoteRequest, row: RowMapping, stage: str) -> Event:
+    details: dict[str, Any] = {"comment": request.comment or None, "chosen_by": row["chosen_by"]}
+    if request.view is not None:
+        details["view"] = request.view.model_dump()
+    if request.blind_choice is not None:
+        details["blind_choice"] = request.blind_choice
+        details["blind_correct"] = (request.blind_choice == "a") == shows_real_first(bench, row["id"])
+    return Event(
+        kind="vote",
+        at_us=bench.clock(),
+        user_id=user.id,
+        client_id=request.vote_id,
+        item_id=row["item_id"],
+        assignment_id=row["id"],
+        stage=stage,
+        level=request.level,
+        seconds=request.seconds,
+        flagged=request.flagged,
+        payload=details,
+    )
+
+
+def _remark(bench: Bench, user: Account, kind: str, client_id: str, row: RowMapping, details: dict[str, Any]) -> Event:
+    return Event(
+        kind=kind,
+        at_us=bench.clock(),
+        user_id=user.id,
+        client_id=client_id,
+        item_id=row["item_id"],
+        assignment_id=row["id"],
+        payload=details,
+    )
+
+
+def _is_retry(connection: Connection, user: Account, kind: str, client_id: str, assignment_id: int) -> bool:
+    known = events.find(connection, user_id=user.id, client_id=client_id)
+    if known is None:
+        return False
+    if (known["kind"], known["assignment_id"]) != (kind, assignment_id):
+        raise ConflictError(f"{kind}_id {client_id} was used for something else; make a new one")
+    return True
+
+
+def _feedback(bench: Bench, stage: str, item_id: int, level: int) -> Feedback | None:
+    gold = bench.gold.get(item_id)
+    if stage != "training" or gold is None:
+        return None
+    return Feedback(
+        expected_level=gold.level,
+        given_level=level,
+        within_one=within_one(level, gold.level),
+        sentence=gold.note or f"{gold.level} {MEANINGS[gold.level]}.",
+    )

@@ -1,0 +1,206 @@
+"""What comes out: votes and consensus in the manifest, and the long table of all votes as Parquet and CSV."""
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from dataset_tools.common.files import write_bytes, write_json
+from dataset_tools.errors import ManifestError, VfiError
+from dataset_tools.manifest import VOTE, Manifest, read_manifest
+from labeling_app.annotation.catalogue import Stamp, file_stamp, item_key
+from labeling_app.annotation.gold import read_gold
+from labeling_app.database.events import Event, append, now_us, of_kind, to_datetime, to_iso
+from labeling_app.database.store import Store
+from labeling_app.database.tables import events
+from labeling_app.exchange.label_studio import to_tasks
+from labeling_app.quality.consensus import consensus
+from labeling_app.quality.votes import TEXT_COLUMNS, counted, long_table, read_votes
+
+ATTEMPTS = 5
+_LABELLING = ("vote", "undo", "verdict", "gold")  # events that can change labels
+_TOUCHED_ITEMS = """
+SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE e.kind IN ('vote', 'verdict', 'gold')
+"""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: rows that have a level now, the votes behind them, and the stamp of the manifest read."""
+
+    rows: int
+    votes: int
+    stamp: Stamp
+
+
+def export_manifest(store: Store, path: Path, *, method: str, out: Path | None = None) -> Exported:
+    """Write votes and consensus into the manifest at ``path`` (or a copy at ``out``) and return what was written.
+
+    A reviewer's verdict, else a gold level, stands in place of the consensus. Rows that nobody ever voted on stay as
+    they are; votes on pixels that a triplet no longer has stay in the database and in the long table.
+
+    Raises:
+        UsageError: Unknown method.
+        ManifestError: The manifest cannot be read, or is written by something else again and again.
+    """
+    in_place = out is None or out.resolve() == path.resolve()
+    for _ in range(ATTEMPTS):
+        before = file_stamp(path)
+        labelled, consensus_stamp = _labelled(store, read_manifest(path), method)
+        if in_place and file_stamp(path) != before:
+            continue  # an extraction wrote it meanwhile: its rows must not be lost
+        labelled.write(out)
+        stamp = file_stamp(path) if in_place else before
+        log_export(store, {"to": "manifest", **consensus_stamp})
+        return Exported(consensus_stamp["rows"], consensus_stamp["votes"], stamp)
+    raise ManifestError(f"manifest {path} is being written by something else; export again when that is done")
+
+
+def _labelled(store: Store, manifest: Manifest, method: str) -> tuple[Manifest, dict[str, Any]]:
+    """Return the manifest with levels and votes, and what its metadata says about them."""
+    with store.read(snapshot=True) as connection:
+        votes = counted(read_votes(connection))
+        decided = decided_levels(connection)
+        touched = set(connection.execute(text(_TOUCHED_ITEMS)).scalars())
+    levels = dict(consensus(votes["item_key"], votes["annotator"], votes["level"], method=method).items())
+    labelled, rows, num_votes = _with_labels(manifest, votes, levels | decided, touched)
+    stamp = {"method": method, "exported_at": to_iso(now_us()), "votes": num_votes, "rows": rows}
+    labelled.metadata["consensus"] = json.dumps(stamp, sort_keys=True)
+    return labelled, stamp
+
+
+def export_table(store: Store, path: Path) -> int:
+    """Write the long table of all current votes to ``path`` (.parquet or .csv) and return its number of rows."""
+    with store.read(snapshot=True) as connection:
+        table = long_table(read_votes(connection))
+    write_bytes(path, table_bytes(table, csv=path.suffix.lower() == ".csv"))
+    log_export(store, {"to": path.suffix.lstrip(".") or "parquet", "votes": len(table)})
+    return len(table)
+
+
+def table_bytes(table: pd.DataFrame, *, csv: bool) -> bytes:
+    """Return the long table as CSV (UTF-8) or Parquet."""
+    if csv:
+        return _harmless(table).to_csv(index=False).encode()
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decided_levels(connection: Connection) -> dict[str, float]:
+    """Return {item key: level} where a person decided: the newest verdict of a reviewer, else the gold level."""
+    keys = {row.id: row.item_key for row in connection.execute(text("SELECT id, item_key FROM items"))}
+    decided = {keys[item]: float(gold.level) for item, gold in read_gold(connection).items()}
+    for row in of_kind(connection, "verdict"):
+        decided[keys[row["item_id"]]] = float(row["level"])
+    return decided
+
+
+def watch(
+    export: Callable[[], Exported],
+    store: Store,
+    manifest: Path,
+    *,
+    every_seconds: float,
+    note: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Call ``export`` whenever votes have come or the manifest was written anew; runs until interrupted.
+
+    The first export must succeed. Later a database that is away, or a manifest half copied, is noted and tried again.
+    """
+    seen: tuple[int, Stamp] | None = None
+    while True:
+        try:
+            present = _num_changes(store), file_stamp(manifest)
+            if present != seen:
+                seen = present[0], export().stamp
+        except (VfiError, OSError, DBAPIError) as error:
+            if seen is None:
+                raise
+            words = error.orig if isinstance(error, DBAPIError) else error
+            note(f"not exported, trying again in {every_seconds:g} s: {' '.join(str(words).split())}")
+        sleep(every_seconds)
+
+
+def _num_changes(store: Store) -> int:
+    # Their number, not the newest id: PostgreSQL gives out ids before it commits, so a lower one may come later.
+    with store.read() as connection:
+        query = select(func.count()).select_from(events).where(events.c.kind.in_(_LABELLING))
+        return connection.execute(query).scalar_one()
+
+
+def log_export(store: Store, details: dict[str, Any], *, user_id: int | None = None) -> None:
+    """Note an export in the log."""
+    event = Event(kind="export", at_us=now_us(), user_id=user_id, payload=details)
+    store.transact(lambda connection: append(connection, event))
+
+
+def _with_labels(
+    manifest: Manifest, votes: pd.DataFrame, levels: dict[str, float], touched: set[str]
+) -> tuple[Manifest, int, int]:
+    by_item = _votes_by_item(votes)
+    columns: dict[str, list[Any]] = {name: [] for name in ("level", "level_source", "num_annotations", "votes")}
+    rows = num_votes = 0
+    for row in manifest.rows():
+        key = item_key(row)
+        given = by_item.get(key, [])
+        level = levels.get(key)
+        if key not in touched or (level is None and row["level_source"] != "human"):  # a proxy level outlives an undo
+            for name, column in columns.items():
+                column.append(row[name])
+            continue
+        columns["level"].append(level)
+        columns["level_source"].append(None if level is None else "human")
+        columns["num_annotations"].append(len(given))
+        columns["votes"].append(given)
+        rows += level is not None
+        num_votes += len(given)
+    typed: dict[str, Any] = {**columns, "votes": pa.array(columns["votes"], type=pa.list_(VOTE))}
+    typed["level_source"] = pa.array(columns["level_source"]).cast(pa.string()).dictionary_encode()
+    return manifest.with_columns(typed), rows, num_votes
+
+
+def _votes_by_item(votes: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return the manifest's vote structs per item key; one pass, since pandas takes long over thousands of groups."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    names = ["item_key", "annotator", "level", "created_at_us", "seconds", "flagged"]
+    for key, annotator, level, time_us, seconds, flagged in zip(*(votes[name].tolist() for name in names), strict=True):
+        vote = {
+            "annotator": annotator,
+            "level": level,
+            "created_at": to_datetime(time_us),
+            "seconds": None if math.isnan(seconds) else seconds,
+            "flagged": flagged,
+        }
+        found.setdefault(key, []).append(vote)
+    return found
+
+
+def _harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with texts that neither end a CSV row early nor are run by a spreadsheet as a formula."""
+
+    def plain(words: pd.Series) -> pd.Series:
+        words = words.str.replace(r"\r\n?", "\n", regex=True).str.replace("\x00", "", regex=False)
+        return words.where(~words.str.match(r"[=+\-@\t\n]", na=False), "'" + words)  # the apostrophe makes it text
+
+    return table.assign(**{name: plain(table[name]) for name in TEXT_COLUMNS})
+
+
+def export_label_studio(store: Store, path: Path) -> int:
+    """Write all counted votes as Label Studio JSON to ``path`` and return the number of tasks."""
+    with store.read(snapshot=True) as connection:
+        tasks = to_tasks(read_votes(connection))
+    write_json(path, tasks)
+    log_export(store, {"to": "label studio", "tasks": len(tasks)})
+    return len(tasks)

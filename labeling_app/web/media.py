@@ -1,0 +1,54 @@
+"""Images by opaque id, served as they are, once per browser."""
+
+import re
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from dataset_tools.common.files import inside
+from dataset_tools.errors import ManifestError
+from labeling_app.annotation.state import Bench
+from labeling_app.web.errors import Refusal
+from labeling_app.web.guard import signed_in
+
+# The id stands for the pixels: what it names never changes, so a browser need not ask again.
+CACHE_CONTROL = "private, max-age=31536000, immutable"
+_TYPES = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+_OPAQUE = re.compile(r"[0-9a-f]{32}")
+
+
+def find_image(bench: Bench, opaque: str) -> Path | None:
+    """Return the file behind an opaque id, or ``None`` when there is none inside the data set's folder."""
+    relative = bench.catalogue.files.get(opaque) if _OPAQUE.fullmatch(opaque) else None
+    if relative is None:
+        return None
+    try:
+        path = inside(bench.catalogue.manifest.root, relative.as_posix())
+    except ManifestError:  # a link put there after the manifest was read
+        return None
+    return path if path.is_file() and path.suffix.lower() in _TYPES else None
+
+
+def image_response(path: Path, opaque: str) -> Response:
+    """Return an image whole; the headers name neither the file nor its age.
+
+    Not a FileResponse: that one reads in chunks of 64 kB, each through the event loop, and offers ranges, which the
+    browser would ask for after a fetch that it broke off.
+    """
+    headers = {"Cache-Control": CACHE_CONTROL, "ETag": f'"{opaque}"'}
+    return Response(path.read_bytes(), media_type=_TYPES[path.suffix.lower()], headers=headers)
+
+
+def media_router(bench: Bench) -> APIRouter:
+    """Return the route ``/img/{id}``, for signed-in users."""
+    router = APIRouter()
+
+    @router.get("/img/{opaque}", dependencies=[signed_in(bench)], include_in_schema=False)
+    def image(opaque: str) -> Response:
+        path = find_image(bench, opaque)
+        if path is None:
+            raise Refusal("no_image", "no such image")
+        return image_response(path, opaque)
+
+    return router

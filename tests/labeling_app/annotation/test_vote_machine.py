@@ -1,0 +1,231 @@
+"""Several annotators do everything in any order; a plain model says which votes there must be after every step."""
+
+import shutil
+import tempfile
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, text
+
+from dataset_tools.manifest import from_rows, read_manifest
+from labeling_app.accounts import require_row, to_account
+from labeling_app.annotation import voting
+from labeling_app.annotation.quota import Rule
+from labeling_app.annotation.serving import next_items
+from labeling_app.commands.data import _set_overlap
+from labeling_app.database.audit import check_consistency
+from labeling_app.exchange.exporting import export_manifest
+from labeling_app.schemas import VoteRequest
+from tests.labeling_app.helpers import FakeClock, add_user, make_bench, make_manifest
+
+NUM_TRIPLETS, NAMES = 6, ("anna", "ben", "cleo")
+USERS = range(len(NAMES))
+ACTIONS = {  # how often each is done
+    "claim": 6, "vote": 8, "undo": 3, "skip": 1, "sign_out": 1, "leases_run_out": 2, "change_overlap": 1,
+    "change_manifest": 1, "restart": 1,
+}  # fmt: skip
+
+
+@cache
+def template() -> Path:
+    """Return a folder with a manifest and a new database: making one takes longer than an example."""
+    folder = Path(tempfile.mkdtemp(prefix="vfi-machine-"))
+    bench = make_bench(make_manifest(folder, NUM_TRIPLETS))
+    for name in NAMES:
+        add_user(bench.store, name)
+    with bench.store.write() as connection:
+        connection.execute(text("UPDATE users SET stage = 'work'"))
+    bench.close()
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_template_left():
+    yield
+    shutil.rmtree(template())
+    template.cache_clear()
+
+
+class Labelling:
+    """The bench on SQLite beside a model: a list of votes, oldest first."""
+
+    def __init__(self, overlap):
+        self.folder = Path(tempfile.mkdtemp(prefix="vfi-machine-"))
+        shutil.copytree(template(), self.folder, dirs_exist_ok=True)
+        self.manifest = self.folder / "data_manifest.parquet"
+        self.rows = read_manifest(self.manifest).rows()
+        self.clock, self.overlap = FakeClock(), overlap
+        self.bench = self.open()
+        with self.bench.store.read() as connection:
+            self.users = [to_account(require_row(connection, name)) for name in NAMES]
+        self.votes = []  # dictionaries: id, user, assignment, item, level, counted, current
+        self.skipped = set()  # (user, item)
+        self.shown = {user: {} for user in USERS}  # assignment -> item
+
+    def open(self):
+        bench = make_bench(self.manifest, clock=self.clock, overlap=self.overlap, lease_seconds=60)
+        bench.store.engine.dispose()
+        event.listen(bench.store.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = OFF"))  # faster
+        return bench
+
+    def close(self):
+        self.bench.close()
+        shutil.rmtree(self.folder)
+
+    def claim(self, user, count, _):
+        before = self.held(user)
+        rows, _ = next_items(self.bench, self.users[user], count=1 + count % 3)
+        for row in rows:
+            self.shown[user][row["id"]] = row["item_id"]
+            assert row["item_id"] in self.active()
+            assert not any(vote["counted"] for vote in self.current(user=user, item=row["item_id"]))
+            assert (user, row["item_id"]) not in self.skipped
+            if row["id"] not in before:
+                assert self.taken(row["item_id"]) <= self.overlap
+
+    def vote(self, user, place, number):
+        if not self.shown[user]:
+            return
+        assignment, item = self.pick(user, place)
+        level, again = 1 + number % 4, number % 3 == 0
+        state, taken = self.state(assignment), self.taken(item)
+        # Pixels that are gone keep the overlap they had.
+        overlap = (
+            self.overlap if item in self.active() else self.query("SELECT overlap FROM items WHERE id = :x", item)[0]
+        )
+        request = VoteRequest(vote_id=f"vote-{len(self.votes):04d}", assignment_id=assignment, level=level)
+        if state == "skipped":
+            with pytest.raises(voting.ConflictError):
+                voting.vote(self.bench, self.users[user], request)
+            return
+        counted = state == "leased" or (state == "released" and taken < overlap)
+        assert voting.vote(self.bench, self.users[user], request).counted == counted
+        self.votes.append({"id": request.vote_id, "user": user, "assignment": assignment, "item": item,
+                           "level": level, "counted": counted, "current": True})  # fmt: skip
+        if again:
+            retry = voting.vote(self.bench, self.users[user], request)
+            assert (retry.duplicate, retry.counted) == (True, counted)
+
+    def undo(self, user, again, _):
+        undo_id = f"undo-{self.clock()}"
+        undone = [voting.undo(self.bench, self.users[user], undo_id) for _ in range(1 + again % 2)]
+        mine = [vote for vote in self.current(user=user) if vote["item"] in self.active()]
+        if not mine:
+            assert undone[0] is None
+            return
+        assert {(row["id"], level) for row, level in undone} == {(mine[-1]["assignment"], mine[-1]["level"])}
+        mine[-1]["current"] = False
+
+    def skip(self, user, place, _):
+        if not self.shown[user]:
+            return
+        assignment, item = self.pick(user, place)
+        skip = {"skip_id": f"skip-{self.clock()}", "assignment_id": assignment, "reason": ""}
+        if self.current(user=user, item=item):
+            with pytest.raises(voting.ConflictError):
+                voting.skip(self.bench, self.users[user], **skip)
+            return
+        voting.skip(self.bench, self.users[user], **skip)
+        self.skipped.add((user, item))
+
+    def sign_out(self, user, *_):
+        voting.leave(self.bench, self.users[user])
+
+    def leases_run_out(self, *_):
+        self.clock.advance(61)
+
+    def change_overlap(self, _, number, __):
+        self.overlap = 1 + number % 3
+        self.bench.store.transact(lambda connection: _set_overlap(connection, Rule(self.overlap, {})))
+
+    def change_manifest(self, _, left_out, repainted):
+        """Leave out the rows, and change the pixels of those, whose bits are set; the first row stays."""
+        rows = [{**row, "pred_sha256": "f" * 64} if repainted >> i & 1 else row for i, row in enumerate(self.rows)]
+        from_rows(self.manifest, [row for i, row in enumerate(rows) if i == 0 or not left_out >> i & 1]).write()
+        self.bench.refresh(force=True)
+
+    def restart(self, *_):
+        self.bench.close()
+        self.bench = self.open()
+
+    def no_vote_is_lost_or_doubled(self):
+        with self.bench.store.read() as connection:
+            check_consistency(connection)
+            logged = connection.execute(text("SELECT client_id FROM events WHERE kind = 'vote'")).scalars().all()
+            current = connection.execute(
+                text("SELECT e.client_id, v.level, v.stage FROM current_votes v JOIN events e ON e.id = v.id")
+            ).all()
+        assert sorted(logged) == [vote["id"] for vote in self.votes]
+        expected = [(v["id"], v["level"], "work" if v["counted"] else "surplus") for v in self.votes if v["current"]]
+        assert sorted(tuple(row) for row in current) == expected
+        counted = Counter((vote["user"], vote["item"]) for vote in self.current() if vote["counted"])
+        assert set(counted.values()) <= {1}
+
+    def nothing_starves(self):
+        """Let everybody label until nothing is left: what still wants a vote was seen by all."""
+        self.clock.advance(61)
+        for user in USERS:
+            while (rows := next_items(self.bench, self.users[user], count=1)[0]) != []:
+                self.shown[user][rows[0]["id"]] = rows[0]["item_id"]
+                self.vote(user, list(self.shown[user]).index(rows[0]["id"]), 2)
+        for item in self.active():
+            seen = {vote["user"] for vote in self.current(item=item)} | {u for u, i in self.skipped if i == item}
+            enough = sum(vote["counted"] for vote in self.current(item=item)) >= self.overlap
+            assert enough or len(seen) == len(NAMES)
+
+    def the_export_is_the_median(self):
+        export_manifest(self.bench.store, self.manifest, method="median")
+        items = {info.triplet_id: item for item, info in self.bench.catalogue.by_id.items()}
+        for row in read_manifest(self.manifest).rows():
+            levels = sorted(vote["level"] for vote in self.current(item=items[row["triplet_id"]]) if vote["counted"])
+            assert row["level"] == (levels[len(levels) // 2] if levels else None)
+
+    def current(self, **which):
+        """Return the votes not taken back, oldest first, of a user or an item."""
+        return [v for v in self.votes if v["current"] and all(v[key] == value for key, value in which.items())]
+
+    def active(self):
+        return set(self.bench.catalogue.by_id)
+
+    def pick(self, user, place):
+        return list(self.shown[user].items())[place % len(self.shown[user])]
+
+    def held(self, user):
+        return set(
+            self.query("SELECT id FROM assignments WHERE state = 'leased' AND user_id = :x", self.users[user].id)
+        )
+
+    def state(self, assignment):
+        return self.query("SELECT state FROM assignments WHERE id = :x", assignment)[0]
+
+    def taken(self, item):
+        """Return how many votes and leases count against an item's quota, counted one by one."""
+        return len(self.query("SELECT id FROM assignments WHERE state IN ('leased', 'voted') AND item_id = :x", item))
+
+    def query(self, statement, value):
+        with self.bench.store.read() as connection:
+            return connection.execute(text(statement), {"x": value}).scalars().all()
+
+
+NUMBERS = st.integers(0, 2**NUM_TRIPLETS - 1)
+STEPS = st.tuples(st.sampled_from([name for name, often in ACTIONS.items() for _ in range(often)]),
+                  st.sampled_from(USERS), NUMBERS, NUMBERS)  # fmt: skip
+
+
+# Not made smaller when it fails: that takes longer than a test may.
+@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(overlap=st.integers(1, 3), steps=st.lists(STEPS, min_size=30, max_size=50))
+def test_no_vote_is_lost_or_doubled_whatever_people_do(overlap, steps):
+    labelling = Labelling(overlap)
+    try:
+        for action, *numbers in steps:
+            getattr(labelling, action)(*numbers)
+            labelling.no_vote_is_lost_or_doubled()
+        labelling.nothing_starves()
+        labelling.the_export_is_the_median()
+    finally:
+        labelling.close()

@@ -1,0 +1,161 @@
+"""Votes from Label Studio and to it: there and back, odd files, and votes that meet others on the same triplet."""
+
+import pytest
+from sqlalchemy import text
+
+from dataset_tools.manifest import read_manifest
+from labeling_app.annotation import voting
+from labeling_app.annotation.serving import next_items
+from labeling_app.database.audit import check_consistency
+from labeling_app.exchange.exporting import export_label_studio
+from labeling_app.exchange.label_studio import LabelStudioError, import_tasks, read_tasks
+from labeling_app.quality.stats import compute_stats
+from labeling_app.quality.votes import long_table, read_votes
+from labeling_app.schemas import VoteRequest
+from tests.labeling_app.helpers import add_user, make_bench, make_manifest
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """A manifest of 14 triplets over 7 clips."""
+    return make_manifest(tmp_path / "data", 14)
+
+
+def label(bench, user, count):
+    """Vote on ``count`` items."""
+    for _ in range(count):
+        (row,), _ = next_items(bench, user, count=1)
+        request = VoteRequest(vote_id=f"vote-{row['id']:05d}", assignment_id=row["id"], level=1 + row["id"] % 4)
+        voting.vote(bench, user, request)
+
+
+def task(triplet_id, **changes):
+    """Return a Label Studio task with one annotation by anna, level 3."""
+    annotation = {
+        "id": 1,
+        "completed_by": {"email": "anna"},
+        "lead_time": 2.5,
+        "created_at": "2026-01-02T03:04:05Z",
+        "result": [{"from_name": "level", "value": {"rating": 3}}],
+    }
+    return {"id": 1, "data": {"triplet_id": triplet_id}, "annotations": [{**annotation, **changes}]}
+
+
+def test_label_studio_there_and_back(sqlite_url, manifest, tmp_path):
+    bench = make_bench(manifest, sqlite_url)
+    for name in ("anna", "ben"):
+        label(bench, add_user(bench.store, name), 14)
+    path = tmp_path / "tasks.json"
+    assert export_label_studio(bench.store, path) == 14
+    other = make_bench(manifest, f"sqlite:///{tmp_path / 'other.sqlite'}")
+    tasks = read_tasks(path)
+    for expected in ((28, 0), (0, 28)):  # the second time changes nothing
+        with other.store.write() as connection:
+            result = import_tasks(connection, tasks, now_us=1)
+        assert (result.votes, result.known, result.rejected) == (*expected, [])
+    with bench.store.read() as ours, other.store.read() as theirs:
+        columns = ["item_key", "annotator", "level", "seconds", "created_at_us"]
+        tables = [
+            read_votes(connection)[columns].sort_values(["item_key", "annotator"]).to_numpy().tolist()
+            for connection in (ours, theirs)
+        ]
+    assert tables[0] == tables[1]
+    other.close()
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    ("result", "level"),
+    [
+        ({"from_name": "level", "value": {"rating": 3}}, 3),
+        ({"from_name": "level", "value": {"choices": ["2 slight"]}}, 2),
+        ({"from_name": "level", "value": {"choices": ["12"]}}, None),
+        ({"from_name": "level", "value": {"rating": 5}}, None),
+        ({"from_name": "other", "value": {"rating": 3}}, None),
+        ({"from_name": "level", "value": None}, None),
+    ],
+)
+def test_what_label_studio_may_hold(sqlite_url, manifest, result, level):
+    bench = make_bench(manifest, sqlite_url)
+    triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
+    with bench.store.write() as connection:
+        done = import_tasks(connection, [task(triplet_id, result=[result])], now_us=1)
+        votes = read_votes(connection)
+    assert votes["level"].tolist() == ([] if level is None else [level])
+    assert len(done.rejected) == (level is None)
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds", "year"),
+    [
+        ({}, 2.5, 2026),
+        ({"lead_time": float("nan")}, None, 2026),
+        ({"lead_time": float("inf")}, None, 2026),
+        ({"lead_time": -1}, None, 2026),
+        ({"lead_time": "x"}, None, 2026),
+        ({"lead_time": 10**400}, None, 2026),
+        ({"created_at": "9999-12-31T23:59:59-23:00"}, 2.5, 2027),  # no such time in UTC: that of the import
+        ({"created_at": "0001-01-01T00:00:00+23:00"}, 2.5, 2027),
+        ({"created_at": None}, 2.5, 2027),
+        ({"created_at": "1969-12-31T23:59:59.5"}, 2.5, 1969),
+    ],
+)
+def test_odd_times_do_not_spoil_the_statistics(sqlite_url, manifest, changes, seconds, year):
+    bench = make_bench(manifest, sqlite_url)
+    triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
+    with bench.store.write() as connection:
+        import_tasks(connection, [task(triplet_id, **changes)], now_us=1_800_000_000_000_000)
+        votes = long_table(read_votes(connection))
+        assert compute_stats(connection).annotators[0].median_seconds == seconds
+    assert [moment.year for moment in votes["created_at"]] == [year]
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"data": [], "annotations": 5},
+        {"data": {"triplet_id": ["x"], "item_key": {}}, "annotations": [7, {"id": 2}]},
+        {"data": {}, "annotations": [{"result": 5}, {"result": [{"from_name": "level", "value": {"choices": 5}}]}]},
+        {},
+    ],
+)
+def test_odd_tasks_do_not_stop_the_others(sqlite_url, manifest, odd):
+    bench = make_bench(manifest, sqlite_url)
+    triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
+    with bench.store.write() as connection:
+        assert import_tasks(connection, [odd, task(triplet_id)], now_us=1).votes == 1
+    bench.close()
+
+
+@pytest.mark.parametrize(("before", "taken_in"), [("held", 1), ("released", 1), ("skipped", 1), ("voted", 0)])
+def test_an_import_counts_unless_there_is_a_vote(db_url, manifest, before, taken_in):
+    bench = make_bench(manifest, db_url)
+    anna = add_user(bench.store, "anna")
+    (row,), _ = next_items(bench, anna, count=1)
+    if before == "voted":
+        voting.vote(bench, anna, VoteRequest(vote_id="vote-0001", assignment_id=row["id"], level=1))
+    elif before == "skipped":
+        voting.skip(bench, anna, skip_id="skip-0001", assignment_id=row["id"], reason="")
+    elif before == "released":
+        voting.leave(bench, anna)
+    tasks = [task(bench.catalogue.by_id[row["item_id"]].triplet_id)]
+    for expected in ((taken_in, 1 - taken_in), (0, 1)):
+        done = bench.store.transact(lambda connection: import_tasks(connection, tasks, now_us=1))
+        assert (done.votes, done.known, done.rejected) == (*expected, [])
+    voting.undo(bench, anna, "undo-0001")
+    done = bench.store.transact(lambda connection: import_tasks(connection, tasks, now_us=1))
+    assert (done.votes, done.known) == (1 - taken_in, taken_in)  # what was taken back is not brought back by the file
+    with bench.store.read() as connection:
+        assert connection.execute(text("SELECT MAX(taken) FROM items")).scalar_one() == 1
+        check_consistency(connection)
+    bench.close()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1}', "[1]", "[" * 20_000])
+def test_what_is_not_label_studio(tmp_path, content):
+    path = tmp_path / "tasks.json"
+    path.write_text(content)
+    with pytest.raises(LabelStudioError, match=r"tasks\.json"):
+        read_tasks(path)

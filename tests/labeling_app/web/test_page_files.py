@@ -1,0 +1,83 @@
+"""The page's constant files: texts complete in every language, no user text near a template, nothing from elsewhere."""
+
+import json
+import re
+
+import pytest
+
+from labeling_app.web.page import TEXTS, VIEWER, build_page, page_head, viewer_base, viewer_files
+
+SCRIPTS = sorted(VIEWER.glob("*.js"))
+PAGES = [VIEWER / name for name in ("viewer.html", "signin.html", "reference.html")]
+SOURCES = [*SCRIPTS, *PAGES, VIEWER.parent / "app.py"]
+
+
+def texts(language: str) -> dict[str, str]:
+    return json.loads((TEXTS / f"{language}.json").read_text(encoding="utf-8"))
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two #rrggbb colours, 1..21, as WCAG 2.2 defines it."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, bright = sorted([luminance(one), luminance(other)])
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("ground", ["ground", "panel", "raised", "pressed"])
+@pytest.mark.parametrize("ink", ["text", "soft", "mark", "warn", "bad"])
+def test_colours_meet_contrast_aa(ground: str, ink: str) -> None:
+    style = (VIEWER / "viewer.css").read_text(encoding="utf-8")
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", style))
+    assert contrast(colours[ground], colours[ink]) >= 4.5
+
+
+def test_languages_have_the_same_keys_and_placeholders() -> None:
+    english, german = texts("en"), texts("de")
+    assert list(english) == list(german)
+    for key, text in english.items():
+        assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", german[key])), key
+
+
+def test_every_text_that_is_asked_for_exists_and_is_used() -> None:
+    english = texts("en")
+    source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    asked = re.findall(r'\bt\("([a-z_.]+[\w.]*)"', source)
+    asked += re.findall(r'data-(?:text|label)="([^"]+)"', source)
+    assert sorted(set(asked) - set(english)) == []
+    families = {match.rstrip(".") for match in re.findall(r"`([a-z]+(?:\.[a-z]+)*)\.\$\{", source)}
+    families |= set(re.findall(r'choice\("(\w+)"', source))
+    unused = [
+        key
+        for key in english
+        if f'"{key}"' not in source and not any(key.startswith(f"{family}.") for family in families)
+    ]
+    assert unused == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_markup_holds_nothing_that_gradio_would_run(path) -> None:
+    markup = path.read_text(encoding="utf-8")
+    assert "${" not in markup
+    constants = set() if path.name == "viewer.html" else {"base", "open", "language"}
+    assert set(re.findall(r"{{(\w+)}}", markup)) <= constants
+    assert not re.search(r"""\son\w+=|https?://""", markup)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_write_text_only(path) -> None:
+    script = path.read_text(encoding="utf-8")
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script)
+    for name in re.findall(r'from "\./([\w.]+)"', script):
+        assert name in viewer_files()
+
+
+def test_addresses_change_with_the_files_and_the_page_uses_no_events() -> None:
+    assert re.fullmatch(r"/viewer/[0-9a-f]{16}", viewer_base())
+    assert f"{viewer_base()}/main.js" in page_head()
+    page = build_page()
+    assert page.fns == {}

@@ -1,0 +1,139 @@
+"""The Assessor: a loaded model that takes frames of any size and kind.
+
+``load_checkpoint("runs/a").predict(img0, img1)`` gives the difficulty of a frame pair.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dataset_tools.errors import UsageError
+from vfidpa_model.inference.checkpoint import load_model
+from vfidpa_model.networks.vfidpa import VFIDPA, Assessment, Body
+from vfidpa_model.pairs.resize import shrink_to_height
+
+BACKENDS = ("torch", "auto", "onnx", "openvino")
+
+
+Images = npt.NDArray[np.uint8] | Image.Image | Tensor | Sequence[Any]
+
+
+class Assessor:
+    """A loaded model that takes frames of any size and kind.
+
+    Attributes:
+        config: The model's architecture and tier.
+        meta: What the training recorded.
+        weights_sha256: Of the checkpoint's weights file; empty for a model that never was in one.
+        backend: What computes: ``torch``, ``onnx`` or ``openvino``.
+    """
+
+    def __init__(
+        self,
+        model: VFIDPA,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        weights_sha256: str = "",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.config = model.config
+        self.meta = dict(meta or {})
+        self.weights_sha256 = weights_sha256
+        self.device = torch.device(device)
+        self.backend = "torch"
+        self._body: Body = self.model.body
+
+    def use_body(self, body: Body, *, backend: str) -> None:
+        """Let ``body``, an exported copy of the model's, do the work from now on."""
+        self._body, self.backend = body, backend
+
+    @property
+    def tier_height(self) -> int | None:
+        """Rows the model sees; higher frames are brought down to it. None: frames keep their size."""
+        return self.config.rows
+
+    def assess(self, img0: Tensor, img1: Tensor) -> Assessment:
+        """Return score and maps of a batch.
+
+        Args:
+            img0, img1: RGB, float in [0, 1] or uint8, (B, 3, H, W), any size from 64 a side once brought down to
+                ``tier_height`` (area averaging, never up).
+
+        Raises:
+            ValueError: The shapes do not fit.
+        """
+        if img0.shape != img1.shape or img0.dim() != 4:
+            raise ValueError(f"img0 {tuple(img0.shape)} and img1 {tuple(img1.shape)} must be (B, 3, H, W) and equal")
+        with torch.inference_mode():
+            small0 = shrink_to_height(img0.to(self.device), self.tier_height)
+            small1 = shrink_to_height(img1.to(self.device), self.tier_height)
+            return self.model.assess_with(self._body, small0, small1)
+
+    def predict(self, img0: Images, img1: Images) -> npt.NDArray[np.float32]:
+        """Return the score of each pair, (B,); (1,) for a single pair.
+
+        Args:
+            img0, img1: Arrays (H, W, 3) or (B, H, W, 3), uint8 RGB; PIL images; tensors (3, H, W) or (B, 3, H, W),
+                uint8 or float in [0, 1]; or a sequence of such, of one size.
+
+        Raises:
+            ValueError: Something is none of these, or the sizes differ.
+        """
+        scores = self.assess(as_batch(img0), as_batch(img1)).score
+        return scores.float().cpu().numpy()
+
+
+def as_batch(images: Images) -> Tensor:
+    """Return images of any kind ``Assessor.predict`` takes as one tensor (B, 3, H, W), uint8 or float in [0, 1]."""
+    if isinstance(images, Tensor):
+        batch = images.unsqueeze(0) if images.dim() == 3 else images
+        if batch.dim() != 4 or batch.shape[1] != 3 or not (batch.is_floating_point() or batch.dtype == torch.uint8):
+            raise ValueError(f"tensor {tuple(images.shape)} {images.dtype} must be (3, H, W) or (B, 3, H, W) RGB")
+        return batch
+    if isinstance(images, Image.Image):
+        return as_batch(np.asarray(images.convert("RGB")))
+    if isinstance(images, np.ndarray):
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-1] != 3:
+            raise ValueError(f"array {images.shape} {images.dtype} must be uint8 RGB, (H, W, 3) or (B, H, W, 3)")
+        tensor = torch.from_numpy(np.array(images))  # a copy: PyTorch warns about read-only memory
+        return as_batch(tensor.movedim(-1, -3))
+    if isinstance(images, str) or not isinstance(images, Sequence) or not images:
+        raise ValueError(f"images ({type(images).__name__}) must be arrays, PIL images, tensors or a sequence of them")
+    batches = [as_batch(image) for image in images]
+    shapes = {(tuple(batch.shape[1:]), batch.dtype) for batch in batches}
+    if len(shapes) > 1:
+        raise ValueError(f"images of one call must have one size and kind, found {sorted(map(str, shapes))}")
+    return torch.cat(batches)
+
+
+def load_checkpoint(path: Path | str, *, device: torch.device | str = "cpu", backend: str = "torch") -> Assessor:
+    """Return an Assessor for the checkpoint at ``path``.
+
+    Args:
+        path: A training run (its best checkpoint is taken) or a checkpoint folder.
+        backend: ``torch``; ``onnx`` or ``openvino`` for a file written by ``vfidpa_model.export``; ``auto`` takes on
+            a CPU the fastest one that has been exported, by the times the export measured, and PyTorch elsewhere.
+
+    Raises:
+        CheckpointError: As ``load_model``, or the exported file is missing or of other weights.
+        UsageError: The backend is unknown, not installed, or cannot run on the device.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"backend ({backend!r}) must be one of {', '.join(BACKENDS)}")
+    from vfidpa_model.inference.backends import choose_backend, load_body
+
+    model, checkpoint = load_model(Path(path), device=device)
+    assessor = Assessor(model, meta=checkpoint.meta, weights_sha256=checkpoint.weights_sha256, device=device)
+    chosen = choose_backend(checkpoint, assessor.device) if backend == "auto" else backend
+    if chosen != "torch":
+        if assessor.device.type != "cpu":
+            raise UsageError(f"backend {chosen!r} runs on the CPU; use --backend torch on {assessor.device}")
+        assessor.use_body(load_body(checkpoint, chosen, fallback=model.body), backend=chosen)
+    return assessor

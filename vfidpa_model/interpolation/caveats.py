@@ -1,0 +1,72 @@
+"""What an output will not have of its input, in one line each: said before any work is done."""
+
+import re
+from typing import Any
+
+import av
+from av.sidedata.sidedata import Type as SideDataType
+
+from dataset_tools.video.pyav import PyavReader
+from vfidpa_model.interpolation.hdr import keeps_hdr, static_hdr
+from vfidpa_model.interpolation.tracks import tracks_left_out
+from vfidpa_model.interpolation.writer import Encoding, has_alpha
+
+_NOT_KEPT = {
+    SideDataType.DOVI_METADATA: "Dolby Vision",
+    SideDataType.DOVI_RPU_BUFFER: "Dolby Vision",
+    SideDataType.DYNAMIC_HDR_PLUS: "HDR10+",
+    SideDataType.DYNAMIC_HDR_VIVID: "HDR Vivid",
+    SideDataType.SPHERICAL: "360-degree video",
+    SideDataType.STEREO3D: "3-D video",
+}
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
+_SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video", "ffv1")  # codecs whose own headers tell the pixel shape
+
+
+def caveats(reader: PyavReader, encoding: Encoding, container: str) -> list[str]:
+    """Return what is left out or taken otherwise than a viewer might expect.
+
+    Args:
+        container: FFmpeg's name of the output's container.
+    """
+    first = reader.peek()
+    found = [f"{track} is left out" for track in tracks_left_out(reader.container, reader.stream, container)]
+    if first.interlaced_frame:
+        found.append("the video is interlaced and taken as it is: deinterlace it first for good results")
+    if has_alpha(first.format) and reader.stream.codec_context.name != "gif":
+        found.append("transparency is left out")
+    bits, kept = (fmt.components[0].bits for fmt in (first.format, av.VideoFormat(encoding.pix_fmt)))
+    if kept < bits:
+        found.append(f"pictures of {bits} bits become {kept} bits with {encoding.codec}")
+    if static_hdr(first) and not keeps_hdr(encoding.codec):
+        found.append(f"mastering display and light level (HDR10) are left out with {encoding.codec}")
+    side_data: Any = first.side_data
+    marks = dict.fromkeys(name for kind, name in _NOT_KEPT.items() if side_data.get(kind) is not None)
+    if container == "matroska" and "stereo_mode" in encoding.metadata:
+        marks.pop(_NOT_KEPT[SideDataType.STEREO3D], None)  # there it is a tag, and kept
+    found += [f"what marks it as {name} is left out" for name in marks]
+    shape = encoding.tags.get("sample_aspect_ratio")
+    named = av.codec.Codec(encoding.codec, "w").canonical_name
+    if shape not in (None, 1) and container in ("matroska", "webm") and named not in _SHAPE_IN_STREAM:
+        found.append(f"the pixel shape ({shape}) is left out with {encoding.codec} in {container}; .mp4 keeps it")
+    return found
+
+
+def cut_off_note(reader: PyavReader, *, ends_at_seconds: float) -> str | None:
+    """Return a sentence when the video ends long before the file says; else ``None``."""
+    lasts = _told_end(reader)
+    missing = lasts - ends_at_seconds
+    if missing <= max(1.0, lasts / 100):
+        return None
+    return f"the video ends {missing:.1f} s before the file says ({lasts:.1f} s): it may be cut off"
+
+
+def _told_end(reader: PyavReader) -> float:
+    """Return when the video ends by what the file says of it, in seconds, else when the whole file does."""
+    stream = reader.stream
+    if stream.duration and stream.time_base:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+    told = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))  # in Matroska
+    if told:
+        return 3600 * int(told[1]) + 60 * int(told[2]) + float(told[3])
+    return (reader.container.duration or 0) / av.time_base

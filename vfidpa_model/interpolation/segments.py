@@ -1,0 +1,195 @@
+"""Encoded pieces of a video on disk, and putting them together: what makes an interpolation resumable.
+
+A piece is a file of packets, whole or absent. Pieces are encoded independently, so a run that was killed ends in the
+same video stream as one that was not.
+"""
+
+import contextlib
+import heapq
+import json
+import os
+import shutil
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import av
+from av.format import Flags
+from av.video.stream import VideoStream
+
+from dataset_tools.common.files import write_json
+from dataset_tools.errors import VideoError
+from dataset_tools.video.pyav import open_container
+from vfidpa_model.interpolation.timeline import decoding_times
+from vfidpa_model.interpolation.tracks import add_track, is_cover, tracks_to_copy
+
+_PACKET = struct.Struct("<qBI")  # presentation time, keyframe, number of bytes that follow
+_TIMED = ("audio", "subtitle", "video")
+_RUN_UP = Fraction(1, 10)  # seconds of sound before the start that a decoder may need: AAC 0.05, Opus 0.08
+# not about the film; a time code would become a track of its own
+_ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode")
+
+
+class WorkFolder:
+    """The hidden folder beside an output that holds its pieces while it is made.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, output: Path) -> None:
+        """Name the folder that belongs to ``output``; nothing is written yet."""
+        self.path = output.parent / f".{output.name}.parts"
+        self._made: list[Path] = []
+
+    def prepare(self, job: dict[str, Any], *, resume: bool) -> int:
+        """Create the folder and return how many pieces of the same job are already whole.
+
+        Args:
+            job: Everything that decides what the pieces look like.
+            resume: Keep the pieces of an earlier run; else they are removed.
+
+        Raises:
+            VideoError: The pieces there belong to another job.
+        """
+        note = self.path / "job.json"
+        if resume and note.exists():
+            if json.loads(note.read_text()) != job:
+                raise VideoError(f"cannot resume {self.path}: input or options have changed; run without --resume")
+            return next(index for index in range(1 << 30) if not self.piece(index).exists())
+        self.remove()
+        self._made = [folder for folder in self.path.parents if not folder.exists()]
+        self.path.mkdir(parents=True)
+        write_json(note, job)
+        return 0
+
+    def piece(self, index: int) -> Path:
+        """Return the path of a piece."""
+        return self.path / f"{index:06d}.packets"
+
+    def remove(self) -> None:
+        """Remove the folder and all in it, if it is there, and the folders made for it that hold nothing else."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # it holds the output
+                folder.rmdir()
+
+
+def write_packet(file: BinaryIO, packet: "av.Packet[Any]") -> None:
+    """Append one encoded packet to a piece."""
+    data = bytes(packet)
+    file.write(_PACKET.pack(packet.pts or 0, packet.is_keyframe, len(data)))
+    file.write(data)
+
+
+def join(pieces: list[Path], *, source: Path, target: Path, container: str, video: Any, end_ticks: int) -> int:
+    """Write ``target`` from the pieces, with the other tracks, chapters and tags of ``source``.
+
+    Where the clock of ``source`` starts anywhere, the output starts at 0.
+
+    Args:
+        target: Written in place: give a temporary name in the folder of the final one.
+        container: FFmpeg's name of the container.
+        video: A ``vfidpa_model.interpolation.writer.Encoding``.
+        end_ticks: When the last frame ends, in the video's time base.
+
+    Returns:
+        The number of frames written.
+
+    Raises:
+        VideoError: A track cannot be stored in this container.
+    """
+    url = f"file:{target}"  # else a colon in the name is taken for a protocol
+    with open_container(source) as original, av.open(url, "w", format=container, options=_options(original)) as output:
+        stream = video.add_stream(output)
+        copied = {track.index: add_track(track, output) for track in tracks_to_copy(original, container)}
+        output.metadata.update(kept_tags(original.metadata))
+        output.set_chapters(original.chapters())
+        output.start_encoding()
+        pts = [value for piece in pieces for value, _, _ in _read(piece, with_data=False)]
+        start = clock_start(original)
+        packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks, round(start / video.time_base))
+        hides = container in ("mp4", "mov")  # these have edit lists
+        for packet in heapq.merge(packets, _other_packets(original, copied, start, hides=hides), key=_seconds):
+            output.mux_one(packet)
+    _sync(target)
+    return len(pts)
+
+
+def clock_start(original: av.container.InputContainer) -> Fraction:
+    """Return the time at which a stream begins that was cut out of a broadcast, whose clock starts anywhere; else 0.
+
+    FFmpeg marks these containers (MPEG-TS, MPEG-PS, Ogg). In others a late start is meant: a player shows it.
+    """
+    flags, anywhere = int(original.format.flags), cast(int, Flags.ts_discont.value)
+    if original.start_time is None or not flags & anywhere:
+        return Fraction(0)
+    return Fraction(original.start_time, av.time_base)
+
+
+def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """Return the tags of a file that hold for the film in it: title, place, date, camera."""
+    return {key: value for key, value in metadata.items() if key.lower() not in _ABOUT_THE_FILE}
+
+
+def _video_packets(
+    pieces: list[Path], pts: list[int], stream: VideoStream, time_base: Fraction, end_ticks: int, start_ticks: int
+) -> Iterator[Any]:
+    following = dict(zip(sorted(pts), [*sorted(pts)[1:], end_ticks], strict=True))
+    decoding = iter(decoding_times(pts))
+    for piece in pieces:
+        for value, keyframe, data in _read(piece, with_data=True):
+            packet = av.Packet(data)
+            packet.pts, packet.dts = value - start_ticks, next(decoding) - start_ticks
+            packet.duration = following[value] - value
+            packet.time_base, packet.is_keyframe, packet.stream = time_base, bool(keyframe), stream
+            yield packet
+
+
+def _read(piece: Path, *, with_data: bool) -> Iterator[tuple[int, int, bytes]]:
+    with piece.open("rb") as file:
+        while head := file.read(_PACKET.size):
+            pts, keyframe, size = _PACKET.unpack(head)
+            if with_data:
+                yield pts, keyframe, file.read(size)
+            else:
+                file.seek(size, os.SEEK_CUR)
+                yield pts, keyframe, b""
+
+
+def _other_packets(
+    original: av.container.InputContainer, copied: dict[int, Any], start: Fraction, *, hides: bool
+) -> Iterator[Any]:
+    """Yield the packets of the other tracks; ``hides``: the output can have sound that is not to be heard."""
+    wanted = [stream for stream in original.streams if stream.index in copied and copied[stream.index].type in _TIMED]
+    if not wanted:
+        return
+    for packet in original.demux(wanted):
+        if is_cover(packet.stream) and packet.size:
+            packet.pts = packet.dts = 0
+        elif (decoded := packet.pts if packet.dts is None else packet.dts) is None:
+            continue
+        else:
+            ticks = round(start / packet.time_base)
+            packet.dts, packet.pts = decoded - ticks, None if packet.pts is None else packet.pts - ticks
+            ends = (decoded - ticks + (packet.duration or 0)) * packet.time_base
+            if packet.is_discard and not hides and ends < -_RUN_UP:
+                continue
+        packet.stream = copied[packet.stream.index]
+        yield packet
+
+
+def _options(original: av.container.InputContainer) -> dict[str, str]:
+    """Return options for the container: phones put place, date and camera into tags that are only kept when told."""
+    return {"movflags": "use_metadata_tags"} if any(key.startswith("com.") for key in original.metadata) else {}
+
+
+def _seconds(packet: Any) -> float:
+    return float(packet.dts * packet.time_base)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

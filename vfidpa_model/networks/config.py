@@ -1,0 +1,143 @@
+"""What a model is and how it was trained: two frozen dataclasses that travel in every checkpoint.
+
+The source leaves much open (widths, norms, what is subtracted); each such choice is a field here, with its default's
+reason beside it. ``docs/model.md`` lists them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from dataset_tools.frames import RESOLUTION_HEIGHTS
+
+BACKBONES = ("swin_t", "efficientnet_lite0", "ahiq")
+TIERS = (*RESOLUTION_HEIGHTS, "all")
+SMALLEST_SIDE = 64  # pixels of a frame; Swin's deep feature has 2 x 2 locations there
+_LARGEST_WIDTH = 4096  # a checkpoint is untrusted: it may not ask for terabytes
+
+_MODEL_CHOICES = {
+    "backbone": BACKBONES,
+    "upsample": ("pixelshuffle", "nearest"),
+    "difference": ("deep", "shallow", "both"),
+    "difference_form": ("signed", "absolute"),
+    "head": ("regression", "ordinal"),
+    "score_range": ("linear", "bounded"),
+    "tier": TIERS,
+    "ahiq_patch": (8, 16),
+}
+# backbone -> (deep_width, shallow_width, fusion_width, head_widths). Swin-T: 768 / 4^2 = 48 is what PixelShuffle gives,
+# 192 is stage 2; the head has a fifth of AHIQ's widths, so that it costs less than the backbone. Lite0: in proportion.
+_WIDTHS: dict[str, tuple[int, int, int, tuple[int, int, int]]] = {
+    "swin_t": (48, 192, 128, (256, 128, 64)),
+    "efficientnet_lite0": (20, 40, 48, (64, 64, 32)),
+    "ahiq": (3840, 768, 256, (1024, 512, 256)),  # AHIQ's own layers, section 4 of its description; not free
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture of one VFI-DPA model.
+
+    Attributes:
+        backbone: ``swin_t`` (the source's), ``efficientnet_lite0`` (the light variant), ``ahiq`` (the baseline whole).
+        upsample: How the deep feature reaches the shallow one's size: ``pixelshuffle`` (source) or ``nearest``.
+        temporal_difference: Whether the difference of the two frames' features joins the representation.
+        difference: Which part of a frame's feature is subtracted; open in the source. ``both`` as in AHIQ.
+        difference_form: ``absolute`` (the change has no direction, so swapping the frames is nothing to be learned) or
+            ``signed`` (plain subtraction, the source's word).
+        head: ``regression`` (source) or ``ordinal`` (trained on the votes' distribution).
+        num_levels: Levels of the scale, 1 = easy.
+        deep_width, shallow_width: Channels of the upsampled deep and of the deformed shallow feature; 0 takes the
+            backbone's default, and the stored config holds the number.
+        fusion_width: Channels of one frame's fused feature before the frames are compared; 0 as above.
+        head_widths: Channels of the head's three 3x3 convolutions; empty as above.
+        score_range: ``linear``: level = middle of the scale + output, so that every error has a gradient and order
+            is kept beyond the ends; ``bounded``: a sigmoid keeps it in [1, num_levels]. Both are monotone.
+        tier: Resolution whose labels the model was trained for, ``all`` for a mixture.
+        input_height: Rows the model sees; higher frames are area-averaged down to it. 0 takes the tier's height
+            (own size for ``all``). Less than the tier makes the assessment of large frames cheap.
+        ahiq_patch: Patch size of the ViT of backbone ``ahiq``.
+        pretrained: Record of what the backbone started from; ``none`` is random.
+    """
+
+    backbone: str = "swin_t"
+    upsample: str = "pixelshuffle"
+    temporal_difference: bool = True
+    difference: str = "both"
+    difference_form: str = "absolute"
+    head: str = "regression"
+    num_levels: int = 4
+    deep_width: int = 0
+    shallow_width: int = 0
+    fusion_width: int = 0
+    head_widths: tuple[int, ...] = ()
+    score_range: str = "linear"
+    tier: str = "256p"
+    input_height: int = 0
+    ahiq_patch: int = 8
+    pretrained: str = "none"
+
+    def __post_init__(self) -> None:
+        """Check every value and fill the widths that were left to the backbone.
+
+        Raises:
+            ValueError: A value is not one of its choices or out of range.
+        """
+        check_choices(self, _MODEL_CHOICES)
+        names = ("deep_width", "shallow_width", "fusion_width", "head_widths")
+        for name, default in zip(names, _WIDTHS[self.backbone], strict=True):
+            object.__setattr__(self, name, getattr(self, name) or default)
+        object.__setattr__(self, "head_widths", tuple(self.head_widths))
+        if len(self.head_widths) != 3:
+            raise ValueError(f"head_widths ({self.head_widths}) must be three numbers")
+        for width in (self.deep_width, self.shallow_width, self.fusion_width, *self.head_widths):
+            if not isinstance(width, int) or not 1 <= width <= _LARGEST_WIDTH:
+                raise ValueError(f"width ({width!r}) must be a whole number from 1 to {_LARGEST_WIDTH}")
+        if not 2 <= self.num_levels <= 10:
+            raise ValueError(f"num_levels ({self.num_levels}) must be from 2 to 10")
+        if self.input_height != 0 and not 64 <= self.input_height <= 8192:
+            raise ValueError(f"input_height ({self.input_height}) must be 0 or from 64 to 8192")
+
+    @property
+    def rows(self) -> int | None:
+        """Height the model's input is brought down to, in pixels; None keeps the frames' own size."""
+        return self.input_height or RESOLUTION_HEIGHTS.get(self.tier)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether this is the light variant, for CPUs and real time."""
+        return self.backbone == "efficientnet_lite0"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {**asdict(self), "head_widths": list(self.head_widths)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the config of ``to_dict``; missing fields take their defaults.
+
+        Raises:
+            ValueError: An unknown field (the file is newer), or a value of a wrong type or out of range.
+        """
+        checked = _checked_fields(values)
+        if "head_widths" in checked:
+            checked["head_widths"] = tuple(checked["head_widths"])
+        return cls(**checked)
+
+
+def check_choices(config: Any, choices: Mapping[str, tuple[Any, ...]]) -> None:
+    for name, allowed in choices.items():
+        if getattr(config, name) not in allowed:
+            raise ValueError(f"{name} ({getattr(config, name)!r}) must be one of {', '.join(map(str, allowed))}")
+
+
+def _checked_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    known = {field.name: field for field in fields(ModelConfig)}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"unknown field {name!r}: written by a newer version")
+        default = known[name].default
+        kinds: tuple[type, ...] = (list, tuple) if isinstance(default, tuple) else (type(default),)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise ValueError(f"{name} ({value!r}) must be a {kinds[0].__name__}")
+    return dict(values)

@@ -1,0 +1,150 @@
+"""VFI-DPA on one page: two frames in, a difficulty score with its maps out.
+
+After "Dynamic Video Frame Interpolator with Integrated Difficulty Pre-Assessment" (ICASSP 2024). What the source
+leaves open is a field of ``ModelConfig``; ``docs/model.md`` has the figure.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dataset_tools.errors import FrameError
+from vfidpa_model.networks.ahiq import AHIQ
+from vfidpa_model.networks.backbones import DEEP_STRIDE, SHALLOW_STRIDE, create_backbone
+from vfidpa_model.networks.config import SMALLEST_SIDE, ModelConfig
+from vfidpa_model.networks.deform_net import DeformNet
+from vfidpa_model.networks.head import OrdinalScale, PatchHead, create_scale, weighted_mean
+
+Body = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # padded frames to raw scores and weights
+
+
+class FrameSizeError(FrameError, ValueError):
+    """Frames are smaller than a model can look at."""
+
+
+class Assessment(NamedTuple):
+    """What a model says about a batch of frame pairs.
+
+    Attributes:
+        score: (B,), on the level scale: 1 easy to 4 failed; higher is harder.
+        score_map: (B, h, w), the score per location, on the same scale; h = ceil(H / 8), w = ceil(W / 8)
+            (16 in place of 8 for AHIQ with patches of 16).
+        weight_map: (B, h, w), in (0, 1): how much a location counts.
+        level_logits: (B, num_levels), log-probabilities of the levels (ordinal head), else None.
+    """
+
+    score: Tensor
+    score_map: Tensor
+    weight_map: Tensor
+    level_logits: Tensor | None
+
+
+class SiameseBody(nn.Module):
+    """Backbone, DeformNet and head: a frame pair, sides multiples of 32, to raw scores and weights per location."""
+
+    stride = SHALLOW_STRIDE
+    multiple = DEEP_STRIDE
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.difference = config.difference if config.temporal_difference else None
+        self.is_absolute = config.difference_form == "absolute"
+        self.backbone = create_backbone(config.backbone)
+        self.deform_net = DeformNet(
+            self.backbone.shallow_channels,
+            self.backbone.deep_channels,
+            shallow=config.shallow_width,
+            deep=config.deep_width,
+            factor=DEEP_STRIDE // SHALLOW_STRIDE,
+            upsample=config.upsample,
+        )
+        width = config.fusion_width
+        self.spatial = nn.Conv2d(config.shallow_width + config.deep_width, width, 1)
+        parts = {"deep": config.deep_width, "shallow": config.shallow_width}
+        if self.difference is not None:
+            self.temporal = nn.Conv2d(parts.get(self.difference, sum(parts.values())), width, 1)
+        self.head = PatchHead(width * (2 if self.difference is None else 3), config.head_widths)
+
+    def forward(self, img0: Tensor, img1: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the raw scores and the weights, (B, H/8, W/8) each."""
+        B = img0.shape[0]
+        shallow, deep = self.deform_net(*self.backbone(torch.cat((img0, img1))))  # both frames in one batch
+        both = torch.cat((deep, shallow), dim=1)
+        spatial = self.spatial(both)
+        parts = [spatial[:B], spatial[B:]]  # not chunk: an exporter would fix the batch size
+        if self.difference is not None:
+            chosen = {"deep": deep, "shallow": shallow, "both": both}[self.difference]
+            change = chosen[:B] - chosen[B:]
+            parts.insert(0, self.temporal(change.abs() if self.is_absolute else change))
+        raw, weights = self.head(torch.cat(parts, dim=1))
+        return raw, weights
+
+
+class VFIDPA(nn.Module):
+    """Predicts how hard a frame pair is to interpolate, without interpolating."""
+
+    def __init__(self, config: ModelConfig | None = None) -> None:
+        """Build the model with random weights; ``create_model`` loads ImageNet's into the backbone."""
+        super().__init__()
+        self.config = config or ModelConfig()
+        self.body: AHIQ | SiameseBody
+        if self.config.backbone == "ahiq":
+            self.body = AHIQ(patch=self.config.ahiq_patch, whole_backbones=False)
+        else:
+            self.body = SiameseBody(self.config)
+        self.scale = create_scale(
+            head=self.config.head, score_range=self.config.score_range, num_levels=self.config.num_levels
+        )
+
+    def forward(self, img0: Tensor, img1: Tensor) -> Assessment:
+        """Assess a batch of frame pairs.
+
+        Args:
+            img0, img1: RGB in [0, 1], float32, (B, 3, H, W); any H and W >= 64: padding happens inside, and padded
+                locations are left out of the maps and so of the weighted mean.
+
+        Raises:
+            ValueError: The shapes differ, are not (B, 3, H, W), or a side is below 64.
+        """
+        return self.assess_with(self.body, img0, img1)
+
+    def assess_with(self, body: Body, img0: Tensor, img1: Tensor) -> Assessment:
+        """Do what ``forward`` does with another ``body``, such as an exported copy of this model's."""
+        if img0.shape != img1.shape or img0.dim() != 4 or img0.shape[1] != 3:
+            raise ValueError(f"img0 {tuple(img0.shape)} and img1 {tuple(img1.shape)} must be (B, 3, H, W) and equal")
+        H, W = img0.shape[-2:]
+        if min(H, W) < SMALLEST_SIDE:
+            raise FrameSizeError(f"frame size ({W}x{H}) must be at least {SMALLEST_SIDE} a side")
+        multiple, stride = self.body.multiple, self.body.stride
+        padding = (0, -W % multiple, 0, -H % multiple)
+        if any(padding):
+            # Repeating the edge keeps the content's statistics; zeros would be an edge of their own.
+            img0, img1 = F.pad(img0, padding, mode="replicate"), F.pad(img1, padding, mode="replicate")
+        raw, weights = body(img0, img1)
+        rows, columns = -(-H // stride), -(-W // stride)
+        return self.conclude(raw[:, :rows, :columns], weights[:, :rows, :columns])
+
+    def conclude(self, raw: Tensor, weights: Tensor) -> Assessment:
+        """Return the assessment that follows from raw scores and weights per location, (B, h, w) each."""
+        latent = weighted_mean(raw, weights)
+        is_ordinal = isinstance(self.scale, OrdinalScale)
+        log_probabilities = self.scale.log_probabilities(latent) if is_ordinal else None  # type: ignore[operator]
+        return Assessment(self.scale(latent), self.scale(raw), weights, log_probabilities)
+
+
+def is_finite(model: nn.Module) -> bool:
+    """Return whether every weight is a number: those of a training that diverged are not."""
+    return all(bool(torch.isfinite(value).all()) for value in model.parameters())
+
+
+def create_model(config: ModelConfig, *, pretrained: bool = True) -> VFIDPA:
+    """Return a new model for training; its config records what the backbone started from."""
+    model = VFIDPA(config)
+    if pretrained:
+        record = model.body.load_pretrained() if isinstance(model.body, AHIQ) else model.body.backbone.load_pretrained()
+        model.config = replace(config, pretrained=record)
+    return model

@@ -1,0 +1,233 @@
+"""Which rows of a manifest are samples, what their labels are, and every check that comes before any work."""
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_tools.errors import ManifestError, UsageError
+from dataset_tools.frames import RESOLUTION_HEIGHTS
+from dataset_tools.levels import LEVELS
+from dataset_tools.manifest import Manifest
+from vfidpa_model.networks.config import SMALLEST_SIDE
+
+SPLITS = ("train", "val", "test")
+ALL_TIERS = "all"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled frame pair.
+
+    Attributes:
+        clip: ``source/clip``; splits and bootstraps go by it.
+        img0, img1: Image files; ``img0_sha256``, ``img1_sha256`` are of their pixels.
+        level: Consensus on the level scale, 1 to 4.
+        distribution: Share of the votes per level, sums to 1; without votes the two levels around ``level``.
+        votes: annotator -> level, the latest vote of each; empty for proxy labels.
+        inputs_lpips, motion: From the manifest; NaN where it has none.
+    """
+
+    triplet_id: str
+    clip: str
+    split: str
+    resolution: str
+    width: int
+    height: int
+    img0: Path
+    img1: Path
+    img0_sha256: str | None
+    img1_sha256: str | None
+    level: float
+    distribution: tuple[float, ...]
+    votes: Mapping[str, int]
+    inputs_lpips: float
+    motion: float
+
+
+def latest_votes(votes: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
+    """Return annotator -> level from a manifest's raw votes: the latest of each.
+
+    A flag asks for a look at the pair; the vote counts, as it does in the consensus.
+    """
+    latest: dict[str, tuple[Any, int]] = {}
+    for vote in votes or ():
+        if vote["level"] not in LEVELS or vote["annotator"] is None:
+            continue
+        known = latest.get(vote["annotator"])
+        if known is None or known[0] is None or (vote["created_at"] is not None and vote["created_at"] >= known[0]):
+            latest[vote["annotator"]] = (vote["created_at"], int(vote["level"]))
+    return {annotator: level for annotator, (_, level) in latest.items()}
+
+
+def level_distribution(votes: Mapping[str, int], *, level: float) -> tuple[float, ...]:
+    """Return the probability of each level, (4,), sums to 1: the target of the ordinal head.
+
+    With votes it is their shares: 2, 2, 3 says more than their median. Without, ``level`` lies between two whole
+    levels and is shared between them so that the mean is ``level``.
+    """
+    if votes:
+        counts = [sum(1 for given in votes.values() if given == candidate) for candidate in LEVELS]
+        return tuple(count / len(votes) for count in counts)
+    return tuple(max(0.0, 1.0 - abs(level - candidate)) for candidate in LEVELS)
+
+
+def select_samples(manifest: Manifest, *, resolution: str, labels: str) -> list[Sample]:
+    """Return the labelled rows of a tier, in ``triplet_id`` order; frames are not touched.
+
+    Args:
+        resolution: A tier such as ``256p``, or ``all``.
+        labels: ``human``, ``proxy``, or ``any``: proxy labels are never mixed in unless asked for.
+
+    Raises:
+        UsageError: Unknown tier or choice of labels; the manifest holds other tiers only.
+        ManifestError: No such labels; a level outside 1 to 4; a clip in two splits; an unknown split; small frames.
+    """
+    if labels not in LABEL_CHOICES:
+        raise UsageError(f"labels ({labels!r}) must be one of {', '.join(LABEL_CHOICES)}")
+    if resolution not in (*RESOLUTION_HEIGHTS, ALL_TIERS):
+        raise UsageError(f"resolution ({resolution!r}) must be one of {', '.join(RESOLUTION_HEIGHTS)}, {ALL_TIERS}")
+    rows = manifest.rows()
+    check_one_split_per_clip(rows, manifest.path)
+    tiers = sorted({str(row["resolution"]) for row in rows})
+    of_tier = [row for row in rows if resolution in (ALL_TIERS, row["resolution"])]
+    if not of_tier:
+        raise UsageError(f"resolution ({resolution}) must be a tier of {manifest.path}, which has {', '.join(tiers)}")
+    labelled = [row for row in of_tier if row["level"] is not None]
+    wanted = [row for row in labelled if labels in ("any", row["level_source"])]
+    if not wanted:
+        raise ManifestError(_no_labels(manifest.path, resolution=resolution, labels=labels, labelled=labelled))
+    return [_sample(manifest, row) for row in wanted]
+
+
+def samples_of_split(samples: Sequence[Sample], split: str, *, manifest: Path, labels: str) -> list[Sample]:
+    """Return the samples of one split.
+
+    Args:
+        manifest, labels: Where the samples come from, for the message.
+
+    Raises:
+        UsageError: There is no such split.
+        ManifestError: Nothing in it is labelled.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"--split ({split!r}) must be one of {', '.join(SPLITS)}")
+    found = [sample for sample in samples if sample.split == split]
+    if not found:
+        tiers = ", ".join(sorted({sample.resolution for sample in samples}))
+        raise ManifestError(f"{manifest} has no {labels} labels at {tiers} in split {split}")
+    return found
+
+
+def pairs_sha256(samples: Sequence[Sample]) -> str:
+    """Return the SHA-256 of what training and evaluation take from a manifest: pixels, labels and splits.
+
+    Other columns, rows without labels and the file's name do not count.
+    """
+    facts = [
+        [s.triplet_id, s.split, s.img0_sha256, s.img1_sha256, s.level, s.distribution, s.inputs_lpips, s.motion]
+        for s in samples
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def training_samples(manifest: Manifest, *, resolution: str, labels: str, aux_weight: float) -> list[Sample]:
+    """Return the labelled rows of a tier after every check that can fail, before any work is done.
+
+    Raises:
+        UsageError, ManifestError: As ``select_samples``; frames are missing; nothing to learn from.
+    """
+    samples = select_samples(manifest, resolution=resolution, labels=labels)
+    check_frames_exist(samples, manifest.path)
+    _check_trainable(samples, manifest.path, aux_weight=aux_weight)
+    return samples
+
+
+def check_one_split_per_clip(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Refuse a manifest in which a clip, by name or by content, is in two splits: its test would be a memory test.
+
+    Raises:
+        ManifestError: Names the first such clip, or the first unknown split.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        split = _split(row)
+        if split not in SPLITS:
+            raise ManifestError(f"triplet {row['triplet_id']}: split ({split!r}) must be one of {', '.join(SPLITS)}")
+        found[_clip(row)].add(split)
+        if row["clip_sha256"]:
+            found[f"the clip with sha256 {row['clip_sha256'][:12]}"].add(split)
+    for name, splits in sorted(found.items()):
+        if len(splits) > 1:
+            raise ManifestError(f"{name} in {path} must be in one split, is in {', '.join(sorted(splits))}")
+
+
+def check_frames_exist(samples: Sequence[Sample], path: Path) -> None:
+    """Raise a ``ManifestError`` that counts the missing image files and names the first."""
+    missing = [file for sample in samples for file in (sample.img0, sample.img1) if not file.is_file()]
+    if missing:
+        raise ManifestError(
+            f"{len(missing)} frames of {path} are missing, first {missing[0]}; run dataset_tools.materialize"
+        )
+
+
+def _check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float) -> None:
+    train = [sample for sample in samples if sample.split == "train"]
+    if not train:
+        raise ManifestError(f"{path} has no labelled row in split train; label some, or extract with another --split")
+    if len({sample.level for sample in train}) < 2:
+        raise ManifestError(f"all {len(train)} training labels of {path} are {train[0].level:g}: must be two or more")
+    if aux_weight > 0 and all(math.isnan(sample.inputs_lpips) for sample in train):
+        raise ManifestError(f"{path} has no inputs_lpips; run dataset_tools.predict, or train with --aux-weight 0")
+
+
+def _sample(manifest: Manifest, row: Mapping[str, Any]) -> Sample:
+    level = float(row["level"])
+    if not LEVELS[0] <= level <= LEVELS[-1]:
+        raise ManifestError(f"triplet {row['triplet_id']}: level ({level:g}) must be from 1 to 4")
+    width, height = row["width"] or 0, row["height"] or 0
+    if min(width, height) < SMALLEST_SIDE:
+        raise ManifestError(f"triplet {row['triplet_id']}: frames ({width}x{height}) must be {SMALLEST_SIDE} a side")
+    votes = latest_votes(row["votes"]) if row["level_source"] != "proxy" else {}
+    return Sample(
+        triplet_id=row["triplet_id"],
+        clip=_clip(row),
+        split=_split(row),
+        resolution=row["resolution"],
+        width=width,
+        height=height,
+        img0=manifest.file(row, "img0"),
+        img1=manifest.file(row, "img1"),
+        img0_sha256=row["img0_sha256"],
+        img1_sha256=row["img1_sha256"],
+        level=level,
+        distribution=level_distribution(votes, level=level),
+        votes=votes,
+        inputs_lpips=math.nan if row["inputs_lpips"] is None else row["inputs_lpips"],
+        motion=math.nan if row["motion"] is None else row["motion"],
+    )
+
+
+def _clip(row: Mapping[str, Any]) -> str:
+    return f"{row['source']}/{row['clip']}"
+
+
+def _split(row: Mapping[str, Any]) -> str:
+    """A row that was never split is for training."""
+    return row["split"] or "train"
+
+
+def _no_labels(path: Path, *, resolution: str, labels: str, labelled: Sequence[Mapping[str, Any]]) -> str:
+    if not labelled:
+        advice = "label it with labeling_app, or run dataset_tools.predict with --proxy-levels"
+        return f"{path} has no labels at {resolution}; {advice}"
+    others = sorted({row["level_source"] or "labels of unknown source" for row in labelled})
+    choice = others[0] if others[0] in LABEL_CHOICES else "any"
+    return f"{path} has no {labels} labels at {resolution}, only {', '.join(others)}; add --labels {choice} to use them"
+
+
+LABEL_CHOICES = ("human", "proxy", "any")

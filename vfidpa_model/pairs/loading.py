@@ -1,0 +1,191 @@
+"""Frame pairs for training and evaluation: reading, cropping, caching, and the order of batches."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from dataset_tools.common.files import atomic_writer
+from dataset_tools.errors import FrameError
+from dataset_tools.frames import Rgb, fit_height, pixels_sha256, read_image, resize_area
+from vfidpa_model.pairs.augment import draw_augmentation, draw_crop, generator_for, mirror_pad
+from vfidpa_model.pairs.labels import Sample
+
+Batch = dict[str, torch.Tensor]
+_RAISED = f"{FrameError.__module__}.{FrameError.__name__}: "
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FrameReader:
+    """Reads frames at the model's height, through a cache of decoded pixels when there is one.
+
+    Attributes:
+        input_height: Frames higher than this are brought down to it by area averaging; None keeps their size.
+        cache: Folder for decoded frames, one .npy file each, named by the hash of the stored pixels, so that a
+            changed frame is never taken from it. They are memory-mapped: a crop reads only its own rows.
+    """
+
+    input_height: int | None = None
+    cache: Path | None = None
+
+    def pair(self, sample: Sample) -> tuple[Rgb, Rgb]:
+        """Return img0 and img1 of a sample, each (height, width, 3).
+
+        Raises:
+            FrameError: A file is missing, damaged, or not of the size that the manifest states.
+        """
+        size = self._size(sample.width, sample.height)
+        return self._frame(sample.img0, sample.img0_sha256, size), self._frame(sample.img1, sample.img1_sha256, size)
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        if self.input_height is None or height <= self.input_height:
+            return width, height
+        return fit_height(width, height, target_height=self.input_height)
+
+    def _frame(self, path: Path, sha256: str | None, size: tuple[int, int]) -> Rgb:
+        stored = None
+        if self.cache is not None and sha256 and _SHA256.fullmatch(sha256):  # untrusted, and part of a path here
+            stored = self.cache / f"{sha256}-{self.input_height or 'full'}.npy"
+        rgb = _load_cached(stored) if stored else None
+        if rgb is None:
+            whole = read_image(path)
+            width, height = self._size(whole.shape[1], whole.shape[0])
+            rgb = resize_area(whole, width=width, height=height)
+            if stored and pixels_sha256(whole) == sha256:  # a wrong frame would outlive its repair in the cache
+                with atomic_writer(stored) as file:
+                    np.save(file, rgb)
+        if rgb.shape[:2] != (size[1], size[0]):
+            raise FrameError(f"{path} has not the size that its manifest states; run dataset_tools.verify")
+        return rgb
+
+
+def _load_cached(path: Path) -> Rgb | None:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+class TrainingPairs(Dataset[Batch]):
+    """Augmented square crops. A key is (epoch, index): what comes back depends on nothing else but the seed."""
+
+    def __init__(self, samples: Sequence[Sample], *, reader: FrameReader, crop: int, seed: int) -> None:
+        self.samples, self.reader, self.crop, self.seed = list(samples), reader, crop, seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """Return one sample: img0, img1 uint8 (3, crop, crop) and its targets, see ``targets_of``."""
+        epoch, index = key
+        sample = self.samples[index]
+        rng = generator_for(self.seed, epoch, index)
+        img0, img1 = self.reader.pair(sample)
+        height, width = min(img0.shape[0], img1.shape[0]), min(img0.shape[1], img1.shape[1])
+        window = draw_crop(rng, height=height, width=width, crop=self.crop)
+        cropped = [mirror_pad(np.asarray(img[window]), height=self.crop, width=self.crop) for img in (img0, img1)]
+        img0, img1 = draw_augmentation(rng).apply(*cropped)
+        return {"img0": _planes(img0), "img1": _planes(img1), **targets_of(sample)}
+
+
+class WholePairs(Dataset[Batch]):
+    """Whole frames, unchanged, for validation and testing. A key is an index."""
+
+    def __init__(self, samples: Sequence[Sample], *, reader: FrameReader) -> None:
+        self.samples, self.reader = list(samples), reader
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return one sample: img0, img1 uint8 (3, H, W), its index, and its targets."""
+        sample = self.samples[index]
+        img0, img1 = self.reader.pair(sample)
+        return {"img0": _planes(img0), "img1": _planes(img1), "index": torch.tensor(index), **targets_of(sample)}
+
+
+def targets_of(sample: Sample) -> Batch:
+    """Return ``level`` (), ``distribution`` (4,) and ``inputs_lpips`` () (NaN where unknown), all float32."""
+    return {
+        "level": torch.tensor(sample.level, dtype=torch.float32),
+        "distribution": torch.tensor(sample.distribution, dtype=torch.float32),
+        "inputs_lpips": torch.tensor(sample.inputs_lpips, dtype=torch.float32),
+    }
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch on ``device`` with frames as float32 in [0, 1]; 8-bit frames travel, four times smaller."""
+    moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    return {**moved, "img0": moved["img0"].float().div_(255), "img1": moved["img1"].float().div_(255)}
+
+
+def epoch_order(num_samples: int, *, seed: int, epoch: int) -> list[int]:
+    """Return the order of an epoch, a permutation of range(num_samples)."""
+    return [int(index) for index in np.random.default_rng((seed, epoch)).permutation(num_samples)]
+
+
+def batches_from(
+    first_step: int, *, num_steps: int, num_samples: int, batch: int, seed: int, rank: int = 0, world: int = 1
+) -> Iterator[list[tuple[int, int]]]:
+    """Yield this process's keys of every step from ``first_step`` to ``num_steps``, across epochs.
+
+    Step s is batch s mod k of epoch s // k, where k = num_samples // batch: the last, smaller batch is left out, other
+    samples each epoch. Process ``rank`` takes every ``world``-th key, so that all processes together see the batch
+    that one process would, with equal shares.
+    """
+    per_epoch = num_samples // batch
+    order: list[int] = []
+    for step in range(first_step, num_steps):
+        epoch, position = divmod(step, per_epoch)
+        if position == 0 or not order:
+            order = epoch_order(num_samples, seed=seed, epoch=epoch)
+        yield [(epoch, index) for index in order[position * batch : (position + 1) * batch]][rank::world]
+
+
+def shape_batches(samples: Sequence[Sample], indices: Sequence[int], *, batch: int) -> list[list[int]]:
+    """Return ``indices`` in groups of at most ``batch``, each of one frame size, so that they can be stacked."""
+    by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index in indices:
+        by_shape[samples[index].height, samples[index].width].append(index)
+    groups = (group for _, group in sorted(by_shape.items()))
+    return [group[start : start + batch] for group in groups for start in range(0, len(group), batch)]
+
+
+def make_loader(dataset: Dataset[Batch], batches: Any, *, workers: int) -> DataLoader[Batch]:
+    """Return a loader over given batches of keys.
+
+    It has a random generator of its own: iterating must not touch the global one, or a resumed run would differ.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        generator=torch.Generator(),
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=False,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def read_batches(dataset: Dataset[Batch], batches: Any, *, workers: int) -> Iterator[Batch]:
+    """Yield given batches of keys.
+
+    Raises:
+        FrameError: A frame cannot be read; one line, also when a worker process found it.
+    """
+    try:
+        yield from make_loader(dataset, batches, workers=workers)
+    except FrameError as error:
+        # PyTorch puts the worker's traceback into the message; the error itself is its last line.
+        raise FrameError(str(error).strip().splitlines()[-1].removeprefix(_RAISED)) from error
+
+
+def _planes(rgb: Rgb) -> torch.Tensor:
+    return torch.from_numpy(np.array(rgb.transpose(2, 0, 1)))

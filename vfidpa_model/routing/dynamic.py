@@ -1,0 +1,194 @@
+"""The dynamic pipeline: easy frame pairs go to a fast interpolator, hard ones to an accurate one.
+
+After "Dynamic Video Frame Interpolator with Integrated Difficulty Pre-Assessment" (ICASSP 2024), section 2: the
+difficulty is assessed before anything is interpolated, and the threshold is the user's knob for accuracy against time.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from dataset_tools.common.files import atomic_writer
+from dataset_tools.interpolators import Interpolator
+from dataset_tools.interpolators.padding import check_pair
+from dataset_tools.video.cuts import is_scene_cut, signature
+
+DEFAULT_THRESHOLD = 2.5  # between "slight" and "hard": levels 1 and 2 are fast, 3 and 4 accurate
+Route = Literal["fast", "accurate", "repeat", "cut"]
+ROUTES: tuple[Route, ...] = ("fast", "accurate", "repeat", "cut")
+
+_SCHEMA = pa.schema([("pair", pa.int64()), ("score", pa.float64()), ("route", pa.string()), ("seconds", pa.float64())])
+
+
+class Router(Protocol):
+    """Anything that gives each pair a number that grows with its difficulty."""
+
+    def score(self, img0: Tensor, img1: Tensor) -> Tensor:
+        """Return (B,) for RGB frames in [0, 1], (B, 3, H, W)."""
+        ...
+
+
+class ModelRouter:
+    """The VFI-DPA model as a router: its score, on the level scale."""
+
+    def __init__(self, assessor: Any) -> None:
+        """Take an ``Assessor`` (see ``vfidpa_model.inference.assessor``)."""
+        self.assessor = assessor
+
+    def score(self, img0: Tensor, img1: Tensor) -> Tensor:
+        """Return the difficulty of each pair, (B,), on the CPU."""
+        scores: Tensor = self.assessor.assess(img0, img1).score
+        return scores.float().cpu()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided about one frame pair.
+
+    Attributes:
+        score: Difficulty; None where nothing had to be assessed (identical frames, a scene cut).
+        route: ``fast``, ``accurate``, ``repeat`` (identical frames: the first is repeated) or ``cut`` (across a scene
+            cut: the nearer frame is repeated).
+        seconds: Time spent on the pair so far; the members of a batch share its time equally.
+    """
+
+    score: float | None
+    route: Route
+    seconds: float
+
+
+class DynamicInterpolator:
+    """Two interpolators behind one; itself an interpolator.
+
+    Attributes:
+        decisions: One per pair interpolated, in order.
+    """
+
+    weights_sha256 = ""
+
+    def __init__(
+        self,
+        assessor: Any,
+        fast: Interpolator,
+        accurate: Interpolator,
+        threshold: float = DEFAULT_THRESHOLD,
+        *,
+        scene_cuts: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Combine two interpolators.
+
+        Args:
+            assessor: An ``Assessor`` or any ``Router``.
+            threshold: Pairs with a score up to it go to ``fast``, others to ``accurate``.
+            scene_cuts: Repeat the nearer frame across a cut. Turn it off for pairs that are known to hold none.
+            clock: Seconds, for the decisions' times.
+        """
+        self.router: Router = assessor if hasattr(assessor, "score") else ModelRouter(assessor)
+        self.fast, self.accurate, self.threshold = fast, accurate, threshold
+        self.scene_cuts = scene_cuts
+        self.name = f"dynamic({fast.name}, {accurate.name})"
+        self.decisions: list[Decision] = []
+        self._clock = clock
+
+    def interpolate(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Tensor:
+        """Return the frame at ``timestep``; see ``Interpolator.interpolate``. What was decided is recorded."""
+        frames, decisions = self.render(img0, img1, timestep, decisions=self.decide(img0, img1))
+        self.decisions.extend(decisions)
+        return frames
+
+    def decide(self, img0: Tensor, img1: Tensor, *, cuts: Sequence[bool] | None = None) -> list[Decision]:
+        """Return the decision for each pair; nothing is interpolated.
+
+        Args:
+            cuts: Which pairs lie across a scene cut, when the caller knows (a stream shows it better than a pair);
+                else each pair is looked at, if ``scene_cuts``.
+
+        Raises:
+            ValueError: The images are not (B, 3, H, W) of one shape, or ``cuts`` has another length.
+        """
+        check_pair(img0, img1, 0.5)
+        if cuts is not None and len(cuts) != len(img0):
+            raise ValueError(f"cuts ({len(cuts)}) must be as many as pairs ({len(img0)})")
+        routes = [self._obvious(img0[i], img1[i], None if cuts is None else cuts[i]) for i in range(len(img0))]
+        open_pairs = [i for i, route in enumerate(routes) if route is None]
+        decisions = [Decision(None, route or "fast", 0.0) for route in routes]
+        if open_pairs:
+            started = self._now(img0)
+            scores = self.router.score(_pick(img0, open_pairs), _pick(img1, open_pairs)).tolist()
+            seconds = (self._now(img0) - started) / len(open_pairs)
+            for i, score in zip(open_pairs, scores, strict=True):
+                decisions[i] = Decision(score, "fast" if score <= self.threshold else "accurate", seconds)
+        return decisions
+
+    def render(
+        self, img0: Tensor, img1: Tensor, timestep: float = 0.5, *, decisions: Sequence[Decision]
+    ) -> tuple[Tensor, list[Decision]]:
+        """Return the frames at ``timestep``, in order, and the decisions with the time this took added.
+
+        Each route is one batch. Call it once per timestep to put several frames between the pairs of one decision.
+
+        Raises:
+            ValueError: Shapes differ, ``timestep`` is not in (0, 1) or one that a model cannot do.
+        """
+        check_pair(img0, img1, timestep)
+        frames = torch.empty_like(img0)
+        timed = list(decisions)
+        for route in ROUTES:
+            chosen = [i for i, decision in enumerate(decisions) if decision.route == route]
+            if not chosen:
+                continue
+            started = self._now(img0)
+            first, second = _pick(img0, chosen), _pick(img1, chosen)
+            if route in ("fast", "accurate"):
+                network = self.fast if route == "fast" else self.accurate
+                made = network.interpolate(first, second, timestep).to(frames.dtype)
+            else:
+                made = first if timestep <= 0.5 else second
+            frames[chosen] = made
+            seconds = (self._now(img0) - started) / len(chosen)
+            for i in chosen:
+                timed[i] = replace(timed[i], seconds=timed[i].seconds + seconds)
+        return frames, timed
+
+    def write_decisions(self, path: Path) -> None:
+        """Write ``decisions`` to a Parquet file: pair (0-based), score, route, seconds."""
+        columns = [
+            range(len(self.decisions)),
+            [decision.score for decision in self.decisions],
+            [decision.route for decision in self.decisions],
+            [decision.seconds for decision in self.decisions],
+        ]
+        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+        with atomic_writer(path) as file:
+            pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), file)
+
+    def _obvious(self, first: Tensor, second: Tensor, cut: bool | None) -> Route | None:
+        if torch.equal(first, second):
+            return "repeat"
+        if cut is None:
+            cut = self.scene_cuts and is_scene_cut(signature(_luma(first)), signature(_luma(second)))
+        return "cut" if cut else None
+
+    def _now(self, like: Tensor) -> float:
+        if like.is_cuda:
+            torch.cuda.synchronize(like.device)
+        return self._clock()
+
+
+def _pick(images: Tensor, chosen: list[int]) -> Tensor:
+    return images if len(chosen) == len(images) else images[chosen]
+
+
+def _luma(frame: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return the luma of one frame (3, H, W) in [0, 1] as 8-bit levels (BT.601, as decoders give it)."""
+    weights = frame.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    return (frame * weights).sum(0).mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -1,0 +1,48 @@
+"""Command-line options that training, ablation and evaluation share, and how they become configs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from dataset_tools.errors import UsageError
+from vfidpa_model.networks.config import BACKBONES, SMALLEST_SIDE
+
+LabelledManifest = Annotated[Path, typer.Argument(help="Manifest with labels (data_manifest.parquet).")]
+Resolution = Annotated[str, typer.Option(help="Tier: 256p, 720p, 1080p, or all.")]
+Labels = Annotated[str, typer.Option(help="human, proxy, or any; proxy only when asked for.")]
+Backbone = Annotated[str, typer.Option(help=f"One of {', '.join(BACKBONES)}.")]
+Head = Annotated[str, typer.Option(help="regression, or ordinal: trained on the votes, not only their consensus.")]
+Upsample = Annotated[str, typer.Option(help="pixelshuffle or nearest.")]
+TemporalDifference = Annotated[bool, typer.Option(help="Subtract the two frames' features.")]
+DifferenceForm = Annotated[str, typer.Option(help="absolute, or signed: the plain subtraction.")]
+InputHeight = Annotated[
+    int, typer.Option(help="Rows the model sees; higher frames are brought down. 0: the tier's height.")
+]
+AhiqPatch = Annotated[int, typer.Option(help="Patch size of AHIQ's ViT: 8, or 16 for a quarter of the time.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")]
+Batch = Annotated[int, typer.Option(min=1, help="Pairs per step, over all processes.")]
+LearningRate = Annotated[float, typer.Option(min=0, help="Highest learning rate; the backbone takes a tenth.")]
+Crop = Annotated[int, typer.Option(min=SMALLEST_SIDE, help="Side of the training crop, pixels.")]
+AuxWeight = Annotated[float, typer.Option(min=0, help="Weight of the LPIPS loss; 0: off.")]
+Patience = Annotated[int, typer.Option(min=0, help="Epochs without a better validation before stopping; 0: never.")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random; of several trainings, the first one's.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that load frames; 0 loads in between steps.")]
+Cache = Annotated[Path | None, typer.Option(help="Folder for decoded frames, for slow disks and large frames.")]
+
+Made = TypeVar("Made")
+
+
+def from_options(make: Callable[..., Made], *given: Any, **options: Any) -> Made:
+    """Return ``make(*given, **options)``: a config, or a changed one; what it refuses is wrong usage.
+
+    Raises:
+        UsageError: A value is not one of its choices or out of range.
+    """
+    try:
+        return make(*given, **options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
