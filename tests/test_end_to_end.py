@@ -88,13 +88,13 @@ def _label_everything(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("textbox").first.fill("ada")
     page.keyboard.press("Enter")
-    bench = page.locator("[data-testid=bench]")
+    state = page.locator("[data-testid=bench]")
     before = "none"
     for votes in range(COUNT):
-        expect(bench).not_to_have_attribute("data-assignment-id", before, timeout=WAIT_SECONDS * 1000)
-        expect(bench).to_have_attribute("data-assignment-id", re.compile(r"\d+"), timeout=WAIT_SECONDS * 1000)
+        expect(state).not_to_have_attribute("data-assignment-id", before, timeout=WAIT_SECONDS * 1000)
+        expect(state).to_have_attribute("data-assignment-id", re.compile(r"\d+"), timeout=WAIT_SECONDS * 1000)
         expect(page.locator("[data-testid=done-count]")).to_have_text(re.compile(rf"\b{votes}\b"))
-        before = str(bench.get_attribute("data-assignment-id"))
+        before = str(state.get_attribute("data-assignment-id"))
         page.keyboard.press(str(votes % 4 + 1))
     expect(page.locator("[data-testid=nothing-left]")).to_be_visible(timeout=WAIT_SECONDS * 1000)
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What every stage shares: command-line manners, files written whole, devices, progress, weights, memory."""

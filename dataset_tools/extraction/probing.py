@@ -36,7 +36,7 @@ class UsableClip:
     intervals: tuple[int, int]
 
 
-def survey(
+def probe_clips(
     listing: Listing, *, options: ExtractOptions, journal: Journal, pool: WorkerPool, origins: Mapping[Key, str]
 ) -> tuple[dict[Key, UsableClip], list[Rejected]]:
     """Return the usable clips by key, sorted, and the others with their reasons. Known clips are not opened again.

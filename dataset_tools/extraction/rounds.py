@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 @dataclass
-class Harvest:
+class Collected:
     """What the clips gave.
 
     Attributes:
@@ -41,7 +41,7 @@ class Harvest:
     rejected: list[Rejected]
 
 
-def harvest(
+def run_rounds(
     usable: Mapping[Key, UsableClip],
     *,
     options: ExtractOptions,
@@ -49,7 +49,7 @@ def harvest(
     pool: WorkerPool,
     origins: Mapping[Key, str],
     settled: Set[str] | None,
-) -> Harvest:
+) -> Collected:
     """Decode clips until there are ``options.count`` rows, or nothing is left to decode.
 
     Args:
@@ -67,7 +67,7 @@ def harvest(
                 state.record(key, answer)
                 state.show(progress)
         state.show(progress)
-    return Harvest(state.rows(), state.rejected())
+    return Collected(state.rows(), state.rejected())
 
 
 class _State:

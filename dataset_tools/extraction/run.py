@@ -1,4 +1,4 @@
-"""From clips to a data set: survey, harvest, splits, manifest, predictions. Each stage can be killed and run again."""
+"""From clips to a data set: probing, rounds, splits, manifest, predictions. Each stage can be killed and run again."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,8 +10,8 @@ from dataset_tools import rejected as rejections
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.journal import open_journal
 from dataset_tools.extraction.options import ExtractOptions
-from dataset_tools.extraction.probing import forget_passing_failures, survey
-from dataset_tools.extraction.rounds import Harvest, Row, harvest, remove_unused
+from dataset_tools.extraction.probing import forget_passing_failures, probe_clips
+from dataset_tools.extraction.rounds import Collected, Row, remove_unused, run_rounds
 from dataset_tools.manifest import Manifest, extraction_options, from_rows, read_manifest
 from dataset_tools.rejected import Rejected
 from dataset_tools.sampling.splits import Key, assign_splits
@@ -55,13 +55,15 @@ def extract_data_set(options: ExtractOptions) -> Summary:
         origins = _origins(before)
         settled = _ids_if_full(before, options.count)
         with WorkerPool(options.workers, silence_seconds=options.silence_seconds) as pool:
-            usable, unusable = survey(listing, options=options, journal=journal, pool=pool, origins=origins)
-            crop = harvest(usable, options=options, journal=journal, pool=pool, origins=origins, settled=settled)
+            usable, unusable = probe_clips(listing, options=options, journal=journal, pool=pool, origins=origins)
+            collected = run_rounds(
+                usable, options=options, journal=journal, pool=pool, origins=origins, settled=settled
+            )
         before = _read_earlier(options)  # again: votes may have come into it meanwhile
         kept = before.rows() if before else []
-        _add_splits(crop.rows, [clip.clip for clip in usable.values()], options=options, kept=kept)
-        rows = _merge(kept, crop.rows, count=options.count)
-        summary = _finish(options, crop, listing, unusable, rows=rows, num_kept=len(kept))
+        _add_splits(collected.rows, [clip.clip for clip in usable.values()], options=options, kept=kept)
+        rows = _merge(kept, collected.rows, count=options.count)
+        summary = _finish(options, collected, listing, unusable, rows=rows, num_kept=len(kept))
         manifest = _with_rows(before, rows, options)
         if before is None or manifest.metadata != before.metadata or not manifest.table.equals(before.table):
             manifest.write()
@@ -154,7 +156,7 @@ def _predict(manifest: Manifest, options: ExtractOptions) -> None:
 
 def _finish(
     options: ExtractOptions,
-    crop: Harvest,
+    collected: Collected,
     listing: Listing,
     unusable: list[Rejected],
     *,
@@ -162,7 +164,7 @@ def _finish(
     num_kept: int,
 ) -> Summary:
     all_rejected = {
-        (item.message, item.source, item.clip): item for item in listing.rejected + unusable + crop.rejected
+        (item.message, item.source, item.clip): item for item in listing.rejected + unusable + collected.rejected
     }
     rejections.write_rejected(options.out / rejections.DEFAULT_NAME, all_rejected.values())
     touched: set[Key] = {clip.key for clip in listing.clips}

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What leaves the toolkit: export formats, and the figures of the data card."""

@@ -78,7 +78,7 @@ class ClipResult:
     is_exhausted: bool = False
 
 
-def probe(clip: Clip, *, decoder: str, beat: Callable[[], None]) -> dict[str, Any]:
+def probe(clip: Clip, *, decoder: str, heartbeat: Callable[[], None]) -> dict[str, Any]:
     """Return ``width``, ``height``, ``num_frames`` (claimed), ``sha256`` (of videos, else ``None``) and ``stamp``.
 
     Raises:
@@ -97,7 +97,7 @@ def probe(clip: Clip, *, decoder: str, beat: Callable[[], None]) -> dict[str, An
             width, height = reader.info.width, reader.info.height
             num_frames = reader.info.num_frames_from_header or _count_packets(clip.path)
             if num_frames < _FEW_FRAMES:
-                num_frames = sum(1 for _ in _with_beats(reader.frames(), beat))
+                num_frames = sum(1 for _ in _with_heartbeats(reader.frames(), heartbeat))
         sha256 = clip_sha256(clip)
     return {"width": width, "height": height, "num_frames": num_frames, "sha256": sha256, "stamp": stamp}
 
@@ -111,30 +111,30 @@ def _count_packets(path: Path) -> int:
             return 0
 
 
-def _with_beats(frames: Iterator[Any], beat: Callable[[], None]) -> Iterator[Any]:
+def _with_heartbeats(frames: Iterator[Any], heartbeat: Callable[[], None]) -> Iterator[Any]:
     for frame in frames:
-        beat()
+        heartbeat()
         yield frame
 
 
-def extract(job: ExtractJob, *, beat: Callable[[], None]) -> ClipResult:
+def extract(job: ExtractJob, *, heartbeat: Callable[[], None]) -> ClipResult:
     """Store the frames of a clip's first valid triplets and return what was stored.
 
     Args:
-        beat: Called at every frame, as a sign of life.
+        heartbeat: Called at every frame, as a sign of life.
 
     Raises:
         VideoError, FrameError: The clip is damaged: nothing of it may be used.
         StorageError: A frame cannot be written.
     """
     with FrameWriter() as writer:
-        return _Extraction(job, beat, writer).run()
+        return _Extraction(job, heartbeat, writer).run()
 
 
 class _Extraction:
-    def __init__(self, job: ExtractJob, beat: Callable[[], None], writer: FrameWriter) -> None:
+    def __init__(self, job: ExtractJob, heartbeat: Callable[[], None], writer: FrameWriter) -> None:
         self.job = job
-        self.beat = beat
+        self.heartbeat = heartbeat
         self.writer = writer
         self.being_stored: dict[tuple[str, int], Future[Stored]] = {}  # by (tier, index)
         self.signatures: list[FrameSignature] = []
@@ -162,7 +162,7 @@ class _Extraction:
             ends.setdefault(triplet.img1, []).append(triplet)
             last_use.update(dict.fromkeys(triplet.indices, triplet.img1))
         held: dict[int, Rgb] = {}
-        for frame in _with_beats(iterate_frames(self.job.clip, decoder=self.job.decoder), self.beat):
+        for frame in _with_heartbeats(iterate_frames(self.job.clip, decoder=self.job.decoder), self.heartbeat):
             if not self.result.num_frames:
                 self.signatures.append(signature(frame.luma()))
             elif not ends:

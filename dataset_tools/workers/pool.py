@@ -55,7 +55,7 @@ class _Worker:
             if not line.endswith("\n") or self.is_late:  # a process that dies may leave half a line
                 return None
             answer = json.loads(line)
-            if "beat" not in answer:
+            if "heartbeat" not in answer:
                 return answer
 
     def _end_for_silence(self) -> None:

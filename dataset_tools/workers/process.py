@@ -24,7 +24,7 @@ from dataset_tools.sources.clip_frames import clip_sha256
 from dataset_tools.workers import extract_job as clip_job
 from dataset_tools.workers.rebuild_job import WantedFrame, rebuild
 
-_BEAT_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 1.0
 
 
 def encode_clip(clip: Clip) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def _decode_clip(value: dict[str, Any]) -> Clip:
     return Clip(**{**value, "path": Path(value["path"]), "frame_files": tuple(value["frame_files"])})
 
 
-def work(job: dict[str, Any], *, beat: Callable[[], None]) -> dict[str, Any]:
+def work(job: dict[str, Any], *, heartbeat: Callable[[], None]) -> dict[str, Any]:
     """Do one job and return its answer.
 
     Args:
@@ -50,10 +50,10 @@ def work(job: dict[str, Any], *, beat: Callable[[], None]) -> dict[str, Any]:
     clip = _decode_clip(job["clip"])
     try:
         if job["kind"] == "probe":
-            return {"done": clip_job.probe(clip, decoder=job["decoder"], beat=beat)}
+            return {"done": clip_job.probe(clip, decoder=job["decoder"], heartbeat=heartbeat)}
         if job["kind"] == "rebuild":
-            return {"done": _rebuild(job, clip, beat)}
-        return _extract(job, clip, beat)
+            return {"done": _rebuild(job, clip, heartbeat)}
+        return _extract(job, clip, heartbeat)
     except StorageError as error:
         return {"stop": str(error)}
     except VfiError as error:
@@ -62,11 +62,11 @@ def work(job: dict[str, Any], *, beat: Callable[[], None]) -> dict[str, Any]:
         return {"rejected": f"clip {clip.name}: {type(error).__name__}: {error}"}
 
 
-def _extract(job: dict[str, Any], clip: Clip, beat: Callable[[], None]) -> dict[str, Any]:
+def _extract(job: dict[str, Any], clip: Clip, heartbeat: Callable[[], None]) -> dict[str, Any]:
     sha256 = job["sha256"] or clip_sha256(clip)
     if job["origin"] not in (None, sha256):  # its frames would take the place of those people may have labelled
         return {"changed": "no longer the file that its rows were made from; bring that back, or use another --out"}
-    result = clip_job.extract(_extract_job(job, clip), beat=beat)
+    result = clip_job.extract(_extract_job(job, clip), heartbeat=heartbeat)
     return {"done": {**clip_job.to_json(result), "sha256": sha256}}
 
 
@@ -84,7 +84,7 @@ def _extract_job(job: dict[str, Any], clip: Clip) -> clip_job.ExtractJob:
     )
 
 
-def _rebuild(job: dict[str, Any], clip: Clip, beat: Callable[[], None]) -> list[dict[str, Any]]:
+def _rebuild(job: dict[str, Any], clip: Clip, heartbeat: Callable[[], None]) -> list[dict[str, Any]]:
     return rebuild(
         clip,
         [WantedFrame(**item) for item in job["wanted"]],
@@ -92,22 +92,22 @@ def _rebuild(job: dict[str, Any], clip: Clip, beat: Callable[[], None]) -> list[
         originals=Path(job["originals"]),
         out=Path(job["out"]),
         decoder=job["decoder"],
-        beat=beat,
+        heartbeat=heartbeat,
     )
 
 
-class _Heart:
+class _Heartbeat:
     """Sends a sign of life when the last one is old enough; the first one says that the process is up."""
 
     def __init__(self, answers: TextIO) -> None:
         self._answers = answers
-        self._last_seconds = -_BEAT_SECONDS
+        self._last_seconds = -_HEARTBEAT_SECONDS
 
-    def beat(self) -> None:
+    def send(self) -> None:
         now = time.monotonic()
-        if now - self._last_seconds >= _BEAT_SECONDS:
+        if now - self._last_seconds >= _HEARTBEAT_SECONDS:
             self._last_seconds = now
-            self._answers.write('{"beat": true}\n')
+            self._answers.write('{"heartbeat": true}\n')
             self._answers.flush()
 
 
@@ -119,11 +119,11 @@ def main() -> int:
     os.dup2(2, 1)  # whatever a library prints must not mix with the answers
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
-    heart = _Heart(answers)
-    heart.beat()
+    heartbeat = _Heartbeat(answers)
+    heartbeat.send()
     while True:
         job = json.loads(jobs.get())
-        answers.write(json.dumps(work(job, beat=heart.beat)) + "\n")
+        answers.write(json.dumps(work(job, heartbeat=heartbeat.send)) + "\n")
         answers.flush()
 
 

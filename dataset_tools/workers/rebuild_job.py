@@ -41,7 +41,7 @@ def rebuild(
     originals: Path,
     out: Path,
     decoder: str,
-    beat: Callable[[], None],
+    heartbeat: Callable[[], None],
 ) -> list[dict[str, Any]]:
     """Write the wanted frames of a clip under ``out`` and tell how each compares to the manifest.
 
@@ -65,7 +65,7 @@ def rebuild(
     making: list[Future[dict[str, Any]]] = []
     with FrameWriter() as writer:
         for frame in iterate_frames(clip, decoder=decoder):
-            beat()
+            heartbeat()
             if items := by_index.pop(frame.index, None):
                 rgb = frame.rgb()
                 making += [writer.run(inside(out, item.file), _make, item, rgb, originals, out) for item in items]

@@ -1,7 +1,7 @@
-"""The brake on guessing passwords: how long a sign-in has to wait, by what the log says of those before it.
+"""The throttle on guessing passwords: how long a sign-in has to wait, by what the log says of those before it.
 
 The log is shared by all replicas and outlives a restart. Only failures count, and only for a while; what is refused is
-not logged, so the brake also bounds what an attacker can add to the log.
+not logged, so the throttle also bounds what an attacker can add to the log.
 """
 
 import hashlib

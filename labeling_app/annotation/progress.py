@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from labeling_app.accounts import Account
 from labeling_app.annotation.claims import num_open
-from labeling_app.annotation.state import Bench, Remaining
+from labeling_app.annotation.state import Remaining, ServerState
 from labeling_app.database.tables import events
 from labeling_app.schemas import Progress
 
@@ -39,11 +39,11 @@ def votes_per_hour(times_us: Sequence[int]) -> float | None:
     return len(gaps) / sum(gaps) * 3.6e9 if sum(gaps) else None
 
 
-def progress_of(bench: Bench, user: Account) -> Progress:
+def progress_of(state: ServerState, user: Account) -> Progress:
     """Return an annotator's progress; hidden checks count as done like any item, so the numbers do not betray them."""
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         done = connection.execute(text(_DONE), {"user_id": user.id}).scalar_one()
-        remaining = _remaining(bench, connection, user.id, done)
+        remaining = _remaining(state, connection, user.id, done)
         recent = select(events.c.created_at_us).where(events.c.user_id == user.id, events.c.kind == "vote")
         times = list(connection.execute(recent.order_by(events.c.id.desc()).limit(RECENT_VOTES)).scalars())
     rate = votes_per_hour(times)
@@ -53,16 +53,16 @@ def progress_of(bench: Bench, user: Account) -> Progress:
     )
 
 
-def _remaining(bench: Bench, connection: Connection, user_id: int, done: int) -> int:
+def _remaining(state: ServerState, connection: Connection, user_id: int, done: int) -> int:
     """Return how many items the annotator could still label, from counts that are at most seconds old."""
-    now, cached = bench.clock(), bench.remaining.get(user_id)
-    if cached is not None and now - cached.at_us < OWN_US and cached.version == bench.version:
+    now, cached = state.clock(), state.remaining.get(user_id)
+    if cached is not None and now - cached.at_us < OWN_US and cached.version == state.version:
         return max(0, cached.remaining - (done - cached.done))
-    if bench.num_open is None or time.monotonic() - bench.num_open[0] > SHARED_SECONDS:
-        bench.num_open = (time.monotonic(), num_open(connection, apart_from=bench.gold))
-    seen = connection.execute(_SEEN_BUT_OPEN, {"user_id": user_id, "gold": list(bench.gold)}).scalar_one()
+    if state.num_open is None or time.monotonic() - state.num_open[0] > SHARED_SECONDS:
+        state.num_open = (time.monotonic(), num_open(connection, apart_from=state.gold))
+    seen = connection.execute(_SEEN_BUT_OPEN, {"user_id": user_id, "gold": list(state.gold)}).scalar_one()
     holding = connection.execute(text(_HELD), {"user_id": user_id}).one()
     # A hidden check must not make the number grow before it is answered; at the very end it is one of those left.
-    remaining = max(max(0, bench.num_open[1] - seen) + holding.held - holding.hidden, holding.held)
-    bench.remaining[user_id] = Remaining(now, bench.version, remaining, done)
+    remaining = max(max(0, state.num_open[1] - seen) + holding.held - holding.hidden, holding.held)
+    state.remaining[user_id] = Remaining(now, state.version, remaining, done)
     return remaining

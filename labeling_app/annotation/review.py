@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select, text
 
 from labeling_app.accounts import Account
 from labeling_app.annotation.assignments import SPREAD_TO_REVIEW
-from labeling_app.annotation.state import Bench
+from labeling_app.annotation.state import ServerState
 from labeling_app.annotation.voting import ConflictError, NotYoursError
 from labeling_app.database import events
 from labeling_app.database.events import Event, to_iso
@@ -29,34 +29,40 @@ WHERE v.item_id = :item_id AND v.stage IN ('work', 'gold') ORDER BY v.id
 """
 
 
-def review_queue(bench: Bench, *, limit: int) -> ReviewResponse:
+def review_queue(state: ServerState, *, limit: int) -> ReviewResponse:
     """Return the first ``limit`` triplets that wait for a verdict, with their votes."""
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         waiting = list(connection.execute(text(_DISAGREEING), {"spread": SPREAD_TO_REVIEW}).scalars())
-        known = [item for item in waiting if item in bench.catalogue.by_id]
-        shown = [_item(bench, connection, item) for item in known[:limit]]
+        known = [item for item in waiting if item in state.catalogue.by_id]
+        shown = [_item(state, connection, item) for item in known[:limit]]
     return ReviewResponse(items=shown, total=len(known))
 
 
-def store_verdict(bench: Bench, user: Account, request: ReviewRequest) -> bool:
+def store_verdict(state: ServerState, user: Account, request: ReviewRequest) -> bool:
     """Store a reviewer's verdict and return whether it was a retry."""
     details = {"comment": request.comment or None}
-    return _store(bench, user, "verdict", request.verdict_id, request.item_id, request.level, details)
+    return _store(state, user, "verdict", request.verdict_id, request.item_id, request.level, details)
 
 
-def store_gold(bench: Bench, user: Account, request: GoldRequest) -> bool:
+def store_gold(state: ServerState, user: Account, request: GoldRequest) -> bool:
     """Make an item gold, or ordinary again, and return whether it was a retry."""
     details = {"purpose": request.purpose, "note": request.note}
-    duplicate = _store(bench, user, "gold", request.gold_id, request.item_id, request.level, details)
-    bench.refresh(force=True)
+    duplicate = _store(state, user, "gold", request.gold_id, request.item_id, request.level, details)
+    state.refresh(force=True)
     return duplicate
 
 
 def _store(
-    bench: Bench, user: Account, kind: str, client_id: str, item_id: int, level: int | None, details: dict[str, Any]
+    state: ServerState,
+    user: Account,
+    kind: str,
+    client_id: str,
+    item_id: int,
+    level: int | None,
+    details: dict[str, Any],
 ) -> bool:
     def work(connection: Connection) -> bool:
-        bench.store.lock_user(connection, user.id)
+        state.store.lock_user(connection, user.id)
         known = events.find(connection, user_id=user.id, client_id=client_id)
         if known is not None:
             if (known["kind"], known["item_id"], known["level"]) != (kind, item_id, level):
@@ -66,7 +72,7 @@ def _store(
             raise NotYoursError(f"there is no item {item_id}")
         event = Event(
             kind=kind,
-            at_us=bench.clock(),
+            at_us=state.clock(),
             user_id=user.id,
             client_id=client_id,
             item_id=item_id,
@@ -76,11 +82,11 @@ def _store(
         events.append(connection, event)
         return False
 
-    return bench.store.transact(work)
+    return state.store.transact(work)
 
 
-def _item(bench: Bench, connection: Connection, item_id: int) -> ReviewItem:
-    info = bench.catalogue.by_id[item_id]
+def _item(state: ServerState, connection: Connection, item_id: int) -> ReviewItem:
+    info = state.catalogue.by_id[item_id]
     rows = connection.execute(text(_VOTES), {"item_id": item_id}).mappings()
     return ReviewItem(
         item_id=item_id,

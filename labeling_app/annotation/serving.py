@@ -38,7 +38,7 @@ from labeling_app.annotation.claims import (
     renew,
     touched,
 )
-from labeling_app.annotation.state import Bench, Queue
+from labeling_app.annotation.state import Queue, ServerState
 from labeling_app.database.events import Event, append, latest
 from labeling_app.database.tables import assignments, users
 
@@ -51,7 +51,7 @@ SELECT item_id, MAX(level) - MIN(level) AS spread FROM current_votes WHERE stage
 """
 
 
-def next_items(bench: Bench, user: Account, *, count: int) -> tuple[list[RowMapping], str | None]:
+def next_items(state: ServerState, user: Account, *, count: int) -> tuple[list[RowMapping], str | None]:
     """Return up to ``count`` leased assignments in the order to show, and the reason when there is none.
 
     Asking again gives the same assignments first, on whatever machine; their leases are renewed.
@@ -60,120 +60,122 @@ def next_items(bench: Bench, user: Account, *, count: int) -> tuple[list[RowMapp
         Rows of ``assignments`` whose items are in the manifest, and ``None`` or "done", "leased" (others hold the
         last ones), "qualification" (a person has to decide).
     """
-    bench.refresh()
-    with bench.user_lock(user.id):
-        _sweep(bench)
-        lines = _renew_held(bench, user)
-        stage = current_stage(bench, user)
+    state.refresh()
+    with state.user_lock(user.id):
+        _sweep(state)
+        lines = _renew_held(state, user)
+        stage = current_stage(state, user)
         if len(lines) < count:
-            last_item = lines[-1]["item_id"] if lines else _last_item(bench, user)
-            lines += _claim_more(bench, user, stage, count=count - len(lines), last_item=last_item)
+            last_item = lines[-1]["item_id"] if lines else _last_item(state, user)
+            lines += _claim_more(state, user, stage, count=count - len(lines), last_item=last_item)
         if lines:
             return lines[:count], None
         if stage == "qualification":
             return [], "qualification"
-        with bench.store.read() as connection:
+        with state.store.read() as connection:
             return [], "leased" if others_hold_work(connection, user_id=user.id) else "done"
 
 
-def current_stage(bench: Bench, user: Account) -> Stage:
+def current_stage(state: ServerState, user: Account) -> Stage:
     """Return the annotator's stage, after moving it on where its round is finished (that is an event)."""
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         stage = connection.execute(select(users.c.stage).where(users.c.id == user.id)).scalar_one()
     entered = stage
-    while entered != "work" and (following := _following_stage(bench, user, entered)) is not None:
+    while entered != "work" and (following := _following_stage(state, user, entered)) is not None:
         entered = following
     if entered != stage:
-        _enter_stage(bench, user, stage, entered)
+        _enter_stage(state, user, stage, entered)
     return entered
 
 
-def lease_end_us(bench: Bench) -> int:
+def lease_end_us(state: ServerState) -> int:
     """Return when a lease taken now runs out."""
-    return bench.clock() + int(bench.settings.lease_seconds * 1_000_000)
+    return state.clock() + int(state.settings.lease_seconds * 1_000_000)
 
 
-def _sweep(bench: Bench, *, force: bool = False) -> None:
-    now = bench.clock()
-    if force or now - bench.last_sweep_us >= SWEEP_US:
-        bench.last_sweep_us = now
+def _sweep(state: ServerState, *, force: bool = False) -> None:
+    now = state.clock()
+    if force or now - state.last_sweep_us >= SWEEP_US:
+        state.last_sweep_us = now
         overdue = select(assignments.c.id).where(
             assignments.c.state == "leased", assignments.c.lease_expires_at_us < now
         )
-        with bench.store.read() as connection:
+        with state.store.read() as connection:
             if connection.execute(overdue.limit(1)).first() is None:
                 return
-        bench.store.transact(lambda connection: release_expired(connection, now_us=now))
+        state.store.transact(lambda connection: release_expired(connection, now_us=now))
 
 
-def _renew_held(bench: Bench, user: Account) -> list[RowMapping]:
+def _renew_held(state: ServerState, user: Account) -> list[RowMapping]:
     """Return what the annotator holds in the order to show, after renewing leases past half of their time.
 
     Renewing at every request would write to disk once more per vote.
     """
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         lines = held(connection, user_id=user.id)
-    half_us = int(bench.settings.lease_seconds * 500_000)
-    if any(row["lease_expires_at_us"] < bench.clock() + half_us for row in lines):
+    half_us = int(state.settings.lease_seconds * 500_000)
+    if any(row["lease_expires_at_us"] < state.clock() + half_us for row in lines):
 
         def work(connection: Connection) -> list[RowMapping]:
-            renew(connection, user_id=user.id, ids=None, expires_us=lease_end_us(bench))
+            renew(connection, user_id=user.id, ids=None, expires_us=lease_end_us(state))
             return held(connection, user_id=user.id)
 
-        lines = bench.store.transact(work)
-    return [row for row in lines if row["item_id"] in bench.catalogue.by_id]
+        lines = state.store.transact(work)
+    return [row for row in lines if row["item_id"] in state.catalogue.by_id]
 
 
-def _claim_more(bench: Bench, user: Account, stage: Stage, *, count: int, last_item: int | None) -> list[RowMapping]:
+def _claim_more(
+    state: ServerState, user: Account, stage: Stage, *, count: int, last_item: int | None
+) -> list[RowMapping]:
     """Return up to ``count`` new assignments of the kinds that are due; fewer when nothing else is free."""
     if stage != "work":
-        return [row for row, _ in _claim(bench, user, stage, _only(_round(bench, stage)), count=count)]
-    rates = {"gold_rate": bench.settings.gold_rate, "repeat_rate": bench.settings.repeat_rate}
+        return [row for row, _ in _claim(state, user, stage, _only(_round(state, stage)), count=count)]
+    rates = {"gold_rate": state.settings.gold_rate, "repeat_rate": state.settings.repeat_rate}
     lines: list[RowMapping] = []
-    for kind, run in itertools.groupby(next_kind(bench.rng, **rates) for _ in range(count)):
+    for kind, run in itertools.groupby(next_kind(state.rng, **rates) for _ in range(count)):
         size = len(list(run))
         for wanted in [size] if kind == "work" else [1] * size:  # work in one transaction, each check in its own
             last_item = lines[-1]["item_id"] if lines else last_item
-            claimed = [] if kind == "work" else _claim_check(bench, user, kind, last_item)
-            lines += claimed or _claim_work(bench, user, count=wanted, last_item=last_item)
+            claimed = [] if kind == "work" else _claim_check(state, user, kind, last_item)
+            lines += claimed or _claim_work(state, user, count=wanted, last_item=last_item)
     return lines
 
 
-def _claim_check(bench: Bench, user: Account, kind: Kind, last_item: int | None) -> list[RowMapping]:
-    checks = _gold_left(bench, user) if kind == "gold" else _repeats_left(bench, user)
-    candidates = other_clips(checks, bench.clip_of, last_clip=_clip(bench, last_item), limit=WINDOW)
-    return [row for row, _ in _claim(bench, user, kind, _only(candidates))]
+def _claim_check(state: ServerState, user: Account, kind: Kind, last_item: int | None) -> list[RowMapping]:
+    checks = _gold_left(state, user) if kind == "gold" else _repeats_left(state, user)
+    candidates = other_clips(checks, state.clip_of, last_clip=_clip(state, last_item), limit=WINDOW)
+    return [row for row, _ in _claim(state, user, kind, _only(candidates))]
 
 
-def _claim_work(bench: Bench, user: Account, *, count: int, last_item: int | None) -> list[RowMapping]:
-    queue = _queue(bench, user)
+def _claim_work(state: ServerState, user: Account, *, count: int, last_item: int | None) -> list[RowMapping]:
+    queue = _queue(state, user)
 
     def following(last: int | None) -> list[int]:
-        return other_clips(queue.waiting, bench.clip_of, last_clip=_clip(bench, last), limit=WINDOW)
+        return other_clips(queue.waiting, state.clip_of, last_clip=_clip(state, last), limit=WINDOW)
 
-    steps = _claim(bench, user, "work", following, count=count, last_item=last_item, by_worth=queue.by_worth)
+    steps = _claim(state, user, "work", following, count=count, last_item=last_item, by_worth=queue.by_worth)
     # Those before a claimed one in line were full; should a lease on them end, the search below finds them again.
     passed = {item for row, candidates in steps for item in candidates[: candidates.index(row["item_id"]) + 1]}
     queue.waiting[: 4 * WINDOW] = [item for item in queue.waiting[: 4 * WINDOW] if item not in passed]
     lines = [row for row, _ in steps]
     while len(lines) < count:
-        found = _search(bench, user, queue, lines[-1]["item_id"] if lines else last_item)
+        found = _search(state, user, queue, lines[-1]["item_id"] if lines else last_item)
         if found is None:
             break
         lines.append(found)
     return lines
 
 
-def _search(bench: Bench, user: Account, queue: Queue, last_item: int | None) -> RowMapping | None:
+def _search(state: ServerState, user: Account, queue: Queue, last_item: int | None) -> RowMapping | None:
     """Return one new assignment of whatever is still open, or ``None``: slow and sure."""
-    _sweep(bench, force=True)
-    with bench.store.read() as connection:
+    _sweep(state, force=True)
+    with state.store.read() as connection:
         still_open = set(open_items(connection, user_id=user.id))
     queue.waiting = [item for item in queue.order if item in still_open]
-    line = other_clips_first(queue.waiting, bench.clip_of, last_clip=_clip(bench, last_item))
+    line = other_clips_first(queue.waiting, state.clip_of, last_clip=_clip(state, last_item))
     for start in range(0, len(line), 4 * WINDOW):
         chunk = line[start : start + 4 * WINDOW]
-        for row, _ in _claim(bench, user, "work", _only(chunk), by_worth=queue.by_worth, wait=True):
+        for row, _ in _claim(state, user, "work", _only(chunk), by_worth=queue.by_worth, wait=True):
             queue.waiting.remove(row["item_id"])
             return row
     return None
@@ -183,12 +185,12 @@ def _only(candidates: Sequence[int]) -> Callable[[int | None], Sequence[int]]:
     return lambda _: candidates
 
 
-def _clip(bench: Bench, item: int | None) -> str | None:
-    return None if item is None else bench.clip_of(item)
+def _clip(state: ServerState, item: int | None) -> str | None:
+    return None if item is None else state.clip_of(item)
 
 
 def _claim(
-    bench: Bench,
+    state: ServerState,
     user: Account,
     kind: Kind,
     following: Callable[[int | None], Sequence[int]],
@@ -207,11 +209,11 @@ def _claim(
         return []
 
     def work(connection: Connection) -> list[tuple[RowMapping, Sequence[int]]]:
-        bench.store.lock_user(connection, user.id)
+        state.store.lock_user(connection, user.id)
         steps: list[tuple[RowMapping, Sequence[int]]] = []
         while len(steps) < count:
             candidates = following(steps[-1][0]["item_id"]) if steps else first
-            wanted = Claim(user.id, candidates, kind, now_us=bench.clock(), expires_us=lease_end_us(bench))
+            wanted = Claim(user.id, candidates, kind, now_us=state.clock(), expires_us=lease_end_us(state))
             found = claim(connection, wanted, by_worth=by_worth, wait=wait)
             if found is None:
                 break
@@ -219,94 +221,94 @@ def _claim(
             steps.append((row, candidates))
         return steps
 
-    return bench.store.transact(work)
+    return state.store.transact(work)
 
 
-def _queue(bench: Bench, user: Account) -> Queue:
+def _queue(state: ServerState, user: Account) -> Queue:
     """Return the annotator's queue, made anew when the manifest or the gold items changed."""
-    queue, now = bench.queues.get(user.id), bench.clock()
-    uncertain = bench.settings.order == "uncertain"
+    queue, now = state.queues.get(user.id), state.clock()
+    uncertain = state.settings.order == "uncertain"
     fresh = queue is not None and not (uncertain and now - queue.made_at_us > UNCERTAIN_QUEUE_US)
-    if queue is not None and fresh and queue.version == bench.version:
+    if queue is not None and fresh and queue.version == state.version:
         return queue
-    version, catalogue = bench.version, bench.catalogue
-    order = stratified_order(catalogue.strata, annotator_rng(bench.settings.seed, user.name))
+    version, catalogue = state.version, state.catalogue
+    order = stratified_order(catalogue.strata, annotator_rng(state.settings.seed, user.name))
     by_worth: set[int] = set()
     if uncertain:
-        worth = worth_of_a_vote(catalogue.scores, _spreads(bench))
-        share = bench.settings.random_share
-        at_random = in_random_share(catalogue.ids.tolist(), bench.settings.seed, share=share)
+        worth = worth_of_a_vote(catalogue.scores, _spreads(state))
+        share = state.settings.random_share
+        at_random = in_random_share(catalogue.ids.tolist(), state.settings.seed, share=share)
         order = uncertain_order(order, worth, at_random=at_random)
         by_worth = set(catalogue.ids[~at_random].tolist())
-    with bench.store.read() as connection:  # what is held now may come back, should its lease run out
+    with state.store.read() as connection:  # what is held now may come back, should its lease run out
         states = touched(connection, user_id=user.id)
     seen = [item for (item, _), (_, state) in states.items() if state not in ("released", "leased")]
     in_order = catalogue.ids[order]
-    in_order = in_order[~np.isin(in_order, list(bench.gold))]
+    in_order = in_order[~np.isin(in_order, list(state.gold))]
     waiting = in_order[~np.isin(in_order, seen)].tolist()
     queue = Queue(version, order=in_order.tolist(), waiting=waiting, by_worth=by_worth, made_at_us=now)
-    bench.queues[user.id] = queue
+    state.queues[user.id] = queue
     return queue
 
 
-def _spreads(bench: Bench) -> npt.NDArray[np.float64]:
-    with bench.store.read() as connection:
+def _spreads(state: ServerState) -> npt.NDArray[np.float64]:
+    with state.store.read() as connection:
         spreads = {row.item_id: row.spread for row in connection.execute(text(_SPREADS))}
-    return np.array([spreads.get(item, 0) for item in bench.catalogue.ids.tolist()], dtype=np.float64)
+    return np.array([spreads.get(item, 0) for item in state.catalogue.ids.tolist()], dtype=np.float64)
 
 
-def _round(bench: Bench, stage: Stage) -> list[int]:
+def _round(state: ServerState, stage: Stage) -> list[int]:
     """Return the item ids of the training round or the qualification, in order."""
-    gold = [item for item in bench.gold.values() if item.item_id in bench.catalogue.by_id]
+    gold = [item for item in state.gold.values() if item.item_id in state.catalogue.by_id]
     chosen = training_items(gold) if stage == "training" else qualification_items(gold)
     return [item.item_id for item in chosen]
 
 
-def _gold_left(bench: Bench, user: Account) -> list[int]:
-    hidden = [g.item_id for g in bench.gold.values() if g.purpose == "gold" and g.item_id in bench.catalogue.by_id]
-    with bench.store.read() as connection:
+def _gold_left(state: ServerState, user: Account) -> list[int]:
+    hidden = [g.item_id for g in state.gold.values() if g.purpose == "gold" and g.item_id in state.catalogue.by_id]
+    with state.store.read() as connection:
         seen = {item for (item, _), (_, state) in touched(connection, user_id=user.id).items() if state != "released"}
     left = [item for item in hidden if item not in seen]
-    return [left[index] for index in bench.rng.permutation(len(left))]
+    return [left[index] for index in state.rng.permutation(len(left))]
 
 
-def _repeats_left(bench: Bench, user: Account) -> list[int]:
+def _repeats_left(state: ServerState, user: Account) -> list[int]:
     votes = text("SELECT item_id FROM current_votes WHERE user_id = :user_id AND stage = 'work' ORDER BY id")
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         voted = list(connection.execute(votes, {"user_id": user.id}).scalars())
         repeated = {item for item, index in touched(connection, user_id=user.id) if index == 1}
-    return [item for item in repeat_candidates(voted, repeated) if item in bench.catalogue.by_id]
+    return [item for item in repeat_candidates(voted, repeated) if item in state.catalogue.by_id]
 
 
-def _last_item(bench: Bench, user: Account) -> int | None:
-    with bench.store.read() as connection:
+def _last_item(state: ServerState, user: Account) -> int | None:
+    with state.store.read() as connection:
         row = latest(connection, "vote", user_id=user.id)
     return None if row is None else row["item_id"]
 
 
-def _following_stage(bench: Bench, user: Account, stage: Stage) -> Stage | None:
+def _following_stage(state: ServerState, user: Account, stage: Stage) -> Stage | None:
     """Return the stage after ``stage`` when its round is finished (and passed), else ``None``."""
-    gold, items = bench.gold, _round(bench, stage)
-    with bench.store.read() as connection:
+    gold, items = state.gold, _round(state, stage)
+    with state.store.read() as connection:
         states = touched(connection, user_id=user.id)
         ends = [states.get((item, 0), ("", ""))[1] for item in items]
-        if not all(state in ("voted", "skipped", "surplus") for state in ends):
+        if not all(end in ("voted", "skipped", "surplus") for end in ends):
             return None
         if stage == "training":
             return "qualification"
         query = text("SELECT item_id, level FROM current_votes WHERE user_id = :user_id AND stage = 'qualification'")
         votes = connection.execute(query, {"user_id": user.id}).all()
     pairs: list[tuple[int | None, int]] = [(row.level, gold[row.item_id].level) for row in votes if row.item_id in gold]
-    skipped = [item for item, state in zip(items, ends, strict=True) if state == "skipped" and item in gold]
+    skipped = [item for item, end in zip(items, ends, strict=True) if end == "skipped" and item in gold]
     pairs += [(None, gold[item].level) for item in skipped]
-    return "work" if is_qualified(pairs, share=bench.settings.qualification_share) else None
+    return "work" if is_qualified(pairs, share=state.settings.qualification_share) else None
 
 
-def _enter_stage(bench: Bench, user: Account, stage: str, following: str) -> None:
+def _enter_stage(state: ServerState, user: Account, stage: str, following: str) -> None:
     def work(connection: Connection) -> None:
         change = update(users).where(users.c.id == user.id, users.c.stage == stage)
         if connection.execute(change.values(stage=following)).rowcount:  # else another tab was first
             details = {"from": stage, "to": following}
-            append(connection, Event(kind="stage", at_us=bench.clock(), user_id=user.id, payload=details))
+            append(connection, Event(kind="stage", at_us=state.clock(), user_id=user.id, payload=details))
 
-    bench.store.transact(work)
+    state.store.transact(work)

@@ -32,7 +32,7 @@ class Queue:
     """What one annotator would like to see next.
 
     Attributes:
-        version: ``Bench.version`` when it was made.
+        version: ``ServerState.version`` when it was made.
         order: Item ids in the order of the rules; all of them, since a vote may be taken back and its lease run out.
         waiting: Those of ``order`` not yet seen or claimed by this annotator or found full.
         by_worth: Items that stand where they do for what a vote on them says.
@@ -57,7 +57,7 @@ class Remaining:
 
 
 @dataclass
-class Bench:
+class ServerState:
     """Everything a request needs; one per process, shared by its threads."""
 
     settings: Settings
@@ -120,8 +120,8 @@ class Bench:
         self.store.close()
 
 
-def open_bench(settings: Settings, *, clock: Clock = now_us, serving: bool = True) -> Bench:
-    """Open the database, bring its schema and items up to date, and return the bench.
+def open_state(settings: Settings, *, clock: Clock = now_us, serving: bool = True) -> ServerState:
+    """Open the database, bring its schema and items up to date, and return the server's state.
 
     Args:
         settings: What is labelled, where the votes are kept, and how.
@@ -144,7 +144,7 @@ def open_bench(settings: Settings, *, clock: Clock = now_us, serving: bool = Tru
     catalogue = _load(settings, store, secret, manifest)
     with store.read() as connection:
         gold = read_gold(connection)
-    return Bench(settings, store, secret, catalogue, gold, clock, stamp=stamp, identity=identity)
+    return ServerState(settings, store, secret, catalogue, gold, clock, stamp=stamp, identity=identity)
 
 
 def _load(settings: Settings, store: Store, secret: bytes, manifest: Manifest | None = None) -> Catalogue:

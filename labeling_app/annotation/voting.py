@@ -15,7 +15,7 @@ from labeling_app.accounts import Account
 from labeling_app.annotation.assignments import stage_of_vote, within_one
 from labeling_app.annotation.claims import release_all, renew
 from labeling_app.annotation.serving import lease_end_us
-from labeling_app.annotation.state import Bench
+from labeling_app.annotation.state import ServerState
 from labeling_app.database import events
 from labeling_app.database.events import Event
 from labeling_app.database.tables import assignments, items
@@ -59,7 +59,7 @@ class Voted:
     feedback: Feedback | None
 
 
-def vote(bench: Bench, user: Account, request: VoteRequest) -> Voted:
+def vote(state: ServerState, user: Account, request: VoteRequest) -> Voted:
     """Store a vote and return what became of it; it is on disk then.
 
     A vote whose lease ran out counts while the quota has room, else it is stored as surplus.
@@ -70,7 +70,7 @@ def vote(bench: Bench, user: Account, request: VoteRequest) -> Voted:
     """
 
     def work(connection: Connection) -> Voted:
-        bench.store.lock_user(connection, user.id)
+        state.store.lock_user(connection, user.id)
         known = events.find(connection, user_id=user.id, client_id=request.vote_id)
         if known is not None:
             if (known["kind"], known["assignment_id"], known["level"]) != (
@@ -79,24 +79,24 @@ def vote(bench: Bench, user: Account, request: VoteRequest) -> Voted:
                 request.level,
             ):
                 raise ConflictError(f"vote_id {request.vote_id} was used for something else; make a new one")
-            feedback = _feedback(bench, known["stage"], known["item_id"], known["level"])
+            feedback = _feedback(state, known["stage"], known["item_id"], known["level"])
             return Voted(duplicate=True, counted=known["stage"] != "surplus", feedback=feedback)
         row = _own_assignment(connection, user, request.assignment_id)
         stage = _stage(connection, row)
         if stage is None:
             raise ConflictError(f"assignment {row['id']} is {row['state']}; it cannot take a vote")
         if row["state"] in ("leased", "released"):
-            state = "surplus" if stage == "surplus" else "voted"
-            connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(state=state))
-        events.append(connection, _vote_event(bench, user, request, row, stage))
+            new_state = "surplus" if stage == "surplus" else "voted"
+            connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(state=new_state))
+        events.append(connection, _vote_event(state, user, request, row, stage))
         return Voted(
-            duplicate=False, counted=stage != "surplus", feedback=_feedback(bench, stage, row["item_id"], request.level)
+            duplicate=False, counted=stage != "surplus", feedback=_feedback(state, stage, row["item_id"], request.level)
         )
 
-    return bench.store.transact(work)
+    return state.store.transact(work)
 
 
-def undo(bench: Bench, user: Account, undo_id: str) -> tuple[RowMapping, int] | None:
+def undo(state: ServerState, user: Account, undo_id: str) -> tuple[RowMapping, int] | None:
     """Take back the annotator's latest vote and return (the reopened assignment, the level it had), or ``None``.
 
     The vote stays in the log; the undo is an event of its own. The item comes first in line, except after a surplus
@@ -107,7 +107,7 @@ def undo(bench: Bench, user: Account, undo_id: str) -> tuple[RowMapping, int] | 
     """
 
     def work(connection: Connection) -> tuple[RowMapping, int] | None:
-        bench.store.lock_user(connection, user.id)
+        state.store.lock_user(connection, user.id)
         known = events.find(connection, user_id=user.id, client_id=undo_id)
         if known is not None:
             if known["kind"] != "undo":
@@ -119,7 +119,7 @@ def undo(bench: Bench, user: Account, undo_id: str) -> tuple[RowMapping, int] | 
         row = _own_assignment(connection, user, last.assignment_id)
         event = Event(
             kind="undo",
-            at_us=bench.clock(),
+            at_us=state.clock(),
             user_id=user.id,
             client_id=undo_id,
             item_id=row["item_id"],
@@ -128,7 +128,7 @@ def undo(bench: Bench, user: Account, undo_id: str) -> tuple[RowMapping, int] | 
             level=last.level,
         )
         reopened = events.append(connection, event)
-        values: dict[str, Any] = {"state": "leased", "reopened": reopened, "lease_expires_at_us": lease_end_us(bench)}
+        values: dict[str, Any] = {"state": "leased", "reopened": reopened, "lease_expires_at_us": lease_end_us(state)}
         if last.stage == "surplus":
             others = connection.execute(
                 text(_OTHER_VOTES), {"user_id": user.id, "item_id": row["item_id"], "id": row["id"]}
@@ -137,10 +137,10 @@ def undo(bench: Bench, user: Account, undo_id: str) -> tuple[RowMapping, int] | 
         connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(values))
         return _own_assignment(connection, user, row["id"]), last.level
 
-    return bench.store.transact(work)
+    return state.store.transact(work)
 
 
-def skip(bench: Bench, user: Account, *, skip_id: str, assignment_id: int, reason: str) -> bool:
+def skip(state: ServerState, user: Account, *, skip_id: str, assignment_id: int, reason: str) -> bool:
     """Leave an item to others and return whether this was a retry; it is not shown to this annotator again.
 
     Raises:
@@ -149,20 +149,20 @@ def skip(bench: Bench, user: Account, *, skip_id: str, assignment_id: int, reaso
     """
 
     def work(connection: Connection) -> bool:
-        bench.store.lock_user(connection, user.id)
+        state.store.lock_user(connection, user.id)
         if _is_retry(connection, user, "skip", skip_id, assignment_id):
             return True
         row = _own_assignment(connection, user, assignment_id)
         if row["state"] not in ("leased", "released", "skipped"):
             raise ConflictError(f"assignment {assignment_id} has a vote; undo it before skipping")
         connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(state="skipped"))
-        events.append(connection, _remark(bench, user, "skip", skip_id, row, {"reason": reason}))
+        events.append(connection, _remark(state, user, "skip", skip_id, row, {"reason": reason}))
         return False
 
-    return bench.store.transact(work)
+    return state.store.transact(work)
 
 
-def comment(bench: Bench, user: Account, *, comment_id: str, assignment_id: int, words: str) -> bool:
+def comment(state: ServerState, user: Account, *, comment_id: str, assignment_id: int, words: str) -> bool:
     """Store a remark on an item and return whether this was a retry.
 
     Raises:
@@ -171,40 +171,40 @@ def comment(bench: Bench, user: Account, *, comment_id: str, assignment_id: int,
     """
 
     def work(connection: Connection) -> bool:
-        bench.store.lock_user(connection, user.id)
+        state.store.lock_user(connection, user.id)
         if _is_retry(connection, user, "comment", comment_id, assignment_id):
             return True
         row = _own_assignment(connection, user, assignment_id)
-        events.append(connection, _remark(bench, user, "comment", comment_id, row, {"text": words}))
+        events.append(connection, _remark(state, user, "comment", comment_id, row, {"text": words}))
         return False
 
-    return bench.store.transact(work)
+    return state.store.transact(work)
 
 
-def heartbeat(bench: Bench, user: Account, ids: list[int]) -> tuple[list[int], int]:
+def heartbeat(state: ServerState, user: Account, ids: list[int]) -> tuple[list[int], int]:
     """Renew leases and return (the assignments that are still this annotator's, when they run out)."""
-    expires_us = lease_end_us(bench)
+    expires_us = lease_end_us(state)
     if not ids:
         return [], expires_us
-    return bench.store.transact(
+    return state.store.transact(
         lambda connection: renew(connection, user_id=user.id, ids=ids, expires_us=expires_us)
     ), expires_us
 
 
-def leave(bench: Bench, user: Account) -> int:
+def leave(state: ServerState, user: Account) -> int:
     """Release what the annotator holds, on sign-out, and return how many items that were."""
-    return bench.store.transact(lambda connection: release_all(connection, user_id=user.id))
+    return state.store.transact(lambda connection: release_all(connection, user_id=user.id))
 
 
-def save_settings(bench: Bench, user: Account, settings: dict[str, Any]) -> None:
+def save_settings(state: ServerState, user: Account, settings: dict[str, Any]) -> None:
     """Store the annotator's page settings (keys, language); the newest event holds."""
-    event = Event(kind="settings", at_us=bench.clock(), user_id=user.id, payload=settings)
-    bench.store.transact(lambda connection: events.append(connection, event))
+    event = Event(kind="settings", at_us=state.clock(), user_id=user.id, payload=settings)
+    state.store.transact(lambda connection: events.append(connection, event))
 
 
-def shows_real_first(bench: Bench, assignment_id: int) -> bool:
+def shows_real_first(state: ServerState, assignment_id: int) -> bool:
     """Return whether image ``a`` of a blind item is the real frame; fixed per assignment, unknown to the page."""
-    digest = hashlib.sha256(bench.secret + f"blind:{assignment_id}".encode()).digest()
+    digest = hashlib.sha256(state.secret + f"blind:{assignment_id}".encode()).digest()
     return digest[0] % 2 == 0
 
 
@@ -227,16 +227,16 @@ def _stage(connection: Connection, row: RowMapping) -> str | None:
     return stage_of_vote(row["state"], row["kind"], taken=quota.taken, overlap=quota.overlap)
 
 
-def _vote_event(bench: Bench, user: Account, request: VoteRequest, row: RowMapping, stage: str) -> Event:
+def _vote_event(state: ServerState, user: Account, request: VoteRequest, row: RowMapping, stage: str) -> Event:
     details: dict[str, Any] = {"comment": request.comment or None, "chosen_by": row["chosen_by"]}
     if request.view is not None:
         details["view"] = request.view.model_dump()
     if request.blind_choice is not None:
         details["blind_choice"] = request.blind_choice
-        details["blind_correct"] = (request.blind_choice == "a") == shows_real_first(bench, row["id"])
+        details["blind_correct"] = (request.blind_choice == "a") == shows_real_first(state, row["id"])
     return Event(
         kind="vote",
-        at_us=bench.clock(),
+        at_us=state.clock(),
         user_id=user.id,
         client_id=request.vote_id,
         item_id=row["item_id"],
@@ -249,10 +249,12 @@ def _vote_event(bench: Bench, user: Account, request: VoteRequest, row: RowMappi
     )
 
 
-def _remark(bench: Bench, user: Account, kind: str, client_id: str, row: RowMapping, details: dict[str, Any]) -> Event:
+def _remark(
+    state: ServerState, user: Account, kind: str, client_id: str, row: RowMapping, details: dict[str, Any]
+) -> Event:
     return Event(
         kind=kind,
-        at_us=bench.clock(),
+        at_us=state.clock(),
         user_id=user.id,
         client_id=client_id,
         item_id=row["item_id"],
@@ -270,8 +272,8 @@ def _is_retry(connection: Connection, user: Account, kind: str, client_id: str, 
     return True
 
 
-def _feedback(bench: Bench, stage: str, item_id: int, level: int) -> Feedback | None:
-    gold = bench.gold.get(item_id)
+def _feedback(state: ServerState, stage: str, item_id: int, level: int) -> Feedback | None:
+    gold = state.gold.get(item_id)
     if stage != "training" or gold is None:
         return None
     return Feedback(

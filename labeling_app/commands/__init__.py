@@ -1,1 +1,1 @@
-"""TODO."""
+"""The commands beside the server: accounts, and data in and out."""

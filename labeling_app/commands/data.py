@@ -158,9 +158,10 @@ def migrate(
 
     Example: python -m labeling_app migrate sqlite:///labels.sqlite postgresql+psycopg://user@host/labels
     """
-    from labeling_app.database.copying import migrate as copy
 
-    copy(Store(source, create=False), Store(target), note=print)
+    from labeling_app.database.copying import copy_database
+
+    copy_database(Store(source, create=False), Store(target), note=print)
     print("done: every table has the same rows and the same hash in both databases")
 
 
@@ -209,9 +210,9 @@ def gold(
 
 def _store_with_items(manifest: Path, db: str | None) -> Store:
     """Return the database after bringing its items in step with the manifest."""
-    from labeling_app.annotation.state import open_bench
+    from labeling_app.annotation.state import open_state
 
-    return open_bench(Settings(manifest, db_url=db), serving=False).store
+    return open_state(Settings(manifest, db_url=db), serving=False).store
 
 
 def _set_overlap(connection: Connection, rule: Rule) -> int:

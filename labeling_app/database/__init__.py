@@ -1,1 +1,1 @@
-"""TODO."""
+"""The database: tables, the append-only log, migrations, copies and backups."""

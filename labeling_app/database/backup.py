@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from dataset_tools.errors import UsageError, VfiError
-from labeling_app.database.copying import migrate
+from labeling_app.database.copying import copy_database
 from labeling_app.database.store import Store
 
 
@@ -32,7 +32,7 @@ def backup(store: Store, path: Path) -> int:
         else:
             copy = Store(f"sqlite:///{partial.resolve()}")
             try:
-                migrate(store, copy)
+                copy_database(store, copy)
             finally:
                 copy.close()
         _seal(partial)

@@ -15,7 +15,7 @@ from labeling_app.database.tables import COPY_ORDER, items
 CHUNK_ROWS = 2000
 
 
-class MigrateError(VfiError):
+class CopyingError(VfiError):
     """The target is not empty, or the copy differs from the source."""
 
 
@@ -27,7 +27,9 @@ class TableDigest:
     sha256: str
 
 
-def migrate(source: Store, target: Store, *, note: Callable[[str], None] = lambda _: None) -> dict[str, TableDigest]:
+def copy_database(
+    source: Store, target: Store, *, note: Callable[[str], None] = lambda _: None
+) -> dict[str, TableDigest]:
     """Copy everything from ``source`` into the empty ``target`` and return what each table holds.
 
     The source is read from one snapshot, so it may go on serving (what comes later is not in the copy). The target is
@@ -39,7 +41,7 @@ def migrate(source: Store, target: Store, *, note: Callable[[str], None] = lambd
     with source.read(snapshot=True) as reading, target.write() as writing:
         for table in COPY_ORDER:
             if writing.execute(select(func.count()).select_from(table)).scalar_one():
-                raise MigrateError(f"target {target.engine.url!r} must be empty; its table {table.name} holds rows")
+                raise CopyingError(f"target {target.engine.url!r} must be empty; its table {table.name} holds rows")
         copied = {}
         for table in COPY_ORDER:
             for chunk in _chunks(reading, table):
@@ -50,7 +52,7 @@ def migrate(source: Store, target: Store, *, note: Callable[[str], None] = lambd
         for table in COPY_ORDER:
             arrived = digest(writing, table)
             if arrived != copied[table.name]:
-                raise MigrateError(f"table {table.name} differs after copying: {arrived} is not {copied[table.name]}")
+                raise CopyingError(f"table {table.name} differs after copying: {arrived} is not {copied[table.name]}")
         _set_sequences(writing)
     return copied
 

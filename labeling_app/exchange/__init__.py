@@ -1,1 +1,1 @@
-"""TODO."""
+"""Votes on their way out and in: the manifest, tables, Label Studio."""

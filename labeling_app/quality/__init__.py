@@ -1,1 +1,1 @@
-"""TODO."""
+"""What votes are worth: consensus, agreement, figures per annotator, statistics."""

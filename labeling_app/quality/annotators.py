@@ -1,8 +1,8 @@
-"""Raters: a model of their bias and inconsistency, and figures that tell a person whom to look at.
+"""Annotators: a model of their bias and inconsistency, and figures that tell a person whom to look at.
 
 The model is the one of ITU-T P.913, 12.6, and of Li and Bampis, "Recover subjective quality scores from noisy
-measurements" (DCC 2017): a vote is the item's true level plus the rater's bias plus noise as large as the rater is
-inconsistent. All three are estimated together; consistent raters then weigh more, and a strict rater's 4 is worth less.
+measurements" (DCC 2017): a vote is the item's true level plus the annotator's bias plus noise as large as the
+annotator is inconsistent. All three are estimated together; consistent ones then weigh more, and a strict one's 4 is worth less.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 MAX_ROUNDS = 200
 TOLERANCE = 1e-6
-# Half a level of noise is what we believe of a rater before the first vote; it weighs as much as this many votes, and
-# keeps a rater with few votes from looking perfect.
+# Half a level of noise is what we believe of an annotator before the first vote; it weighs as much as this many votes,
+# and keeps an annotator with few votes from looking perfect.
 PRIOR_VOTES = 5.0
 PRIOR_VARIANCE = 0.25
 
@@ -23,13 +23,13 @@ Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class RaterModel:
+class AnnotatorModel:
     """What the votes say.
 
     Attributes:
         levels: True level per item, on the level scale, not rounded, in [1, 4].
-        bias: Per rater, in levels; positive: rates things worse than they are. The mean over votes is 0.
-        inconsistency: Per rater, standard deviation of the noise, in levels.
+        bias: Per annotator, in levels; positive: rates things worse than they are. The mean over votes is 0.
+        inconsistency: Per annotator, standard deviation of the noise, in levels.
     """
 
     levels: Floats
@@ -37,34 +37,34 @@ class RaterModel:
     inconsistency: Floats
 
 
-def fit_raters(items: Codes, raters: Codes, levels: Floats) -> RaterModel:
-    """Return the maximum-likelihood model of votes (item code, rater code, level), codes counted from 0.
+def fit_annotators(items: Codes, annotators: Codes, levels: Floats) -> AnnotatorModel:
+    """Return the maximum-likelihood model of votes (item code, annotator code, level), codes counted from 0.
 
     Alternates the three estimates until the levels stand still; an item with one vote gets that vote less the bias.
     """
-    num_items, num_raters = int(items.max()) + 1, int(raters.max()) + 1
-    per_rater = np.bincount(raters, minlength=num_raters)
-    bias, variance = np.zeros(num_raters), np.full(num_raters, PRIOR_VARIANCE)
+    num_items, num_annotators = int(items.max()) + 1, int(annotators.max()) + 1
+    per_annotator = np.bincount(annotators, minlength=num_annotators)
+    bias, variance = np.zeros(num_annotators), np.full(num_annotators, PRIOR_VARIANCE)
     truth = np.bincount(items, levels, num_items) / np.bincount(items, minlength=num_items)
     for _ in range(MAX_ROUNDS):
-        bias = np.bincount(raters, levels - truth[items], num_raters) / np.maximum(per_rater, 1)
-        bias -= (bias * per_rater).sum() / per_rater.sum()  # a bias of all raters together is not visible in votes
-        weights = (1 / variance)[raters]
-        sums = np.bincount(items, weights * (levels - bias[raters]), num_items)
+        bias = np.bincount(annotators, levels - truth[items], num_annotators) / np.maximum(per_annotator, 1)
+        bias -= (bias * per_annotator).sum() / per_annotator.sum()  # one that all share is not visible in votes
+        weights = (1 / variance)[annotators]
+        sums = np.bincount(items, weights * (levels - bias[annotators]), num_items)
         updated = sums / np.bincount(items, weights, num_items)
-        noise = (levels - updated[items] - bias[raters]) ** 2
-        squares = np.bincount(raters, noise, num_raters) + PRIOR_VOTES * PRIOR_VARIANCE
-        variance = squares / (per_rater + PRIOR_VOTES)
+        noise = (levels - updated[items] - bias[annotators]) ** 2
+        squares = np.bincount(annotators, noise, num_annotators) + PRIOR_VOTES * PRIOR_VARIANCE
+        variance = squares / (per_annotator + PRIOR_VOTES)
         moved = np.abs(updated - truth).max()
         truth = updated
         if moved < TOLERANCE:
             break
-    return RaterModel(np.clip(truth, 1, 4), bias, np.sqrt(variance))
+    return AnnotatorModel(np.clip(truth, 1, 4), bias, np.sqrt(variance))
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a rater's figures are worth a look; a flag is a question to a person, never a judgement."""
+    """When an annotator's figures are worth a look; a flag is a question to a person, never a judgement."""
 
     min_votes: int = 20  # below that, nothing is flagged
     gold_agreement: float = 0.8
@@ -77,7 +77,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class RaterFigures:
+class AnnotatorFigures:
     """One annotator's quality in numbers; ``None`` where there is nothing to count."""
 
     votes: int
@@ -105,7 +105,7 @@ def top_level_share(levels: Sequence[int]) -> float:
     return max(np.bincount(levels)) / len(levels) if len(levels) else 0.0
 
 
-def flags(figures: RaterFigures, thresholds: Thresholds | None = None) -> list[str]:
+def flags(figures: AnnotatorFigures, thresholds: Thresholds | None = None) -> list[str]:
     """Return the names of what is out of the ordinary, none below ``min_votes``."""
     limits = thresholds or Thresholds()
     if figures.votes < limits.min_votes:

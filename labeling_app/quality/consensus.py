@@ -17,7 +17,7 @@ import pandas as pd
 
 from dataset_tools.errors import UsageError
 from labeling_app.quality.agreement import NUM_LEVELS, count_levels
-from labeling_app.quality.annotators import fit_raters
+from labeling_app.quality.annotators import fit_annotators
 
 Method = Literal["median", "mean", "majority", "dawid-skene", "one-coin", "raters"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -65,8 +65,8 @@ def _majority(items: Codes, _: Codes, levels: Codes) -> Levels:
     return NUM_LEVELS - np.argmax(counts[:, ::-1], axis=1).astype(np.float64)  # argmax takes the first: the highest
 
 
-def _raters(items: Codes, annotators: Codes, levels: Codes) -> Levels:
-    return fit_raters(items, annotators, levels.astype(np.float64)).levels
+def _annotators(items: Codes, annotators: Codes, levels: Codes) -> Levels:
+    return fit_annotators(items, annotators, levels.astype(np.float64)).levels
 
 
 def _dawid_skene(items: Codes, annotators: Codes, levels: Codes) -> Levels:
@@ -93,5 +93,5 @@ _METHODS: dict[str, Callable[[Codes, Codes, Codes], Levels]] = {
     "majority": _majority,
     "dawid-skene": _dawid_skene,
     "one-coin": _one_coin,
-    "raters": _raters,
+    "raters": _annotators,
 }

@@ -13,7 +13,7 @@ from labeling_app.annotation.progress import votes_per_hour
 from labeling_app.database.events import to_datetime
 from labeling_app.database.tables import users
 from labeling_app.quality.agreement import alpha_interval, confusion, count_levels, ordinal_alpha, weighted_kappa
-from labeling_app.quality.annotators import RaterFigures, fit_raters, flags, longest_run, top_level_share
+from labeling_app.quality.annotators import AnnotatorFigures, fit_annotators, flags, longest_run, top_level_share
 from labeling_app.quality.votes import counted, read_votes
 
 MIN_SHARED = 5  # items two annotators must share before their agreement is shown
@@ -157,21 +157,23 @@ def _days(votes: pd.DataFrame) -> list[Day]:
 
 
 def _annotators(votes: pd.DataFrame, stages: Mapping[str, str], gold: Mapping[int, Gold]) -> list[Annotator]:
-    model = _rater_model(counted(votes))
+    model = _annotator_model(counted(votes))
     return [
         _annotator(str(name), stages.get(str(name), ""), group, gold, *model.get(str(name), (None, None)))
         for name, group in votes.groupby("annotator")
     ]
 
 
-def _rater_model(votes: pd.DataFrame) -> dict[str, tuple[float, float]]:
+def _annotator_model(votes: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Return {annotator: (bias, inconsistency)} from items with several votes: one vote alone tells nothing."""
     several = votes[votes.groupby("item_id")["item_id"].transform("size") >= 2]
     if several.empty:
         return {}
     items, _ = pd.factorize(several["item_id"])
-    raters, names = pd.factorize(several["annotator"])
-    model = fit_raters(items.astype(np.int64), raters.astype(np.int64), several["level"].to_numpy(dtype=np.float64))
+    annotators, names = pd.factorize(several["annotator"])
+    model = fit_annotators(
+        items.astype(np.int64), annotators.astype(np.int64), several["level"].to_numpy(dtype=np.float64)
+    )
     values = zip(names, model.bias, model.inconsistency, strict=True)
     return {str(name): (float(bias), float(noise)) for name, bias, noise in values}
 
@@ -186,7 +188,7 @@ def _annotator(
 ) -> Annotator:
     valid = counted(votes)
     levels = valid["level"].tolist()
-    figures = RaterFigures(
+    figures = AnnotatorFigures(
         votes=len(valid),
         gold_agreement=_gold_agreement(votes, gold),
         repeat_consistency=_repeat_consistency(votes),

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping, text
 from labeling_app.accounts import Account
 from labeling_app.annotation import serving, voting
 from labeling_app.annotation.progress import progress_of
-from labeling_app.annotation.state import Bench
+from labeling_app.annotation.state import ServerState
 from labeling_app.database import events
 from labeling_app.database.events import to_iso
 from labeling_app.schemas import (
@@ -29,7 +29,7 @@ from labeling_app.schemas import (
     VoteResponse,
 )
 from labeling_app.web.admin_api import admin_router
-from labeling_app.web.errors import Refusal, answer_errors
+from labeling_app.web.errors import ApiError, answer_errors
 from labeling_app.web.guard import Guard, account_of
 from labeling_app.web.identity import csrf_identity, csrf_token
 from labeling_app.web.media import media_router
@@ -38,92 +38,92 @@ from labeling_app.web.signin import signin_router
 MAX_SETTINGS_CHARS = 8192
 
 
-def install(app: FastAPI, bench: Bench) -> None:
+def install(app: FastAPI, state: ServerState) -> None:
     """Put all routes, error answers and guards of the bench onto ``app``; call it before mounting a page at ``/``."""
     for make in (session_router, labelling_router, admin_router, signin_router, media_router):
-        app.include_router(make(bench))
+        app.include_router(make(state))
     answer_errors(app)
-    app.add_middleware(Guard, local_only=bench.settings.is_local and bench.settings.open_mode)
+    app.add_middleware(Guard, local_only=state.settings.is_local and state.settings.open_mode)
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
-        with bench.store.read() as connection:
+        with state.store.read() as connection:
             connection.execute(text("SELECT 1"))
         return {"status": "ok"}
 
 
-def session_router(bench: Bench) -> APIRouter:
+def session_router(state: ServerState) -> APIRouter:
     """Return the routes about the annotator: who it is, settings, progress."""
     router = APIRouter(prefix="/api", tags=["labelling"])
-    User = Annotated[Account, Depends(account_of(bench))]
+    User = Annotated[Account, Depends(account_of(state))]
 
     @router.get("/session")
     def session(request: Request, user: User) -> SessionResponse:
         """Who is signed in, and what a page needs to start."""
-        with bench.store.read() as connection:
+        with state.store.read() as connection:
             saved = events.latest(connection, "settings", user_id=user.id)
-        identity = csrf_identity(bench, request)
+        identity = csrf_identity(state, request)
         return SessionResponse(
             user=user.name,
             role=user.role,
-            csrf="" if identity is None else csrf_token(bench.secret, identity),
+            csrf="" if identity is None else csrf_token(state.secret, identity),
             settings={} if saved is None else events.load(saved),
-            progress=progress_of(bench, user),
+            progress=progress_of(state, user),
             options={
-                "blind": bench.settings.blind,
-                "overlap": bench.settings.overlap,
-                "language": bench.settings.language,
+                "blind": state.settings.blind,
+                "overlap": state.settings.overlap,
+                "language": state.settings.language,
             },
-            stage=serving.current_stage(bench, user),
+            stage=serving.current_stage(state, user),
         )
 
     @router.put("/settings")
     def settings(body: dict[str, Any], user: User) -> DoneResponse:
         """Keep the annotator's page settings (keys, language)."""
         if len(events.dump(body)) > MAX_SETTINGS_CHARS:
-            raise Refusal("too_large", f"settings must be at most {MAX_SETTINGS_CHARS} characters of JSON")
-        voting.save_settings(bench, user, body)
+            raise ApiError("too_large", f"settings must be at most {MAX_SETTINGS_CHARS} characters of JSON")
+        voting.save_settings(state, user, body)
         return DoneResponse(duplicate=False)
 
     @router.get("/progress")
     def progress(user: User) -> Progress:
         """How far the annotator is."""
-        return progress_of(bench, user)
+        return progress_of(state, user)
 
     return router
 
 
-def labelling_router(bench: Bench) -> APIRouter:
+def labelling_router(state: ServerState) -> APIRouter:
     """Return the routes with which an annotator (or a script with a token) labels."""
     router = APIRouter(prefix="/api", tags=["labelling"])
-    User = Annotated[Account, Depends(account_of(bench))]
+    User = Annotated[Account, Depends(account_of(state))]
 
     @router.post("/items")
     def items(body: ItemsRequest, user: User) -> ItemsResponse:
         """Lease items: those already held come first, in order, so a reload shows the same ones."""
-        rows, reason = serving.next_items(bench, user, count=body.count)
-        return ItemsResponse(items=[to_item(bench, row) for row in rows], nothing_left=not rows, reason=reason)
+        rows, reason = serving.next_items(state, user, count=body.count)
+        return ItemsResponse(items=[to_item(state, row) for row in rows], nothing_left=not rows, reason=reason)
 
     @router.post("/votes")
     def votes(body: VoteRequest, user: User) -> VoteResponse:
         """Store a vote; when the answer comes, it is on disk. Send it again with the same id after a lost answer."""
-        voted = voting.vote(bench, user, body)
+        voted = voting.vote(state, user, body)
         return VoteResponse(
             duplicate=voted.duplicate,
             counted=voted.counted,
             feedback=voted.feedback,
-            progress=progress_of(bench, user),
-            stage=serving.current_stage(bench, user),
+            progress=progress_of(state, user),
+            stage=serving.current_stage(state, user),
         )
 
     @router.post("/undo")
     def undo(body: UndoRequest, user: User) -> UndoResponse:
         """Take back the latest vote; repeat for those before it."""
-        undone = voting.undo(bench, user, body.undo_id)
+        undone = voting.undo(state, user, body.undo_id)
         return UndoResponse(
-            undone=to_item(bench, undone[0]) if undone and undone[0]["item_id"] in bench.catalogue.by_id else None,
+            undone=to_item(state, undone[0]) if undone and undone[0]["item_id"] in state.catalogue.by_id else None,
             level=undone[1] if undone else None,
-            progress=progress_of(bench, user),
+            progress=progress_of(state, user),
         )
 
     @router.post("/skips")
@@ -131,7 +131,7 @@ def labelling_router(bench: Bench) -> APIRouter:
         """Leave an item to others, with a reason."""
         return DoneResponse(
             duplicate=voting.skip(
-                bench, user, skip_id=body.skip_id, assignment_id=body.assignment_id, reason=body.reason
+                state, user, skip_id=body.skip_id, assignment_id=body.assignment_id, reason=body.reason
             )
         )
 
@@ -140,27 +140,27 @@ def labelling_router(bench: Bench) -> APIRouter:
         """Store a remark on an item."""
         return DoneResponse(
             duplicate=voting.comment(
-                bench, user, comment_id=body.comment_id, assignment_id=body.assignment_id, words=body.text
+                state, user, comment_id=body.comment_id, assignment_id=body.assignment_id, words=body.text
             )
         )
 
     @router.post("/heartbeat")
     def heartbeat(body: HeartbeatRequest, user: User) -> HeartbeatResponse:
         """Renew leases."""
-        ids, expires_us = voting.heartbeat(bench, user, body.assignment_ids)
+        ids, expires_us = voting.heartbeat(state, user, body.assignment_ids)
         return HeartbeatResponse(assignment_ids=ids, lease_expires_at=to_iso(expires_us))
 
     return router
 
 
-def to_item(bench: Bench, row: RowMapping) -> Item:
+def to_item(state: ServerState, row: RowMapping) -> Item:
     """Return what an annotator may know of an assignment; hidden checks look like any item."""
-    info = bench.catalogue.by_id[row["item_id"]]
+    info = state.catalogue.by_id[row["item_id"]]
     kind = row["kind"]
     address = {role: f"/img/{opaque}" for role, opaque in info.media.items()}
-    blind = bench.settings.blind and kind != "training"
+    blind = state.settings.blind and kind != "training"
     if blind:
-        first, second = ("gt", "pred") if voting.shows_real_first(bench, row["id"]) else ("pred", "gt")
+        first, second = ("gt", "pred") if voting.shows_real_first(state, row["id"]) else ("pred", "gt")
         images = Images(img0=address["img0"], img1=address["img1"], a=address[first], b=address[second])
     else:
         images = Images(**address)

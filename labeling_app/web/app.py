@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labeling_app.annotation.state import Bench, open_bench
+from labeling_app.annotation.state import ServerState, open_state
 from labeling_app.database.events import Clock, now_us
 from labeling_app.settings import Settings
 from labeling_app.web import api
@@ -26,13 +26,13 @@ _FRESH = {"Cache-Control": "no-store"}
 class SignInFirst:
     """Sends who is not signed in from the page to the sign-in page; Gradio alone would answer a bare 401."""
 
-    def __init__(self, app: ASGIApp, *, bench: Bench) -> None:
-        self.app, self.bench = app, bench
+    def __init__(self, app: ASGIApp, *, state: ServerState) -> None:
+        self.app, self.state = app, state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a GET of ``/`` without a session with a redirect, pass on everything else."""
         is_page = scope["type"] == "http" and scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
-        if is_page and await run_in_threadpool(user_of, self.bench, Request(scope)) is None:
+        if is_page and await run_in_threadpool(user_of, self.state, Request(scope)) is None:
             await RedirectResponse("/signin", 303, headers=_FRESH)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -45,21 +45,21 @@ def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
         ManifestError: The manifest cannot be read or holds nothing to label.
         StoreError: The database cannot be opened.
     """
-    bench = open_bench(settings, clock=clock)
+    state = open_state(settings, clock=clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        bench.close()
+        state.close()
 
     # FastAPI's own pages under /docs and /redoc load code from a network that may not be there.
     app = FastAPI(title="Labelling bench", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(SignInFirst, bench=bench)  # before api.install: its guard then stands outside
-    api.install(app, bench)
+    app.add_middleware(SignInFirst, state=state)  # before api.install: its guard then stands outside
+    api.install(app, state)
     _add_pages(app, settings)
 
     async def signed_in(request: Request) -> str | None:
-        account = await run_in_threadpool(user_of, bench, request)
+        account = await run_in_threadpool(user_of, state, request)
         return account.name if account else None
 
     app = gr.mount_gradio_app(

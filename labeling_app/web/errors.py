@@ -38,7 +38,7 @@ STATUS = {
 }
 
 
-class Refusal(HTTPException):
+class ApiError(HTTPException):
     """A request is refused, with one of the codes of ``STATUS``."""
 
     def __init__(self, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -53,7 +53,7 @@ class _AsciiResponse(JSONResponse):
         return json.dumps(content).encode("ascii")
 
 
-def refusal_response(
+def error_response(
     code: str, detail: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """Return the answer that says no."""
@@ -70,20 +70,20 @@ def answer_errors(app: FastAPI) -> None:
 
 async def _answer_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AnyHTTPException)
-    code = error.code if isinstance(error, Refusal) else "request"
-    return refusal_response(code, error.detail, status=error.status_code, headers=error.headers)
+    code = error.code if isinstance(error, ApiError) else "request"
+    return error_response(code, error.detail, status=error.status_code, headers=error.headers)
 
 
 async def _answer_wrong_fields(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return refusal_response("fields", jsonable_encoder(error.errors()))
+    return error_response("fields", jsonable_encoder(error.errors()))
 
 
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:
     fallback = "request" if isinstance(error, UsageError) else "server"
-    return refusal_response(getattr(error, "code", fallback), str(error))
+    return error_response(getattr(error, "code", fallback), str(error))
 
 
 async def _answer_database_error(_: Request, error: Exception) -> JSONResponse:
     # Not the statement and its values: they are nobody's business. The client keeps its vote and tries again.
-    return refusal_response("database", "the database did not answer; try again", headers={"Retry-After": "1"})
+    return error_response("database", "the database did not answer; try again", headers={"Retry-After": "1"})

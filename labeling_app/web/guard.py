@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labeling_app.accounts import ROLES, Account
-from labeling_app.web.errors import Refusal, refusal_response
+from labeling_app.web.errors import ApiError, error_response
 from labeling_app.web.identity import CSRF_HEADER, csrf_identity, csrf_token, user_of
 
 if TYPE_CHECKING:
-    from labeling_app.annotation.state import Bench
+    from labeling_app.annotation.state import ServerState
 
 MAX_BODY_BYTES = 64 * 1024  # of the bench's own routes
 MAX_PAGE_BODY_BYTES = 1024 * 1024  # of Gradio's events
@@ -30,38 +30,38 @@ _HEADERS = (
 )
 
 
-def account_of(bench: "Bench", *, at_least: str = "annotator") -> Callable[[Request], Account]:
+def account_of(state: "ServerState", *, at_least: str = "annotator") -> Callable[[Request], Account]:
     """Return a dependency that gives the signed-in account, after checking its role and, for a change, CSRF.
 
     Raises:
-        Refusal: 401 nobody is signed in, 403 the role is too low or the CSRF token does not fit.
+        ApiError: 401 nobody is signed in, 403 the role is too low or the CSRF token does not fit.
     """
 
     def check(request: Request) -> Account:
-        account = user_of(bench, request)
+        account = user_of(state, request)
         if account is None:
-            raise Refusal("sign_in_first", "sign in first", {"WWW-Authenticate": "Bearer"})
+            raise ApiError("sign_in_first", "sign in first", {"WWW-Authenticate": "Bearer"})
         if ROLES.index(account.role) < ROLES.index(at_least):
-            raise Refusal("role", f"this needs the role {at_least}")
+            raise ApiError("role", f"this needs the role {at_least}")
         if request.method not in _SAFE_METHODS:
-            check_csrf(bench, request, request.headers.get(CSRF_HEADER, ""))
+            check_csrf(state, request, request.headers.get(CSRF_HEADER, ""))
         return account
 
     return check
 
 
-def signed_in(bench: "Bench") -> Any:
+def signed_in(state: "ServerState") -> Any:
     """Return the dependency for routes that only need somebody to be signed in."""
-    return Depends(account_of(bench))
+    return Depends(account_of(state))
 
 
-def check_csrf(bench: "Bench", request: Request, given: str) -> None:
+def check_csrf(state: "ServerState", request: Request, given: str) -> None:
     """Refuse a change that the page itself did not send (403)."""
-    identity = csrf_identity(bench, request)
+    identity = csrf_identity(state, request)
     if identity is None:
         return
-    if not hmac.compare_digest(given.encode(), csrf_token(bench.secret, identity).encode()):
-        raise Refusal("csrf", "the CSRF token is missing or wrong; load the page again")
+    if not hmac.compare_digest(given.encode(), csrf_token(state.secret, identity).encode()):
+        raise ApiError("csrf", "the CSRF token is missing or wrong; load the page again")
 
 
 class Guard:
@@ -77,7 +77,7 @@ class Guard:
         headers = dict(scope["headers"])
         if self.local_only and _host_name(headers.get(b"host", b"")) not in _LOCAL_HOSTS:
             # A page from elsewhere whose name is made to point here (DNS rebinding) arrives with its own name.
-            await refusal_response("foreign_host", "this server answers to localhost only")(scope, receive, send)
+            await error_response("foreign_host", "this server answers to localhost only")(scope, receive, send)
             return
         own = scope["path"].startswith(_OWN_PATHS)
         limit = MAX_BODY_BYTES if own else MAX_PAGE_BODY_BYTES
@@ -132,7 +132,7 @@ class _SafeHeaders:
 
 
 def _too_large(limit: int) -> JSONResponse:
-    return refusal_response("too_large", f"a body must be at most {limit} bytes")
+    return error_response("too_large", f"a body must be at most {limit} bytes")
 
 
 def _host_name(host: bytes) -> str:

@@ -8,8 +8,8 @@ from fastapi.responses import Response
 
 from dataset_tools.common.files import inside
 from dataset_tools.errors import ManifestError
-from labeling_app.annotation.state import Bench
-from labeling_app.web.errors import Refusal
+from labeling_app.annotation.state import ServerState
+from labeling_app.web.errors import ApiError
 from labeling_app.web.guard import signed_in
 
 # The id stands for the pixels: what it names never changes, so a browser need not ask again.
@@ -18,13 +18,13 @@ _TYPES = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jp
 _OPAQUE = re.compile(r"[0-9a-f]{32}")
 
 
-def find_image(bench: Bench, opaque: str) -> Path | None:
+def find_image(state: ServerState, opaque: str) -> Path | None:
     """Return the file behind an opaque id, or ``None`` when there is none inside the data set's folder."""
-    relative = bench.catalogue.files.get(opaque) if _OPAQUE.fullmatch(opaque) else None
+    relative = state.catalogue.files.get(opaque) if _OPAQUE.fullmatch(opaque) else None
     if relative is None:
         return None
     try:
-        path = inside(bench.catalogue.manifest.root, relative.as_posix())
+        path = inside(state.catalogue.manifest.root, relative.as_posix())
     except ManifestError:  # a link put there after the manifest was read
         return None
     return path if path.is_file() and path.suffix.lower() in _TYPES else None
@@ -40,15 +40,15 @@ def image_response(path: Path, opaque: str) -> Response:
     return Response(path.read_bytes(), media_type=_TYPES[path.suffix.lower()], headers=headers)
 
 
-def media_router(bench: Bench) -> APIRouter:
+def media_router(state: ServerState) -> APIRouter:
     """Return the route ``/img/{id}``, for signed-in users."""
     router = APIRouter()
 
-    @router.get("/img/{opaque}", dependencies=[signed_in(bench)], include_in_schema=False)
+    @router.get("/img/{opaque}", dependencies=[signed_in(state)], include_in_schema=False)
     def image(opaque: str) -> Response:
-        path = find_image(bench, opaque)
+        path = find_image(state, opaque)
         if path is None:
-            raise Refusal("no_image", "no such image")
+            raise ApiError("no_image", "no such image")
         return image_response(path, opaque)
 
     return router

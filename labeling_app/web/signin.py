@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from labeling_app.accounts import Account, add_account, check_name, find_row, to_account, verify_password
 from labeling_app.accounts.sessions import SESSION_SECONDS, close_session, open_session
 from labeling_app.accounts.throttle import lock_name, read_attempts, seconds_to_wait
-from labeling_app.annotation.state import Bench
+from labeling_app.annotation.state import ServerState
 from labeling_app.annotation.voting import leave
 from labeling_app.database.events import Event, append
-from labeling_app.web.errors import Refusal
+from labeling_app.web.errors import ApiError
 from labeling_app.web.guard import check_csrf
 from labeling_app.web.identity import COOKIE, CSRF_HEADER, client_address, csrf_token, is_https, user_of
 
@@ -28,7 +28,7 @@ _MAX_PASSWORD = 256
 _HASHING = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2), thread_name_prefix="sign-in")
 
 
-def signin_router(bench: Bench) -> APIRouter:
+def signin_router(state: ServerState) -> APIRouter:
     """Return ``POST /signin`` and ``POST /signout``, for JSON (answers JSON) and forms (answers a redirect)."""
     router = APIRouter()
 
@@ -36,12 +36,12 @@ def signin_router(bench: Bench) -> APIRouter:
     async def signin(request: Request) -> Response:
         fields = await _fields(request)
         name, password = str(fields.get("name", "")), str(fields.get("password", ""))
-        account, token = await _sign_in(bench, request, name, password)
+        account, token = await _sign_in(state, request, name, password)
         response: Response
         if _is_form(request):
             response = RedirectResponse("/", 303)
         else:
-            csrf = csrf_token(bench.secret, token)
+            csrf = csrf_token(state.secret, token)
             response = JSONResponse({"user": account.name, "role": account.role, "csrf": csrf})
         response.set_cookie(
             COOKIE,
@@ -49,7 +49,7 @@ def signin_router(bench: Bench) -> APIRouter:
             max_age=SESSION_SECONDS,
             httponly=True,
             samesite="strict",
-            secure=is_https(bench, request),
+            secure=is_https(state, request),
             path="/",
         )
         return response
@@ -58,7 +58,7 @@ def signin_router(bench: Bench) -> APIRouter:
     async def signout(request: Request) -> Response:
         fields = await _fields(request) if _is_form(request) else {}
         given = request.headers.get(CSRF_HEADER) or str(fields.get("csrf", ""))
-        await run_in_threadpool(_end_session, bench, request, given)
+        await run_in_threadpool(_end_session, state, request, given)
         response: Response = RedirectResponse("/signin", 303) if _is_form(request) else JSONResponse({})
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return response
@@ -66,31 +66,31 @@ def signin_router(bench: Bench) -> APIRouter:
     return router
 
 
-async def _sign_in(bench: Bench, request: Request, name: str, password: str) -> tuple[Account, str]:
+async def _sign_in(state: ServerState, request: Request, name: str, password: str) -> tuple[Account, str]:
     """Return the account that name and password open, and the token of its new session, or raise 401, 403 or 429."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Refusal("foreign_page", "sign in on the page of this server")
-    name, address = check_name(name), client_address(bench, request)
-    row = await run_in_threadpool(_look_up, bench, name, address)
+        raise ApiError("foreign_page", "sign in on the page of this server")
+    name, address = check_name(name), client_address(state, request)
+    row = await run_in_threadpool(_look_up, state, name, address)
     loop = asyncio.get_running_loop()
-    account = await loop.run_in_executor(_HASHING, _account, bench, row, name, password)
+    account = await loop.run_in_executor(_HASHING, _account, state, row, name, password)
     agent = request.headers.get("user-agent", "")[:200]
-    token = await run_in_threadpool(_let_in, bench, name, address, row, account, agent)
+    token = await run_in_threadpool(_let_in, state, name, address, row, account, agent)
     if account is None or token is None:
-        raise Refusal("wrong_password", "name or password is wrong")
+        raise ApiError("wrong_password", "name or password is wrong")
     return account, token
 
 
-def _look_up(bench: Bench, name: str, address: str) -> RowMapping | None:
+def _look_up(state: ServerState, name: str, address: str) -> RowMapping | None:
     """Return the account's row, or raise 429 before the slow look at the password."""
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         row = find_row(connection, name)
-        _brake(bench, connection, name, address, row)
+        _throttle(state, connection, name, address, row)
     return row
 
 
 def _let_in(
-    bench: Bench, name: str, address: str, row: RowMapping | None, account: Account | None, agent: str
+    state: ServerState, name: str, address: str, row: RowMapping | None, account: Account | None, agent: str
 ) -> str | None:
     """Log how the attempt ended and return the token of a new session, ``None`` for a wrong password, or raise 429."""
 
@@ -98,8 +98,8 @@ def _let_in(
         # Once more, now that nobody else with this name can come between: however many try at once, on however many
         # replicas, no more of them than the limit learn whether their password was right.
         lock_name(connection, name)
-        _brake(bench, connection, name, address, row)
-        now_us = bench.clock()
+        _throttle(state, connection, name, address, row)
+        now_us = state.clock()
         if account is None:
             user_id = None if row is None else row["id"]
             details = {"name": name, "address": address}
@@ -109,26 +109,26 @@ def _let_in(
         append(connection, Event(kind="sign_in", at_us=now_us, user_id=account.id, payload=details))
         return open_session(connection, account.id, now_us=now_us)
 
-    return bench.store.transact(work)
+    return state.store.transact(work)
 
 
-def _brake(bench: Bench, connection: Connection, name: str, address: str, row: RowMapping | None) -> None:
+def _throttle(state: ServerState, connection: Connection, name: str, address: str, row: RowMapping | None) -> None:
     user_id = None if row is None else row["id"]
-    limits, now_us = bench.sign_in_limits, bench.clock()
+    limits, now_us = state.sign_in_limits, state.clock()
     since_us = now_us - limits.window_seconds * 1_000_000
     attempts = read_attempts(connection, name=name, user_id=user_id, since_us=since_us)
     wait = seconds_to_wait(attempts, name=name, address=address, now_us=now_us, limits=limits)
     if wait > 0:
         seconds = int(wait) + 1
-        raise Refusal(
+        raise ApiError(
             "too_many_attempts", f"too many attempts; try again in {seconds} s", {"Retry-After": str(seconds)}
         )
 
 
-def _account(bench: Bench, row: RowMapping | None, name: str, password: str) -> Account | None:
+def _account(state: ServerState, row: RowMapping | None, name: str, password: str) -> Account | None:
     """Return the account behind ``row`` if the password opens it; in open mode a name without one is enough."""
-    if bench.settings.open_mode and (row is None or row["password_hash"] is None):
-        account = bench.store.transact(lambda connection: _open_account(connection, name, bench.clock()))
+    if state.settings.open_mode and (row is None or row["password_hash"] is None):
+        account = state.store.transact(lambda connection: _open_account(connection, name, state.clock()))
     elif len(password) <= _MAX_PASSWORD and verify_password(row, password) and row is not None:
         account = to_account(row)
     else:
@@ -143,18 +143,18 @@ def _open_account(connection: Connection, name: str, now_us: int) -> Account:
     return add_account(connection, name, now_us=now_us, role="admin")  # the single trusted user sees every page
 
 
-def _end_session(bench: Bench, request: Request, given_csrf: str) -> None:
-    account, cookie = user_of(bench, request), request.cookies.get(COOKIE)
+def _end_session(state: ServerState, request: Request, given_csrf: str) -> None:
+    account, cookie = user_of(state, request), request.cookies.get(COOKIE)
     if account is None or cookie is None:
         return
-    check_csrf(bench, request, given_csrf)
-    leave(bench, account)
+    check_csrf(state, request, given_csrf)
+    leave(state, account)
 
     def work(connection: Connection) -> None:
         close_session(connection, cookie)
-        append(connection, Event(kind="sign_out", at_us=bench.clock(), user_id=account.id))
+        append(connection, Event(kind="sign_out", at_us=state.clock(), user_id=account.id))
 
-    bench.store.transact(work)
+    state.store.transact(work)
 
 
 def _is_form(request: Request) -> bool:
@@ -168,7 +168,7 @@ async def _fields(request: Request) -> dict[str, Any]:
             return {key: values[0] for key, values in parse_qs(body.decode(), max_num_fields=10).items()}
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refusal("request", "the body must be JSON or a form with name and password") from None
+        raise ApiError("request", "the body must be JSON or a form with name and password") from None
     if not isinstance(fields, dict):
-        raise Refusal("request", "the body must be a JSON object with name and password")
+        raise ApiError("request", "the body must be a JSON object with name and password")
     return fields

@@ -159,7 +159,7 @@ class BenchPage:
     page: Page
 
     @property
-    def bench(self) -> Locator:
+    def state(self) -> Locator:
         return self.page.get_by_test_id("bench")
 
     @property
@@ -168,8 +168,8 @@ class BenchPage:
 
     def ready(self) -> str:
         """Wait for an item and return its assignment id."""
-        expect(self.bench).to_have_attribute("data-assignment-id", _SOME)
-        return str(self.bench.get_attribute("data-assignment-id"))
+        expect(self.state).to_have_attribute("data-assignment-id", _SOME)
+        return str(self.state.get_attribute("data-assignment-id"))
 
     def ready_or_empty(self) -> None:
         """Wait until the bench shows an item or says that there is none."""
@@ -179,7 +179,7 @@ class BenchPage:
 
     def prefetched(self, count: int) -> None:
         """Wait until the pictures of ``count`` items are in the browser."""
-        expect(self.bench).to_have_attribute("data-ready", str(count))
+        expect(self.state).to_have_attribute("data-ready", str(count))
 
     def press(self, key: str) -> None:
         self.page.keyboard.press(key)
@@ -193,8 +193,8 @@ class BenchPage:
         """Press a level's key, wait for another item (or none), and return its id."""
         before = self.ready()
         self.press(key)
-        expect(self.bench).not_to_have_attribute("data-assignment-id", before)
-        return str(self.bench.get_attribute("data-assignment-id"))
+        expect(self.state).not_to_have_attribute("data-assignment-id", before)
+        return str(self.state.get_attribute("data-assignment-id"))
 
     def expect_done(self, count: int) -> None:
         expect(self.page.get_by_test_id("done-count")).to_have_text(str(count))

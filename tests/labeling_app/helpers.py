@@ -21,7 +21,7 @@ from sqlalchemy import text
 from dataset_tools.frames import pixels_sha256, write_image
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, from_rows
 from labeling_app.accounts import Account, add_account, hash_password
-from labeling_app.annotation.state import Bench, open_bench
+from labeling_app.annotation.state import ServerState, open_state
 from labeling_app.database.store import Store
 from labeling_app.settings import Settings
 from labeling_app.web.api import install
@@ -87,10 +87,12 @@ class FakeClock:
         self.now_us += int(seconds * 1_000_000)
 
 
-def make_bench(manifest: Path, db_url: str | None = None, *, clock: FakeClock | None = None, **options: Any) -> Bench:
+def make_state(
+    manifest: Path, db_url: str | None = None, *, clock: FakeClock | None = None, **options: Any
+) -> ServerState:
     """Open a bench without hidden checks, unless ``options`` ask for them."""
     options = {"gold_rate": 0.0, "repeat_rate": 0.0, **options}
-    return open_bench(Settings(manifest, db_url=db_url, **options), clock=clock or FakeClock())
+    return open_state(Settings(manifest, db_url=db_url, **options), clock=clock or FakeClock())
 
 
 @cache
@@ -170,25 +172,25 @@ def first_line(process: subprocess.Popen[str]) -> str:
         raise AssertionError(f"the server said nothing within {START_SECONDS:.0f} s") from None
 
 
-_APPS: dict[int, tuple[Bench, FastAPI]] = {}
+_APPS: dict[int, tuple[ServerState, FastAPI]] = {}
 
 
-def _app(bench: Bench) -> FastAPI:
+def _app(state: ServerState) -> FastAPI:
     """Return the one application of a bench; building its routes takes longer than most tests."""
-    if id(bench) not in _APPS:
+    if id(state) not in _APPS:
         _APPS.clear()
         app = FastAPI()
-        install(app, bench)
-        _APPS[id(bench)] = (bench, app)
-    return _APPS[id(bench)][1]
+        install(app, state)
+        _APPS[id(state)] = (state, app)
+    return _APPS[id(state)][1]
 
 
 class Client:
     """A browser's side of the API: keeps the cookie, sends the CSRF token."""
 
-    def __init__(self, bench: Bench, *, address: str = "127.0.0.1") -> None:
+    def __init__(self, state: ServerState, *, address: str = "127.0.0.1") -> None:
         self.http = TestClient(
-            _app(bench), base_url="http://localhost", client=(address, 50000), follow_redirects=False
+            _app(state), base_url="http://localhost", client=(address, 50000), follow_redirects=False
         )
         self.csrf = ""
 

@@ -15,7 +15,7 @@ from typer.main import get_command
 from labeling_app.__main__ import app
 from labeling_app.settings import Settings
 from labeling_app.web.api import install
-from tests.labeling_app.helpers import make_bench
+from tests.labeling_app.helpers import make_state
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -74,10 +74,10 @@ def test_nginx_sends_to_the_replicas():
 
 def test_the_health_check_asks_a_route_that_answers_without_a_session(manifest, sqlite_url):
     (path,) = {re.search(rf":{PORT}(/\w+)", replica["healthcheck"]["test"][-1])[1] for replica in REPLICAS}
-    bench, web = make_bench(manifest, sqlite_url), FastAPI()
-    install(web, bench)
+    state, web = make_state(manifest, sqlite_url), FastAPI()
+    install(web, state)
     assert TestClient(web).get(path).status_code == 200
-    bench.close()
+    state.close()
 
 
 def test_the_image_is_made_of_what_is_there():

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import event, text
 
 from labeling_app.accounts import add_account, set_token
-from labeling_app.annotation.state import open_bench
+from labeling_app.annotation.state import open_state
 from labeling_app.database.audit import check_consistency
 from labeling_app.database.store import Store
 from labeling_app.settings import Settings
-from tests.labeling_app.helpers import ApiServer, Client, make_bench, make_manifest
+from tests.labeling_app.helpers import ApiServer, Client, make_manifest, make_state
 
 NUM_ANNOTATORS = 10
 FEWEST_VOTES, MOST_VOTES = 5, 60  # acknowledged between two kills: from the first moments on to well under way
@@ -106,8 +106,8 @@ def test_every_acknowledged_vote_is_there_exactly_once(request, tmp_path, kind):
 
 
 def test_a_full_disk_refuses_the_vote_and_takes_it_later_once(sqlite_url, manifest):
-    bench = make_bench(manifest, sqlite_url, open_mode=True)
-    client = Client(bench)
+    state = make_state(manifest, sqlite_url, open_mode=True)
+    client = Client(state)
     client.sign_in("anna")
     items = client.items(5)
     disk = {"pages": 0}
@@ -115,28 +115,28 @@ def test_a_full_disk_refuses_the_vote_and_takes_it_later_once(sqlite_url, manife
     def limit(raw, _):
         raw.execute(f"PRAGMA max_page_count = {disk['pages'] or 2**30}")  # SQLite then says what it says of a full disk
 
-    event.listen(bench.store.engine, "connect", limit)
-    with bench.store.read() as connection:
+    event.listen(state.store.engine, "connect", limit)
+    with state.store.read() as connection:
         disk["pages"] = connection.exec_driver_sql("PRAGMA page_count").scalar() + 1
-    bench.store.engine.dispose()
+    state.store.engine.dispose()
     answers = []
     while not answers or answers[-1].status_code == 200:
         item = items[len(answers)]
         answers.append(client.vote(item, 3, comment="x" * 2000))
     assert answers[-1].status_code == 503
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         check_consistency(connection)
         assert connection.execute(text("SELECT COUNT(*) FROM current_votes")).scalar_one() == len(answers) - 1
     disk["pages"] = 0  # there is room again: the page sends the vote once more
-    bench.store.engine.dispose()
+    state.store.engine.dispose()
     again = [client.vote(item, 3, comment="x" * 2000).json() for _ in range(2)]
     assert [(answer["accepted"], answer["duplicate"]) for answer in again] == [(True, False), (True, True)]
     assert again[-1]["progress"]["done"] == len(answers)
-    bench.close()
+    state.close()
 
 
 def prepare(manifest, db_url):
-    open_bench(Settings(manifest, db_url=db_url, overlap=NUM_ANNOTATORS)).close()
+    open_state(Settings(manifest, db_url=db_url, overlap=NUM_ANNOTATORS)).close()
     store = Store(db_url)
     tokens = []
     for number in range(NUM_ANNOTATORS):

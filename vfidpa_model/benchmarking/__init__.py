@@ -1,1 +1,1 @@
-"""TODO."""
+"""Interpolators and pipelines on benchmark sets: sets, official protocols, measurement, report."""

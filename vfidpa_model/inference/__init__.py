@@ -1,1 +1,1 @@
-"""TODO."""
+"""Using a trained model: checkpoints, the Assessor, exported backends."""

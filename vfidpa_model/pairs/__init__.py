@@ -1,1 +1,1 @@
-"""TODO."""
+"""Labelled frame pairs: which rows, their labels, loading, augmentation, resizing."""

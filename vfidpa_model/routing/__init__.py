@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which pair, or which part of a frame, gets the accurate interpolator, and what that costs."""

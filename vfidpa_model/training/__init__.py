@@ -1,1 +1,1 @@
-"""TODO."""
+"""One training: configuration, session, loop, losses, state on disk, log and report."""

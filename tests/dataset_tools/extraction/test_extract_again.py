@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools.extraction import rounds as harvest
+from dataset_tools.extraction import rounds as run_rounds
 from dataset_tools.extraction import run as extraction
 from tests.dataset_tools import replicas
 from tests.dataset_tools.extracting import contents, extract, manifest_of, rejected_of
@@ -79,11 +79,11 @@ def test_a_clip_found_again_under_another_name_does_not_leak_into_another_split(
 def test_votes_that_come_while_it_runs_are_kept(first, clips, tmp_path, monkeypatch):
     out = Path(shutil.copytree(first, tmp_path / "set"))
 
-    def harvest_and_vote(*arguments, **options):
+    def run_and_vote(*arguments, **options):
         manifest_of(out).with_columns({"level": [2.0] * 24, "level_source": ["human"] * 24}).write()
-        return harvest.harvest(*arguments, **options)
+        return run_rounds.run_rounds(*arguments, **options)
 
-    monkeypatch.setattr(extraction, "harvest", harvest_and_vote)
+    monkeypatch.setattr(extraction, "run_rounds", run_and_vote)
     assert extract(clips, out, count=27) == 0
     assert [row["level_source"] for row in manifest_of(out).rows()].count("human") == 24
 

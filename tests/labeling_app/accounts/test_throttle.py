@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from labeling_app.accounts.throttle import Attempt, Limits, place_of, seconds_to_wait
-from tests.labeling_app.helpers import PASSWORD, Client, FakeClock, add_user, make_bench
+from tests.labeling_app.helpers import PASSWORD, Client, FakeClock, add_user, make_state
 
 LIMITS = Limits(window_seconds=60, per_name_and_address=2, per_address=4, per_name=3, in_all=6)
 HOME, OFFICE = "203.0.113.9", "203.0.113.10"
@@ -77,29 +77,29 @@ def test_places(address, other, same):
 @pytest.fixture
 def replicas(db_url, manifest):
     clock = FakeClock()
-    benches = [make_bench(manifest, db_url, clock=clock) for _ in range(2)]
+    states = [make_state(manifest, db_url, clock=clock) for _ in range(2)]
     for name in ("anna", "ben"):
-        add_user(benches[0].store, name, password=PASSWORD)
-    yield benches
-    for bench in benches:
-        bench.close()
+        add_user(states[0].store, name, password=PASSWORD)
+    yield states
+    for state in states:
+        state.close()
 
 
-def guess(bench, name="anna", address=HOME, password="a wrong password"):
-    return Client(bench, address=address).sign_in(name, password)
+def guess(state, name="anna", address=HOME, password="a wrong password"):
+    return Client(state, address=address).sign_in(name, password)
 
 
-def num_events(bench, kind):
-    with bench.store.read() as connection:
+def num_events(state, kind):
+    with state.store.read() as connection:
         return connection.execute(text("SELECT COUNT(*) FROM events WHERE kind = :kind"), {"kind": kind}).scalar_one()
 
 
 def test_replicas_count_together_and_remember_after_a_restart(replicas, manifest):
     first, second = replicas
-    answers = [guess(bench) for bench in (first, second, first, second, first, second, first)]
+    answers = [guess(state) for state in (first, second, first, second, first, second, first)]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
     assert 0 < int(answers[-1].headers["retry-after"]) <= 301
-    again = make_bench(manifest, first.store.url, clock=first.clock)
+    again = make_state(manifest, first.store.url, clock=first.clock)
     assert guess(again, password=PASSWORD).status_code == 429  # also with the right one, until the time is over
     again.close()
     assert guess(second, address=OFFICE, password=PASSWORD).status_code == 200  # from elsewhere she comes in
@@ -115,20 +115,20 @@ def test_many_at_once_on_both_are_no_way_around(replicas):
 
 
 def test_who_signs_in_starts_anew(replicas):
-    for bench in replicas:
-        assert [guess(bench).status_code for _ in range(4)] == [401] * 4
-        assert guess(bench, password=PASSWORD).status_code == 200
-    assert guess(bench, "ben", password=PASSWORD).status_code == 200
+    for state in replicas:
+        assert [guess(state).status_code for _ in range(4)] == [401] * 4
+        assert guess(state, password=PASSWORD).status_code == 200
+    assert guess(state, "ben", password=PASSWORD).status_code == 200
 
 
 def test_a_flood_stops_at_strangers(replicas):
-    for bench in replicas:
-        bench.sign_in_limits = Limits(per_address=4, per_name=6, in_all=8)
-    assert guess(bench, password=PASSWORD).status_code == 200  # HOME is anna's own place from now on
-    one_address = [guess(bench, f"name {number}", OFFICE).status_code for number in range(6)]
+    for state in replicas:
+        state.sign_in_limits = Limits(per_address=4, per_name=6, in_all=8)
+    assert guess(state, password=PASSWORD).status_code == 200  # HOME is anna's own place from now on
+    one_address = [guess(state, f"name {number}", OFFICE).status_code for number in range(6)]
     assert one_address == [401] * 4 + [429] * 2
-    many_addresses = [guess(bench, "anna", f"198.51.100.{number}").status_code for number in range(6)]
+    many_addresses = [guess(state, "anna", f"198.51.100.{number}").status_code for number in range(6)]
     assert many_addresses == [401] * 4 + [429] * 2
-    assert num_events(bench, "sign_in_failed") == 8
-    assert guess(bench, "ben", "198.51.100.9", PASSWORD).status_code == 429
-    assert guess(bench, password=PASSWORD).status_code == 200
+    assert num_events(state, "sign_in_failed") == 8
+    assert guess(state, "ben", "198.51.100.9", PASSWORD).status_code == 429
+    assert guess(state, password=PASSWORD).status_code == 200

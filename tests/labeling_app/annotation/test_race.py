@@ -11,27 +11,27 @@ from labeling_app.annotation.claims import Claim, claim, release_expired
 from labeling_app.annotation.serving import next_items
 from labeling_app.database.audit import check_consistency
 from labeling_app.schemas import VoteRequest
-from tests.labeling_app.helpers import FakeClock, add_user, make_bench, make_manifest
+from tests.labeling_app.helpers import FakeClock, add_user, make_manifest, make_state
 
 NUM_CLIENTS, NUM_TRIPLETS, OVERLAP = 50, 500, 3
 
 
 def test_50_clients_500_triplets_overlap_3(db_url, tmp_path):
     manifest = make_manifest(tmp_path / "data", NUM_TRIPLETS)
-    servers = [make_bench(manifest, db_url, overlap=OVERLAP) for _ in range(2)]
+    servers = [make_state(manifest, db_url, overlap=OVERLAP) for _ in range(2)]
     users = [add_user(servers[0].store, f"annotator {number}") for number in range(NUM_CLIENTS)]
     asked: list[tuple[int, int]] = []
     errors: list[BaseException] = []
 
-    def label(bench, user):
+    def label(state, user):
         try:
-            while rows := next_items(bench, user, count=5)[0]:
+            while rows := next_items(state, user, count=5)[0]:
                 for row in rows:
                     asked.append((user.id, row["item_id"]))
                     request = VoteRequest(
                         vote_id=f"vote-{row['id']:06d}", assignment_id=row["id"], level=1 + row["id"] % 4
                     )
-                    assert voting.vote(bench, user, request).counted
+                    assert voting.vote(state, user, request).counted
         except BaseException as error:
             errors.append(error)
 
@@ -59,9 +59,9 @@ def test_50_clients_500_triplets_overlap_3(db_url, tmp_path):
 @pytest.mark.postgresql  # SQLite has one writer
 def test_a_lease_does_not_run_out_while_its_vote_is_being_stored(postgresql_url, manifest, monkeypatch):
     clock = FakeClock()
-    bench, other = (make_bench(manifest, postgresql_url, clock=clock, overlap=1, lease_seconds=60) for _ in range(2))
-    anna, ben = add_user(bench.store, "anna"), add_user(bench.store, "ben")
-    (row,), _ = next_items(bench, anna, count=1)
+    state, other = (make_state(manifest, postgresql_url, clock=clock, overlap=1, lease_seconds=60) for _ in range(2))
+    anna, ben = add_user(state.store, "anna"), add_user(state.store, "ben")
+    (row,), _ = next_items(state, anna, count=1)
     clock.advance(61)
     stage_of = voting._stage
 
@@ -75,9 +75,9 @@ def test_a_lease_does_not_run_out_while_its_vote_is_being_stored(postgresql_url,
 
     monkeypatch.setattr(voting, "_stage", meanwhile)
     request = VoteRequest(vote_id="vote-0001", assignment_id=row["id"], level=2)
-    assert voting.vote(bench, anna, request).counted
-    with bench.store.read() as connection:
+    assert voting.vote(state, anna, request).counted
+    with state.store.read() as connection:
         assert connection.execute(text("SELECT MAX(taken) FROM items")).scalar_one() == 1
         check_consistency(connection)
-    bench.close()
+    state.close()
     other.close()

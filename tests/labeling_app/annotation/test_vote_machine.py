@@ -20,7 +20,7 @@ from labeling_app.commands.data import _set_overlap
 from labeling_app.database.audit import check_consistency
 from labeling_app.exchange.exporting import export_manifest
 from labeling_app.schemas import VoteRequest
-from tests.labeling_app.helpers import FakeClock, add_user, make_bench, make_manifest
+from tests.labeling_app.helpers import FakeClock, add_user, make_manifest, make_state
 
 NUM_TRIPLETS, NAMES = 6, ("anna", "ben", "cleo")
 USERS = range(len(NAMES))
@@ -34,12 +34,12 @@ ACTIONS = {  # how often each is done
 def template() -> Path:
     """Return a folder with a manifest and a new database: making one takes longer than an example."""
     folder = Path(tempfile.mkdtemp(prefix="vfi-machine-"))
-    bench = make_bench(make_manifest(folder, NUM_TRIPLETS))
+    state = make_state(make_manifest(folder, NUM_TRIPLETS))
     for name in NAMES:
-        add_user(bench.store, name)
-    with bench.store.write() as connection:
+        add_user(state.store, name)
+    with state.store.write() as connection:
         connection.execute(text("UPDATE users SET stage = 'work'"))
-    bench.close()
+    state.close()
     return folder
 
 
@@ -59,26 +59,26 @@ class Labelling:
         self.manifest = self.folder / "data_manifest.parquet"
         self.rows = read_manifest(self.manifest).rows()
         self.clock, self.overlap = FakeClock(), overlap
-        self.bench = self.open()
-        with self.bench.store.read() as connection:
+        self.state = self.open()
+        with self.state.store.read() as connection:
             self.users = [to_account(require_row(connection, name)) for name in NAMES]
         self.votes = []  # dictionaries: id, user, assignment, item, level, counted, current
         self.skipped = set()  # (user, item)
         self.shown = {user: {} for user in USERS}  # assignment -> item
 
     def open(self):
-        bench = make_bench(self.manifest, clock=self.clock, overlap=self.overlap, lease_seconds=60)
-        bench.store.engine.dispose()
-        event.listen(bench.store.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = OFF"))  # faster
-        return bench
+        state = make_state(self.manifest, clock=self.clock, overlap=self.overlap, lease_seconds=60)
+        state.store.engine.dispose()
+        event.listen(state.store.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = OFF"))  # faster
+        return state
 
     def close(self):
-        self.bench.close()
+        self.state.close()
         shutil.rmtree(self.folder)
 
     def claim(self, user, count, _):
         before = self.held(user)
-        rows, _ = next_items(self.bench, self.users[user], count=1 + count % 3)
+        rows, _ = next_items(self.state, self.users[user], count=1 + count % 3)
         for row in rows:
             self.shown[user][row["id"]] = row["item_id"]
             assert row["item_id"] in self.active()
@@ -92,7 +92,7 @@ class Labelling:
             return
         assignment, item = self.pick(user, place)
         level, again = 1 + number % 4, number % 3 == 0
-        state, taken = self.state(assignment), self.taken(item)
+        state, taken = self.state_of(assignment), self.taken(item)
         # Pixels that are gone keep the overlap they had.
         overlap = (
             self.overlap if item in self.active() else self.query("SELECT overlap FROM items WHERE id = :x", item)[0]
@@ -100,19 +100,19 @@ class Labelling:
         request = VoteRequest(vote_id=f"vote-{len(self.votes):04d}", assignment_id=assignment, level=level)
         if state == "skipped":
             with pytest.raises(voting.ConflictError):
-                voting.vote(self.bench, self.users[user], request)
+                voting.vote(self.state, self.users[user], request)
             return
         counted = state == "leased" or (state == "released" and taken < overlap)
-        assert voting.vote(self.bench, self.users[user], request).counted == counted
+        assert voting.vote(self.state, self.users[user], request).counted == counted
         self.votes.append({"id": request.vote_id, "user": user, "assignment": assignment, "item": item,
                            "level": level, "counted": counted, "current": True})  # fmt: skip
         if again:
-            retry = voting.vote(self.bench, self.users[user], request)
+            retry = voting.vote(self.state, self.users[user], request)
             assert (retry.duplicate, retry.counted) == (True, counted)
 
     def undo(self, user, again, _):
         undo_id = f"undo-{self.clock()}"
-        undone = [voting.undo(self.bench, self.users[user], undo_id) for _ in range(1 + again % 2)]
+        undone = [voting.undo(self.state, self.users[user], undo_id) for _ in range(1 + again % 2)]
         mine = [vote for vote in self.current(user=user) if vote["item"] in self.active()]
         if not mine:
             assert undone[0] is None
@@ -127,33 +127,33 @@ class Labelling:
         skip = {"skip_id": f"skip-{self.clock()}", "assignment_id": assignment, "reason": ""}
         if self.current(user=user, item=item):
             with pytest.raises(voting.ConflictError):
-                voting.skip(self.bench, self.users[user], **skip)
+                voting.skip(self.state, self.users[user], **skip)
             return
-        voting.skip(self.bench, self.users[user], **skip)
+        voting.skip(self.state, self.users[user], **skip)
         self.skipped.add((user, item))
 
     def sign_out(self, user, *_):
-        voting.leave(self.bench, self.users[user])
+        voting.leave(self.state, self.users[user])
 
     def leases_run_out(self, *_):
         self.clock.advance(61)
 
     def change_overlap(self, _, number, __):
         self.overlap = 1 + number % 3
-        self.bench.store.transact(lambda connection: _set_overlap(connection, Rule(self.overlap, {})))
+        self.state.store.transact(lambda connection: _set_overlap(connection, Rule(self.overlap, {})))
 
     def change_manifest(self, _, left_out, repainted):
         """Leave out the rows, and change the pixels of those, whose bits are set; the first row stays."""
         rows = [{**row, "pred_sha256": "f" * 64} if repainted >> i & 1 else row for i, row in enumerate(self.rows)]
         from_rows(self.manifest, [row for i, row in enumerate(rows) if i == 0 or not left_out >> i & 1]).write()
-        self.bench.refresh(force=True)
+        self.state.refresh(force=True)
 
     def restart(self, *_):
-        self.bench.close()
-        self.bench = self.open()
+        self.state.close()
+        self.state = self.open()
 
     def no_vote_is_lost_or_doubled(self):
-        with self.bench.store.read() as connection:
+        with self.state.store.read() as connection:
             check_consistency(connection)
             logged = connection.execute(text("SELECT client_id FROM events WHERE kind = 'vote'")).scalars().all()
             current = connection.execute(
@@ -169,7 +169,7 @@ class Labelling:
         """Let everybody label until nothing is left: what still wants a vote was seen by all."""
         self.clock.advance(61)
         for user in USERS:
-            while (rows := next_items(self.bench, self.users[user], count=1)[0]) != []:
+            while (rows := next_items(self.state, self.users[user], count=1)[0]) != []:
                 self.shown[user][rows[0]["id"]] = rows[0]["item_id"]
                 self.vote(user, list(self.shown[user]).index(rows[0]["id"]), 2)
         for item in self.active():
@@ -178,8 +178,8 @@ class Labelling:
             assert enough or len(seen) == len(NAMES)
 
     def the_export_is_the_median(self):
-        export_manifest(self.bench.store, self.manifest, method="median")
-        items = {info.triplet_id: item for item, info in self.bench.catalogue.by_id.items()}
+        export_manifest(self.state.store, self.manifest, method="median")
+        items = {info.triplet_id: item for item, info in self.state.catalogue.by_id.items()}
         for row in read_manifest(self.manifest).rows():
             levels = sorted(vote["level"] for vote in self.current(item=items[row["triplet_id"]]) if vote["counted"])
             assert row["level"] == (levels[len(levels) // 2] if levels else None)
@@ -189,7 +189,7 @@ class Labelling:
         return [v for v in self.votes if v["current"] and all(v[key] == value for key, value in which.items())]
 
     def active(self):
-        return set(self.bench.catalogue.by_id)
+        return set(self.state.catalogue.by_id)
 
     def pick(self, user, place):
         return list(self.shown[user].items())[place % len(self.shown[user])]
@@ -199,7 +199,7 @@ class Labelling:
             self.query("SELECT id FROM assignments WHERE state = 'leased' AND user_id = :x", self.users[user].id)
         )
 
-    def state(self, assignment):
+    def state_of(self, assignment):
         return self.query("SELECT state FROM assignments WHERE id = :x", assignment)[0]
 
     def taken(self, item):
@@ -207,7 +207,7 @@ class Labelling:
         return len(self.query("SELECT id FROM assignments WHERE state IN ('leased', 'voted') AND item_id = :x", item))
 
     def query(self, statement, value):
-        with self.bench.store.read() as connection:
+        with self.state.store.read() as connection:
             return connection.execute(text(statement), {"x": value}).scalars().all()
 
 

@@ -18,19 +18,19 @@ from labeling_app.__main__ import app, main
 from labeling_app.annotation import voting
 from labeling_app.annotation.serving import next_items
 from labeling_app.schemas import VoteRequest
-from tests.labeling_app.helpers import ROOT, add_user, first_line, make_bench
+from tests.labeling_app.helpers import ROOT, add_user, first_line, make_state
 
 
 @pytest.fixture
 def labelled(manifest):
     """The manifest beside a database in which anna voted on five triplets."""
-    bench = make_bench(manifest)
-    anna = add_user(bench.store, "anna")
-    for number, row in enumerate(next_items(bench, anna, count=5)[0]):
+    state = make_state(manifest)
+    anna = add_user(state.store, "anna")
+    for number, row in enumerate(next_items(state, anna, count=5)[0]):
         voting.vote(
-            bench, anna, VoteRequest(vote_id=f"vote-{number:05d}", assignment_id=row["id"], level=1 + number % 4)
+            state, anna, VoteRequest(vote_id=f"vote-{number:05d}", assignment_id=row["id"], level=1 + number % 4)
         )
-    bench.close()
+    state.close()
     return manifest
 
 
@@ -98,7 +98,7 @@ def test_overlap_by_filter_holds_beside_a_server_and_for_new_triplets(labelled, 
     )
     assert (code, out) == (0, "7 triplets want 5 votes now\n")
     assert json.loads(run(capsys, "stats", "--json", manifest=labelled)[1])["votes_wanted"] == 42 * 3 + 7 * 2
-    again = make_bench(labelled, overlap=3)
+    again = make_state(labelled, overlap=3)
     again.close()
     assert json.loads(run(capsys, "stats", "--json", manifest=labelled)[1])["votes_wanted"] == 42 * 3 + 7 * 2
 
@@ -111,9 +111,9 @@ def test_gold_from_a_table(labelled, capsys, tmp_path):
     code, out, err = run(capsys, "gold", file, manifest=labelled)
     assert (code, out) == (1, f"{file}: 1 of 2 gold items set\n")
     assert err == "triplet 'none' is not in the manifest\n"
-    bench = make_bench(labelled)
-    assert [(gold.level, gold.purpose, gold.note) for gold in bench.gold.values()] == [(3, "training", note)]
-    bench.close()
+    state = make_state(labelled)
+    assert [(gold.level, gold.purpose, gold.note) for gold in state.gold.values()] == [(3, "training", note)]
+    state.close()
 
 
 def test_what_the_database_refuses_is_one_line(labelled, capsys):

@@ -13,17 +13,17 @@ from labeling_app.annotation import voting
 from labeling_app.annotation.serving import next_items
 from labeling_app.database.audit import AuditError, check_consistency, history, to_lines
 from labeling_app.database.backup import BackupError, backup
-from labeling_app.database.copying import MigrateError, digest, migrate
+from labeling_app.database.copying import CopyingError, copy_database, digest
 from labeling_app.database.store import Store
 from labeling_app.database.tables import COPY_ORDER
 from labeling_app.schemas import VoteRequest
-from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_bench
+from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_state
 
 
 @pytest.fixture
-def bench(db_url, manifest):
+def state(db_url, manifest):
     """A database in the middle of things: votes, an undo, a skip, a comment, leases, a session, a late vote."""
-    opened = make_bench(manifest, db_url)
+    opened = make_state(manifest, db_url)
     add_user(opened.store, "anna", password=PASSWORD)
     ben = add_user(opened.store, "ben")
     client = Client(opened)
@@ -38,23 +38,23 @@ def bench(db_url, manifest):
     opened.close()
 
 
-def test_migrate_to_the_other_database_and_go_on(request, bench, manifest, tmp_path):
-    to_sqlite = not bench.store.is_sqlite
+def test_migrate_to_the_other_database_and_go_on(request, state, manifest, tmp_path):
+    to_sqlite = not state.store.is_sqlite
     there = f"sqlite:///{tmp_path}/there.sqlite" if to_sqlite else request.getfixturevalue("postgresql_url")
     copy = Store(there)
-    digests = migrate(bench.store, copy)
+    digests = copy_database(state.store, copy)
     for table in COPY_ORDER:
-        with bench.store.read() as ours, copy.read() as theirs:
+        with state.store.read() as ours, copy.read() as theirs:
             assert digest(ours, table) == digest(theirs, table) == digests[table.name]
     assert digests["events"].rows > 8
-    with pytest.raises(MigrateError, match="must be empty"):
-        migrate(bench.store, copy)
+    with pytest.raises(CopyingError, match="must be empty"):
+        copy_database(state.store, copy)
     copy.close()
     # The session still holds, the held items come first, and new rows get new numbers.
-    moved = make_bench(manifest, there)
+    moved = make_state(manifest, there)
     client = Client(moved)
     assert client.sign_in("anna").status_code == 200
-    before = [row["id"] for row in next_items(bench, account(bench, "anna"), count=5)[0]]
+    before = [row["id"] for row in next_items(state, account(state, "anna"), count=5)[0]]
     items = client.items(5)
     assert [item["assignment_id"] for item in items] == before
     assert client.vote(items[0], vote_id="after-the-move").json()["counted"]
@@ -63,34 +63,34 @@ def test_migrate_to_the_other_database_and_go_on(request, bench, manifest, tmp_p
     moved.close()
 
 
-def test_a_copy_that_differs_leaves_nothing(bench, tmp_path):
+def test_a_copy_that_differs_leaves_nothing(state, tmp_path):
     copy = Store(f"sqlite:///{tmp_path}/there.sqlite")
     with copy.write() as connection:
         connection.execute(
             text("CREATE TRIGGER spoil AFTER INSERT ON users BEGIN UPDATE users SET role = 'admin'; END")
         )
-    with pytest.raises(MigrateError, match="table users differs after copying"):
-        migrate(bench.store, copy)
+    with pytest.raises(CopyingError, match="table users differs after copying"):
+        copy_database(state.store, copy)
     with copy.read() as connection:
         assert [digest(connection, table).rows for table in COPY_ORDER] == [0] * len(COPY_ORDER)
     copy.close()
 
 
-def test_a_backup_while_people_vote_is_consistent(bench, tmp_path):
-    anna, stop = account(bench, "anna"), threading.Event()
+def test_a_backup_while_people_vote_is_consistent(state, tmp_path):
+    anna, stop = account(state, "anna"), threading.Event()
 
     def keep_voting():
         while not stop.is_set():
-            for row in next_items(bench, anna, count=2)[0]:
-                request = VoteRequest(vote_id=f"vote-{row['id']}-{bench.clock()}", assignment_id=row["id"], level=2)
-                voting.vote(bench, anna, request)
-                voting.undo(bench, anna, f"undo-{bench.clock()}")
+            for row in next_items(state, anna, count=2)[0]:
+                request = VoteRequest(vote_id=f"vote-{row['id']}-{state.clock()}", assignment_id=row["id"], level=2)
+                voting.vote(state, anna, request)
+                voting.undo(state, anna, f"undo-{state.clock()}")
 
     voter = threading.Thread(target=keep_voting, daemon=True)
     voter.start()
     try:
         files = [tmp_path / "backups" / f"{number}.sqlite" for number in range(3)]
-        sizes = [backup(bench.store, file) for file in files]
+        sizes = [backup(state.store, file) for file in files]
     finally:
         stop.set()
         voter.join(60)
@@ -106,7 +106,7 @@ def test_a_backup_while_people_vote_is_consistent(bench, tmp_path):
         copy.close()
     assert counts == sorted(counts)
     with pytest.raises(UsageError, match="exists; name a new file"):
-        backup(bench.store, files[0])
+        backup(state.store, files[0])
 
 
 def test_a_full_disk_leaves_no_backup(sqlite_url, tmp_path, monkeypatch):
@@ -123,10 +123,10 @@ def test_a_full_disk_leaves_no_backup(sqlite_url, tmp_path, monkeypatch):
     store.close()
 
 
-def test_audit_tells_the_whole_story(bench):
-    with bench.store.read() as connection:
+def test_audit_tells_the_whole_story(state):
+    with state.store.read() as connection:
         undone = connection.execute(text("SELECT item_id FROM events WHERE kind = 'undo'")).scalar_one()
-        triplet_id = bench.catalogue.by_id[undone].triplet_id
+        triplet_id = state.catalogue.by_id[undone].triplet_id
         events = history(connection, triplet_id)
         with pytest.raises(AuditError, match="is not in the database"):
             history(connection, "videos/none/0-1-2@256p")
@@ -138,9 +138,9 @@ def test_audit_tells_the_whole_story(bench):
     assert all(line.isascii() and line.isprintable() for line in lines)
 
 
-def test_audit_finds_what_contradicts_the_log(sqlite_url, bench, tmp_path):
+def test_audit_finds_what_contradicts_the_log(sqlite_url, state, tmp_path):
     file = tmp_path / "copy.sqlite"
-    backup(bench.store, file)
+    backup(state.store, file)
     for damage in (
         "UPDATE items SET taken = taken + 1 WHERE id = 1",
         "UPDATE assignments SET state = 'skipped' WHERE id = 1",
@@ -156,6 +156,6 @@ def test_audit_finds_what_contradicts_the_log(sqlite_url, bench, tmp_path):
         copy.close()
 
 
-def account(bench, name):
-    with bench.store.read() as connection:
+def account(state, name):
+    with state.store.read() as connection:
         return to_account(require_row(connection, name))

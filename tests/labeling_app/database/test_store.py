@@ -16,7 +16,7 @@ from labeling_app.database import events
 from labeling_app.database.events import Event
 from labeling_app.database.store import Store, StoreError
 from labeling_app.database.tables import metadata
-from tests.labeling_app.helpers import ROOT, add_user, make_bench
+from tests.labeling_app.helpers import ROOT, add_user, make_state
 
 
 def test_migrations_make_the_tables_that_the_code_expects(db_url):
@@ -42,15 +42,15 @@ def test_opening_a_new_database_by_many_processes_at_once(db_url):
 
 @pytest.mark.parametrize("statement", ["UPDATE events SET level = 4", "DELETE FROM events", "DELETE FROM assignments"])
 def test_what_happened_cannot_be_changed(db_url, manifest, statement):
-    bench = make_bench(manifest, db_url)
-    user = add_user(bench.store, "anna")
-    with bench.store.write() as connection:
+    state = make_state(manifest, db_url)
+    user = add_user(state.store, "anna")
+    with state.store.write() as connection:
         item = connection.execute(text("SELECT MIN(id) FROM items")).scalar_one()
         _insert_assignment(connection, item, user.id, kind="work", state="voted")
         events.append(connection, Event(kind="vote", at_us=1, user_id=user.id, item_id=item, level=2))
-    with pytest.raises(DBAPIError, match=r"append-only|kept"), bench.store.write() as connection:
+    with pytest.raises(DBAPIError, match=r"append-only|kept"), state.store.write() as connection:
         connection.execute(text(statement))
-    bench.close()
+    state.close()
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,17 @@ def test_what_happened_cannot_be_changed(db_url, manifest, statement):
     ],
 )
 def test_triggers_count_what_takes_a_place(db_url, manifest, before, after, taken):
-    bench = make_bench(manifest, db_url)
-    user = add_user(bench.store, "anna")
-    with bench.store.write() as connection:
+    state = make_state(manifest, db_url)
+    user = add_user(state.store, "anna")
+    with state.store.write() as connection:
         item = connection.execute(text("SELECT MIN(id) FROM items")).scalar_one()
         _insert_assignment(connection, item, user.id, kind=before[0], state=before[1])
         connection.execute(
             text("UPDATE assignments SET kind = :kind, state = :state"), {"kind": after[0], "state": after[1]}
         )
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         assert connection.execute(text("SELECT SUM(taken) FROM items")).scalar_one() == taken
-    bench.close()
+    state.close()
 
 
 def test_sqlite_is_durable_and_patient(sqlite_url):

@@ -12,7 +12,7 @@ from labeling_app.exchange.label_studio import LabelStudioError, import_tasks, r
 from labeling_app.quality.stats import compute_stats
 from labeling_app.quality.votes import long_table, read_votes
 from labeling_app.schemas import VoteRequest
-from tests.labeling_app.helpers import add_user, make_bench, make_manifest
+from tests.labeling_app.helpers import add_user, make_manifest, make_state
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ def manifest(tmp_path):
     return make_manifest(tmp_path / "data", 14)
 
 
-def label(bench, user, count):
+def label(state, user, count):
     """Vote on ``count`` items."""
     for _ in range(count):
-        (row,), _ = next_items(bench, user, count=1)
+        (row,), _ = next_items(state, user, count=1)
         request = VoteRequest(vote_id=f"vote-{row['id']:05d}", assignment_id=row["id"], level=1 + row["id"] % 4)
-        voting.vote(bench, user, request)
+        voting.vote(state, user, request)
 
 
 def task(triplet_id, **changes):
@@ -42,18 +42,18 @@ def task(triplet_id, **changes):
 
 
 def test_label_studio_there_and_back(sqlite_url, manifest, tmp_path):
-    bench = make_bench(manifest, sqlite_url)
+    state = make_state(manifest, sqlite_url)
     for name in ("anna", "ben"):
-        label(bench, add_user(bench.store, name), 14)
+        label(state, add_user(state.store, name), 14)
     path = tmp_path / "tasks.json"
-    assert export_label_studio(bench.store, path) == 14
-    other = make_bench(manifest, f"sqlite:///{tmp_path / 'other.sqlite'}")
+    assert export_label_studio(state.store, path) == 14
+    other = make_state(manifest, f"sqlite:///{tmp_path / 'other.sqlite'}")
     tasks = read_tasks(path)
     for expected in ((28, 0), (0, 28)):  # the second time changes nothing
         with other.store.write() as connection:
             result = import_tasks(connection, tasks, now_us=1)
         assert (result.votes, result.known, result.rejected) == (*expected, [])
-    with bench.store.read() as ours, other.store.read() as theirs:
+    with state.store.read() as ours, other.store.read() as theirs:
         columns = ["item_key", "annotator", "level", "seconds", "created_at_us"]
         tables = [
             read_votes(connection)[columns].sort_values(["item_key", "annotator"]).to_numpy().tolist()
@@ -61,7 +61,7 @@ def test_label_studio_there_and_back(sqlite_url, manifest, tmp_path):
         ]
     assert tables[0] == tables[1]
     other.close()
-    bench.close()
+    state.close()
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_label_studio_there_and_back(sqlite_url, manifest, tmp_path):
     ],
 )
 def test_what_label_studio_may_hold(sqlite_url, manifest, result, level):
-    bench = make_bench(manifest, sqlite_url)
+    state = make_state(manifest, sqlite_url)
     triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
-    with bench.store.write() as connection:
+    with state.store.write() as connection:
         done = import_tasks(connection, [task(triplet_id, result=[result])], now_us=1)
         votes = read_votes(connection)
     assert votes["level"].tolist() == ([] if level is None else [level])
     assert len(done.rejected) == (level is None)
-    bench.close()
+    state.close()
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_what_label_studio_may_hold(sqlite_url, manifest, result, level):
     ],
 )
 def test_odd_times_do_not_spoil_the_statistics(sqlite_url, manifest, changes, seconds, year):
-    bench = make_bench(manifest, sqlite_url)
+    state = make_state(manifest, sqlite_url)
     triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
-    with bench.store.write() as connection:
+    with state.store.write() as connection:
         import_tasks(connection, [task(triplet_id, **changes)], now_us=1_800_000_000_000_000)
         votes = long_table(read_votes(connection))
         assert compute_stats(connection).annotators[0].median_seconds == seconds
     assert [moment.year for moment in votes["created_at"]] == [year]
-    bench.close()
+    state.close()
 
 
 @pytest.mark.parametrize(
@@ -122,35 +122,35 @@ def test_odd_times_do_not_spoil_the_statistics(sqlite_url, manifest, changes, se
     ],
 )
 def test_odd_tasks_do_not_stop_the_others(sqlite_url, manifest, odd):
-    bench = make_bench(manifest, sqlite_url)
+    state = make_state(manifest, sqlite_url)
     triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
-    with bench.store.write() as connection:
+    with state.store.write() as connection:
         assert import_tasks(connection, [odd, task(triplet_id)], now_us=1).votes == 1
-    bench.close()
+    state.close()
 
 
 @pytest.mark.parametrize(("before", "taken_in"), [("held", 1), ("released", 1), ("skipped", 1), ("voted", 0)])
 def test_an_import_counts_unless_there_is_a_vote(db_url, manifest, before, taken_in):
-    bench = make_bench(manifest, db_url)
-    anna = add_user(bench.store, "anna")
-    (row,), _ = next_items(bench, anna, count=1)
+    state = make_state(manifest, db_url)
+    anna = add_user(state.store, "anna")
+    (row,), _ = next_items(state, anna, count=1)
     if before == "voted":
-        voting.vote(bench, anna, VoteRequest(vote_id="vote-0001", assignment_id=row["id"], level=1))
+        voting.vote(state, anna, VoteRequest(vote_id="vote-0001", assignment_id=row["id"], level=1))
     elif before == "skipped":
-        voting.skip(bench, anna, skip_id="skip-0001", assignment_id=row["id"], reason="")
+        voting.skip(state, anna, skip_id="skip-0001", assignment_id=row["id"], reason="")
     elif before == "released":
-        voting.leave(bench, anna)
-    tasks = [task(bench.catalogue.by_id[row["item_id"]].triplet_id)]
+        voting.leave(state, anna)
+    tasks = [task(state.catalogue.by_id[row["item_id"]].triplet_id)]
     for expected in ((taken_in, 1 - taken_in), (0, 1)):
-        done = bench.store.transact(lambda connection: import_tasks(connection, tasks, now_us=1))
+        done = state.store.transact(lambda connection: import_tasks(connection, tasks, now_us=1))
         assert (done.votes, done.known, done.rejected) == (*expected, [])
-    voting.undo(bench, anna, "undo-0001")
-    done = bench.store.transact(lambda connection: import_tasks(connection, tasks, now_us=1))
+    voting.undo(state, anna, "undo-0001")
+    done = state.store.transact(lambda connection: import_tasks(connection, tasks, now_us=1))
     assert (done.votes, done.known) == (1 - taken_in, taken_in)  # what was taken back is not brought back by the file
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         assert connection.execute(text("SELECT MAX(taken) FROM items")).scalar_one() == 1
         check_consistency(connection)
-    bench.close()
+    state.close()
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"a": 1}', "[1]", "[" * 20_000])

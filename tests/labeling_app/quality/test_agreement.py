@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from labeling_app.quality.agreement import alpha_interval, confusion, count_levels, ordinal_alpha, weighted_kappa
-from labeling_app.quality.annotators import RaterFigures, flags, longest_run, top_level_share
+from labeling_app.quality.annotators import AnnotatorFigures, flags, longest_run, top_level_share
 
 GOOD = {
     "votes": 100,
@@ -91,7 +91,7 @@ def test_kappa_by_hand():
     ],
 )
 def test_flags(change, flagged):
-    assert flags(RaterFigures(**{**GOOD, **change})) == flagged
+    assert flags(AnnotatorFigures(**{**GOOD, **change})) == flagged
 
 
 def test_runs_and_shares():

@@ -6,7 +6,7 @@ import pytest
 from crowdkit.aggregation import DawidSkene, MajorityVote, OneCoinDawidSkene
 
 from dataset_tools.errors import UsageError
-from labeling_app.quality.annotators import fit_raters
+from labeling_app.quality.annotators import fit_annotators
 from labeling_app.quality.consensus import METHODS, consensus
 
 # crowd-kit uses what pandas is going to remove.
@@ -75,7 +75,7 @@ def test_the_rater_model_beats_the_median_and_finds_the_biases(simulated):
     right = {method: np.mean(np.rint(found) == truth) for method, found in levels.items()}
     assert rms["raters"] < 0.75 * rms["median"]
     assert right["raters"] > right["median"] + 0.1
-    model = fit_raters(table["task"].to_numpy(), table["worker"].to_numpy(), table["label"].to_numpy(dtype=float))
+    model = fit_annotators(table["task"].to_numpy(), table["worker"].to_numpy(), table["label"].to_numpy(dtype=float))
     # Levels end at 1 and 4, which cuts off part of every bias: the order and the sign are what remains.
     assert np.corrcoef(model.bias, bias)[0, 1] > 0.95
     assert (np.sign(model.bias)[[0, 1, 2, 3]] == np.sign(bias)[[0, 1, 2, 3]]).all()
@@ -84,7 +84,7 @@ def test_the_rater_model_beats_the_median_and_finds_the_biases(simulated):
 
 def test_rater_model_by_hand():
     # Two raters, one always a level higher: the truth is half-way, the biases are -0.5 and 0.5, the noise is the prior.
-    model = fit_raters(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([1.0, 2.0, 3.0, 4.0]))
+    model = fit_annotators(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([1.0, 2.0, 3.0, 4.0]))
     assert model.levels == pytest.approx([1.5, 3.5])
     assert model.bias == pytest.approx([-0.5, 0.5])
     assert model.inconsistency == pytest.approx([np.sqrt(5 * 0.25 / 7)] * 2)

@@ -11,12 +11,12 @@ from dataset_tools.frames import pixels_sha256
 from dataset_tools.manifest import read_manifest
 from labeling_app.accounts import find_row, set_token
 from labeling_app.annotation.claims import held
-from tests.labeling_app.helpers import PASSWORD, Client, add_rows, add_user, make_bench
+from tests.labeling_app.helpers import PASSWORD, Client, add_rows, add_user, make_state
 
 
 @pytest.fixture
-def bench(db_url, manifest):
-    opened = make_bench(manifest, db_url)
+def state(db_url, manifest):
+    opened = make_state(manifest, db_url)
     for name, role in {"anna": "annotator", "ben": "annotator", "rita": "reviewer", "boss": "admin"}.items():
         add_user(opened.store, name, role=role, password=PASSWORD)
     yield opened
@@ -24,14 +24,14 @@ def bench(db_url, manifest):
 
 
 @pytest.fixture
-def anna(bench):
-    client = Client(bench)
+def anna(state):
+    client = Client(state)
     assert client.sign_in("anna").status_code == 200
     return client
 
 
-def sign_in(bench, name):
-    client = Client(bench)
+def sign_in(state, name):
+    client = Client(state)
     assert client.sign_in(name).status_code == 200
     return client
 
@@ -48,32 +48,32 @@ def test_session_tells_what_a_page_needs(anna):
     }  # fmt: skip
 
 
-def test_items_stay_the_same_until_voted_on_also_on_another_machine(bench, anna):
+def test_items_stay_the_same_until_voted_on_also_on_another_machine(state, anna):
     first = anna.items(5)
-    assert [item["assignment_id"] for item in sign_in(bench, "anna").items(5)] == [i["assignment_id"] for i in first]
+    assert [item["assignment_id"] for item in sign_in(state, "anna").items(5)] == [i["assignment_id"] for i in first]
     anna.vote(first[0])
     again = anna.items(5)
     assert [item["assignment_id"] for item in again[:4]] == [item["assignment_id"] for item in first[1:]]
-    assert not {item["assignment_id"] for item in sign_in(bench, "ben").items(5)} & {i["assignment_id"] for i in first}
+    assert not {item["assignment_id"] for item in sign_in(state, "ben").items(5)} & {i["assignment_id"] for i in first}
 
 
-def test_items_leased_together_wait_for_the_disk_once(bench, anna, monkeypatch):
+def test_items_leased_together_wait_for_the_disk_once(state, anna, monkeypatch):
     assert anna.get("/api/session").json()["stage"] == "work"  # entering it is an event
-    transactions, transact = [], bench.store.transact
-    monkeypatch.setattr(bench.store, "transact", lambda work: transactions.append(work) or transact(work))
+    transactions, transact = [], state.store.transact
+    monkeypatch.setattr(state.store, "transact", lambda work: transactions.append(work) or transact(work))
     first = anna.items(5)
     assert len(transactions) == 1
-    clips = [bench.catalogue.by_id[row["item_id"]].triplet_id.split("/")[1] for row in held_by(bench, "anna")]
+    clips = [state.catalogue.by_id[row["item_id"]].triplet_id.split("/")[1] for row in held_by(state, "anna")]
     assert len(clips) == len(first) == 5
     assert all(one != other for one, other in itertools.pairwise(clips))
 
 
-def held_by(bench, name):
-    with bench.store.read() as connection:
+def held_by(state, name):
+    with state.store.read() as connection:
         return held(connection, user_id=find_row(connection, name)["id"])
 
 
-def test_an_item_tells_size_and_time_and_nothing_that_steers(bench, anna):
+def test_an_item_tells_size_and_time_and_nothing_that_steers(state, anna):
     (item,) = anna.items()
     assert set(item) == {
         "assignment_id", "stage", "resolution", "width", "height", "interval", "frame_seconds", "lease_expires_at",
@@ -83,9 +83,9 @@ def test_an_item_tells_size_and_time_and_nothing_that_steers(bench, anna):
     assert {role for role, address in item["images"].items() if address} == {"img0", "img1", "pred", "gt"}
 
 
-def test_images_are_the_frames_unchanged_and_kept_by_the_browser(bench, anna):
+def test_images_are_the_frames_unchanged_and_kept_by_the_browser(state, anna):
     (item,) = anna.items()
-    row = read_manifest(bench.settings.manifest).rows()[0]
+    row = read_manifest(state.settings.manifest).rows()[0]
     for role in ("img0", "img1", "pred", "gt"):
         answer = anna.get(item["images"][role])
         assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
@@ -94,7 +94,7 @@ def test_images_are_the_frames_unchanged_and_kept_by_the_browser(bench, anna):
         assert pixels_sha256(rgb) == row[f"{role}_sha256"]
 
 
-def test_a_retried_vote_is_one_vote(bench, anna):
+def test_a_retried_vote_is_one_vote(state, anna):
     (item,) = anna.items()
     answers = [anna.vote(item, 3, flagged=True, comment=" torn ") for _ in range(3)]
     assert [answer.json()["duplicate"] for answer in answers] == [False, True, True]
@@ -130,10 +130,10 @@ def test_skips_comments_heartbeats_and_settings(anna):
     assert anna.get("/api/session").json()["settings"] == saved
 
 
-def test_blind_mode_hides_which_is_which(bench, anna, manifest):
-    blind = make_bench(manifest, bench.store.url, blind=True)
+def test_blind_mode_hides_which_is_which(state, anna, manifest):
+    blind = make_state(manifest, state.store.url, blind=True)
     client = sign_in(blind, "ben")
-    plain = {item["assignment_id"]: item["images"] for item in sign_in(bench, "ben").items(5)}
+    plain = {item["assignment_id"]: item["images"] for item in sign_in(state, "ben").items(5)}
     real_first = 0
     for item in client.items(5):
         images, known = item["images"], plain[item["assignment_id"]]
@@ -149,13 +149,13 @@ def test_blind_mode_hides_which_is_which(bench, anna, manifest):
     blind.close()
 
 
-def test_review_queue_verdict_and_gold(bench):
-    clients = [sign_in(bench, name) for name in ("anna", "ben")]
+def test_review_queue_verdict_and_gold(state):
+    clients = [sign_in(state, name) for name in ("anna", "ben")]
     for client, level in zip(clients, (1, 4), strict=True):
         while items := client.items(5):
             for item in items:
                 client.vote(item, level, comment="hm")
-    rita = sign_in(bench, "rita")
+    rita = sign_in(state, "rita")
     queue = rita.get("/api/review?limit=3").json()
     assert queue["total"] == 42
     assert {vote["annotator"]: vote["level"] for vote in queue["items"][0]["votes"]} == {"anna": 1, "ben": 4}
@@ -167,24 +167,24 @@ def test_review_queue_verdict_and_gold(bench):
     assert item_id not in {item["item_id"] for item in after["items"]}
     gold = {"gold_id": "gold-00001", "item_id": item_id, "level": 3, "purpose": "training"}
     assert rita.post("/api/gold", gold).status_code == 200
-    assert bench.gold[item_id].level == 3
+    assert state.gold[item_id].level == 3
     assert rita.post("/api/gold", {**gold, "gold_id": "gold-00002", "level": None}).status_code == 200
-    assert item_id not in bench.gold
+    assert item_id not in state.gold
     stats = rita.get("/api/stats").json()
     assert (stats["votes"], stats["disagreeing"], stats["histogram"]) == (84, 42, [42, 0, 0, 42])
     assert stats["pairs"][0]["confusion"][0] == [0, 0, 0, 42]  # anna said 1 where ben said 4
     assert {who["name"]: who["flags"] for who in stats["annotators"]}["anna"] == ["bias", "straight-lining"]
 
 
-def test_accounts_by_an_admin(bench):
-    boss = sign_in(bench, "boss")
+def test_accounts_by_an_admin(state):
+    boss = sign_in(state, "boss")
     added = boss.post("/api/users", {"name": "cleo", "password": PASSWORD, "role": "annotator"})
     assert "cleo" in {user["name"] for user in added.json()}
-    cleo = sign_in(bench, "cleo")
+    cleo = sign_in(state, "cleo")
     assert cleo.get("/api/session").status_code == 200
     assert boss.post("/api/users", {"name": "cleo", "disabled": True}).status_code == 200
     assert cleo.get("/api/session").status_code == 401
-    assert Client(bench).sign_in("cleo").status_code == 401
+    assert Client(state).sign_in("cleo").status_code == 401
     assert boss.post("/api/users", {"name": "${x}"}).status_code == 400
     admitted = {
         user["name"]: user["stage"] for user in boss.post("/api/users", {"name": "ben", "stage": "work"}).json()
@@ -193,10 +193,10 @@ def test_accounts_by_an_admin(bench):
     assert "password" not in boss.get("/api/users").text
 
 
-def test_a_script_labels_with_a_token(bench):
-    with bench.store.write() as connection:
+def test_a_script_labels_with_a_token(state):
+    with state.store.write() as connection:
         token = set_token(connection, "anna", now_us=1)
-    script = Client(bench)
+    script = Client(state)
     headers = {"Authorization": f"Bearer {token}"}
     items = script.http.post("/api/items", json={"count": 2}, headers=headers).json()["items"]
     vote = {"vote_id": "script-0001", "assignment_id": items[0]["assignment_id"], "level": 1}
@@ -206,33 +206,33 @@ def test_a_script_labels_with_a_token(bench):
         assert script.http.post("/api/items", json={}, headers={"Authorization": wrong}).status_code == 401
 
 
-def test_a_manifest_that_grows_while_serving(bench, anna, manifest):
+def test_a_manifest_that_grows_while_serving(state, anna, manifest):
     while items := anna.items(5):
         for item in items:
             anna.vote(item)
     grown = read_manifest(manifest)
     extra = {**grown.rows()[0], "triplet_id": "videos/new/0-1-2@256p", "clip": "new"}
     add_rows(grown, manifest, [extra])
-    bench.refresh(force=True)
+    state.refresh(force=True)
     assert len(anna.items(5)) == 1
     assert anna.get("/api/progress").json()["done"] == 42
 
 
-def test_open_api_describes_the_labelling_routes(bench, anna):
+def test_open_api_describes_the_labelling_routes(state, anna):
     paths = anna.get("/openapi.json").json()["paths"]
     assert {"/api/items", "/api/votes", "/api/stats", "/api/export"} <= set(paths)
     assert anna.get("/healthz").json() == {"status": "ok"}
 
 
-def test_everything_that_was_done_is_in_the_log(bench, anna):
+def test_everything_that_was_done_is_in_the_log(state, anna):
     (item,) = anna.items()
     anna.vote(item)
     anna.post("/api/undo", {"undo_id": "undo-00001"})
     anna.http.put("/api/settings", json={}, headers={"X-CSRF-Token": anna.csrf})
-    Client(bench).sign_in("anna", "wrong password")
-    sign_in(bench, "boss").get("/api/export")
+    Client(state).sign_in("anna", "wrong password")
+    sign_in(state, "boss").get("/api/export")
     anna.post("/signout")
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         kinds = list(connection.execute(text("SELECT kind FROM events ORDER BY id")).scalars())
     assert [kind for kind in kinds if kind not in ("account_added", "stage")] == [
         "sign_in", "vote", "undo", "settings", "sign_in_failed", "sign_in", "export", "sign_out",

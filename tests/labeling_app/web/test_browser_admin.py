@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from labeling_app.database.events import now_us
 from labeling_app.settings import Settings
 from tests.labeling_app.browser_fixtures import Server, clip_frames, events_of, running, signed_in, write_data_set
-from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_bench
+from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_state
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-admin")]
 
@@ -23,26 +23,26 @@ def server(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("admin")
     manifest = write_data_set(folder, clip_frames(demo_clips / "bikes.mp4", COUNT + 2), items=COUNT).path
     settings = Settings(manifest=manifest, gold_rate=0, repeat_rate=0, overlap=2)
-    bench = make_bench(manifest, clock=now_us, overlap=2)
+    state = make_state(manifest, clock=now_us, overlap=2)
     for name, role in {"Ada": "annotator", "Bo": "annotator", "Rex": "reviewer", "Root": "admin"}.items():
-        add_user(bench.store, name, role=role, password=PASSWORD)
-    first = f"/img/{min(info.media['gt'] for info in bench.catalogue.by_id.values())}"
+        add_user(state.store, name, role=role, password=PASSWORD)
+    first = f"/img/{min(info.media['gt'] for info in state.catalogue.by_id.values())}"
     for name in ("Ada", "Bo"):
-        client = Client(bench)
+        client = Client(state)
         client.sign_in(name)
         while items := sorted(client.items(5), key=lambda item: item["images"]["gt"]):
             for item in items:
                 odd = item["images"]["gt"] == first
                 client.vote(item, {"Ada": 1, "Bo": 4}[name] if odd else 2, comment=HOSTILE if odd else None)
-    bench.close()
+    state.close()
     with running(settings) as server:
         yield server
 
 
 def test_statistics_review_and_verdict(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Rex", password=PASSWORD) as bench:
-        page = bench.page
-        bench.ready_or_empty()
+    with signed_in(browser, server, "Rex", password=PASSWORD) as state:
+        page = state.page
+        state.ready_or_empty()
         page.get_by_role("button", name="Statistics").click()
         expect(page.get_by_test_id("stats-votes")).to_have_text("12 / 12")
         expect(page.get_by_test_id("annotators")).to_contain_text("Ada")
@@ -65,9 +65,9 @@ def test_statistics_review_and_verdict(browser: Browser, server: Server) -> None
 
 
 def test_people_are_added_changed_and_shut_out(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Root", password=PASSWORD) as bench:
-        page = bench.page
-        bench.ready_or_empty()
+    with signed_in(browser, server, "Root", password=PASSWORD) as state:
+        page = state.page
+        state.ready_or_empty()
         page.get_by_role("button", name="People").click()
         form = page.get_by_test_id("add-user")
         form.get_by_label("Name").fill("Cleo")
@@ -94,15 +94,15 @@ def test_people_are_added_changed_and_shut_out(browser: Browser, server: Server)
 
 
 def test_an_annotator_sees_the_bench_alone(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Bo", password=PASSWORD) as bench:
-        bench.ready_or_empty()
+    with signed_in(browser, server, "Bo", password=PASSWORD) as state:
+        state.ready_or_empty()
         for name in ("Statistics", "Review", "People"):
-            expect(bench.page.get_by_role("button", name=name)).to_be_hidden()
-        bench.page.goto(f"{server.url}/#users")
-        expect(bench.bench).to_be_visible()
-        expect(bench.page.get_by_test_id("users")).to_be_hidden()
+            expect(state.page.get_by_role("button", name=name)).to_be_hidden()
+        state.page.goto(f"{server.url}/#users")
+        expect(state.state).to_be_visible()
+        expect(state.page.get_by_test_id("users")).to_be_hidden()
         for path, status in {"/api/stats": 403, "/api/users": 403, "/api/review": 403}.items():
-            assert bench.page.request.get(f"{server.url}{path}").status == status
+            assert state.page.request.get(f"{server.url}{path}").status == status
 
 
 def test_api_reference_needs_no_network(browser: Browser, server: Server) -> None:

@@ -44,18 +44,18 @@ def server(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield server
 
 
-def canvas_hash(bench: BenchPage, pane: str) -> str:
-    data = bench.stage.locator(f"[data-id={pane}] canvas").first.evaluate(READ_CANVAS)
+def canvas_hash(state: BenchPage, pane: str) -> str:
+    data = state.stage.locator(f"[data-id={pane}] canvas").first.evaluate(READ_CANVAS)
     pixels = np.frombuffer(base64.b64decode(data), np.uint8)
     return pixels_sha256(pixels.reshape(HEIGHT, WIDTH, 3))
 
 
 def test_number_keys_rate_and_go_on_to_the_end(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Ada") as bench:
+    with signed_in(browser, server, "Ada") as state:
         for index in range(12):
-            bench.rate(str(index % 4 + 1))
-        expect(bench.page.get_by_test_id("nothing-left")).to_be_visible()
-        bench.expect_done(12)
+            state.rate(str(index % 4 + 1))
+        expect(state.page.get_by_test_id("nothing-left")).to_be_visible()
+        state.expect_done(12)
     votes = [vote for vote in events_of(server.settings, "vote") if vote["name"] == "Ada"]
     assert [vote["level"] for vote in votes] == [1, 2, 3, 4] * 3
     assert len({vote["item_id"] for vote in votes}) == 12
@@ -87,9 +87,9 @@ def test_each_mode_by_key_and_by_button(looking: BenchPage, key: str, mode: str,
 @pytest.fixture(scope="module")
 def looking(browser: Browser, server: Server) -> Iterator[BenchPage]:
     """One page on its first item, for tests that only look."""
-    with signed_in(browser, server, "Lena") as bench:
-        bench.ready()
-        yield bench
+    with signed_in(browser, server, "Lena") as state:
+        state.ready()
+        yield state
 
 
 def test_flicker_while_space_is_held_and_by_itself(looking: BenchPage) -> None:
@@ -168,10 +168,10 @@ def test_zoom_and_pan_move_both_panes_and_say_when_not_1_to_1(looking: BenchPage
 
 
 def test_scaled_screen_is_said(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Scaled", device_scale_factor=1.25) as bench:
-        bench.ready()
-        expect(bench.page.get_by_test_id("scale-note")).to_contain_text("1.25")
-        width = bench.stage.locator("canvas.layer").first.evaluate("node => node.getBoundingClientRect().width")
+    with signed_in(browser, server, "Scaled", device_scale_factor=1.25) as state:
+        state.ready()
+        expect(state.page.get_by_test_id("scale-note")).to_contain_text("1.25")
+        width = state.stage.locator("canvas.layer").first.evaluate("node => node.getBoundingClientRect().width")
         assert width * 1.25 == pytest.approx(WIDTH)
 
 
@@ -208,9 +208,9 @@ def test_keys_that_must_not_rate(looking: BenchPage) -> None:
 
 
 def test_a_second_start_over_the_same_page_changes_nothing(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Twice") as bench:
-        first = bench.ready()
-        bench.page.evaluate(  # as Gradio does when it shows a component again
+    with signed_in(browser, server, "Twice") as state:
+        first = state.ready()
+        state.page.evaluate(  # as Gradio does when it shows a component again
             """async () => {
                 const style = document.querySelector("link[href$='viewer.css']").getAttribute("href");
                 const base = style.replace("/viewer.css", "");
@@ -218,73 +218,73 @@ def test_a_second_start_over_the_same_page_changes_nothing(browser: Browser, ser
                 await start(document.querySelector("[data-id=app]").parentElement, base);
             }"""
         )
-        bench.press("+")
-        expect(bench.page.get_by_test_id("zoom")).to_have_text("200 %")
-        second = bench.rate("1")
-        bench.expect_done(1)
+        state.press("+")
+        expect(state.page.get_by_test_id("zoom")).to_have_text("200 %")
+        second = state.rate("1")
+        state.expect_done(1)
         assert second not in (first, "")
 
 
 def test_undo_any_number_of_votes_back(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Bo") as bench:
-        first = bench.ready()
-        second = bench.rate("1")
-        third = bench.rate("2")
-        bench.expect_done(2)
-        bench.press("u")
-        expect(bench.bench).to_have_attribute("data-assignment-id", second)
-        bench.expect_note("it was level 2")
-        bench.press("Backspace")
-        expect(bench.bench).to_have_attribute("data-assignment-id", first)
-        bench.expect_done(0)
-        bench.press("u")
-        bench.expect_note("Nothing to take back")
-        assert bench.rate("3") == second
-        assert bench.rate("4") == third
+    with signed_in(browser, server, "Bo") as state:
+        first = state.ready()
+        second = state.rate("1")
+        third = state.rate("2")
+        state.expect_done(2)
+        state.press("u")
+        expect(state.state).to_have_attribute("data-assignment-id", second)
+        state.expect_note("it was level 2")
+        state.press("Backspace")
+        expect(state.state).to_have_attribute("data-assignment-id", first)
+        state.expect_done(0)
+        state.press("u")
+        state.expect_note("Nothing to take back")
+        assert state.rate("3") == second
+        assert state.rate("4") == third
     votes = [vote["level"] for vote in events_of(server.settings, "vote") if vote["name"] == "Bo"]
     assert votes == [1, 2, 3, 4]  # nothing is deleted
     assert len([undo for undo in events_of(server.settings, "undo") if undo["name"] == "Bo"]) == 2
 
 
 def test_what_a_vote_changed_is_written_before_what_is_done_next(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Quick") as bench:
-        bench.ready()
-        bench.page.evaluate(  # keep what is put off until the next picture is painted from coming
+    with signed_in(browser, server, "Quick") as state:
+        state.ready()
+        state.page.evaluate(  # keep what is put off until the next picture is painted from coming
             """() => {
                 const held = (window.held = []);
                 window.later = window.requestAnimationFrame;
                 window.requestAnimationFrame = (act) => held.push(act);
             }"""
         )
-        bench.rate("1")
-        bench.press("f")
-        bench.expect_done(1)
-        bench.expect_note("Flagged")
-        bench.page.evaluate("window.requestAnimationFrame = window.later; window.held.forEach((act) => act(0))")
-        bench.prefetched(5)
-        bench.expect_note("Flagged")
+        state.rate("1")
+        state.press("f")
+        state.expect_done(1)
+        state.expect_note("Flagged")
+        state.page.evaluate("window.requestAnimationFrame = window.later; window.held.forEach((act) => act(0))")
+        state.prefetched(5)
+        state.expect_note("Flagged")
 
 
 def test_skip_flag_and_comment(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Cleo") as bench:
-        skipped = bench.ready()
-        bench.press("s")
-        bench.page.get_by_role("button", name="A cut or a fade").click()
-        expect(bench.bench).not_to_have_attribute("data-assignment-id", skipped)
-        bench.expect_note("Skipped")
-        bench.press("f")
-        expect(bench.page.locator("[data-id=flag-button]")).to_have_attribute("aria-pressed", "true")
+    with signed_in(browser, server, "Cleo") as state:
+        skipped = state.ready()
+        state.press("s")
+        state.page.get_by_role("button", name="A cut or a fade").click()
+        expect(state.state).not_to_have_attribute("data-assignment-id", skipped)
+        state.expect_note("Skipped")
+        state.press("f")
+        expect(state.page.locator("[data-id=flag-button]")).to_have_attribute("aria-pressed", "true")
         for _ in range(2):  # the second time it shows what was written: as text
-            bench.press("c")
-            area = bench.page.locator("textarea")
+            state.press("c")
+            area = state.page.locator("textarea")
             area.fill(HOSTILE)
-            bench.page.get_by_role("button", name="Save").click()
-        bench.press("c")
-        expect(bench.page.locator("textarea")).to_have_value(HOSTILE)
-        bench.escape()
-        bench.rate("3")
-        bench.expect_done(1)
-        expect(bench.page.locator("[data-id=flag-button]")).to_have_attribute("aria-pressed", "false")
+            state.page.get_by_role("button", name="Save").click()
+        state.press("c")
+        expect(state.page.locator("textarea")).to_have_value(HOSTILE)
+        state.escape()
+        state.rate("3")
+        state.expect_done(1)
+        expect(state.page.locator("[data-id=flag-button]")).to_have_attribute("aria-pressed", "false")
     vote = next(vote for vote in events_of(server.settings, "vote") if vote["name"] == "Cleo")
     assert (vote["flagged"], vote["payload"]["comment"]) == (1, HOSTILE)
     skip = next(skip for skip in events_of(server.settings, "skip") if skip["name"] == "Cleo")
@@ -292,51 +292,51 @@ def test_skip_flag_and_comment(browser: Browser, server: Server) -> None:
 
 
 def test_remapped_keys_and_language_follow_the_annotator(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Dora") as bench:
-        first = bench.ready()
-        bench.page.get_by_role("button", name="Settings").click()
-        bench.page.locator("[data-remap=rate1]").click()
-        bench.press("h")
-        expect(bench.page.locator("[data-remap=rate1]")).to_have_text("H")
-        bench.page.locator("[data-remap=skip]").click()
-        bench.press("2")  # taken: the two change places
-        expect(bench.page.locator("[data-remap=rate2]")).to_have_text("S")
-        bench.page.get_by_label("Language").select_option("de")
-        bench.page.get_by_role("button", name="Save").click()
-        expect(bench.page.locator(".level kbd").first).to_have_text("H")
-        expect(bench.page.locator("h1")).to_have_text("Bewertungsplatz")
-        assert bench.page.locator("html").get_attribute("lang") == "de"
-    with signed_in(browser, server, "Dora") as bench:  # another machine: same items, same keys, same language
-        assert bench.ready() == first
-        expect(bench.page.get_by_role("button", name="Zurück")).to_be_visible()
-        bench.press("1")
-        bench.rate("h")
-        bench.rate("s")
-        bench.expect_done(2)
+    with signed_in(browser, server, "Dora") as state:
+        first = state.ready()
+        state.page.get_by_role("button", name="Settings").click()
+        state.page.locator("[data-remap=rate1]").click()
+        state.press("h")
+        expect(state.page.locator("[data-remap=rate1]")).to_have_text("H")
+        state.page.locator("[data-remap=skip]").click()
+        state.press("2")  # taken: the two change places
+        expect(state.page.locator("[data-remap=rate2]")).to_have_text("S")
+        state.page.get_by_label("Language").select_option("de")
+        state.page.get_by_role("button", name="Save").click()
+        expect(state.page.locator(".level kbd").first).to_have_text("H")
+        expect(state.page.locator("h1")).to_have_text("Bewertungsplatz")
+        assert state.page.locator("html").get_attribute("lang") == "de"
+    with signed_in(browser, server, "Dora") as state:  # another machine: same items, same keys, same language
+        assert state.ready() == first
+        expect(state.page.get_by_role("button", name="Zurück")).to_be_visible()
+        state.press("1")
+        state.rate("h")
+        state.rate("s")
+        state.expect_done(2)
 
 
 def test_by_touch(browser: Browser, server: Server) -> None:
     tablet = {"has_touch": True, "viewport": {"width": 820, "height": 1180}}
-    with signed_in(browser, server, "Eve", **tablet) as bench:
-        first = bench.ready()
-        bench.page.locator("button[data-mode=wipe]").tap()
-        expect(bench.stage).to_have_attribute("data-mode", "wipe")
-        bench.page.locator("button[data-level='2']").tap()
-        expect(bench.bench).not_to_have_attribute("data-assignment-id", first)
-        bench.expect_done(1)
+    with signed_in(browser, server, "Eve", **tablet) as state:
+        first = state.ready()
+        state.page.locator("button[data-mode=wipe]").tap()
+        expect(state.stage).to_have_attribute("data-mode", "wipe")
+        state.page.locator("button[data-level='2']").tap()
+        expect(state.state).not_to_have_attribute("data-assignment-id", first)
+        state.expect_done(1)
 
 
 def test_by_keyboard_alone(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Flo") as bench:
-        bench.ready()
+    with signed_in(browser, server, "Flo") as state:
+        state.ready()
         names = []
         for _ in range(34):
-            bench.press("Tab")
-            names.append(bench.page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel"))
+            state.press("Tab")
+            names.append(state.page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel"))
         order = [
             next(i for i, name in enumerate(names) if part in (name or "")) for part in ("Flicker", "Easy", "Undo")
         ]
         assert order == sorted(order)
-        bench.page.locator("button[data-mode=side]").focus()
-        bench.press("Space")  # on a focused button Space presses it
-        expect(bench.stage).to_have_attribute("data-mode", "side")
+        state.page.locator("button[data-mode=side]").focus()
+        state.press("Space")  # on a focused button Space presses it
+        expect(state.stage).to_have_attribute("data-mode", "side")

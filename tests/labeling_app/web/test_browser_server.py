@@ -28,18 +28,18 @@ def settings(data_set: Path, tmp_path: Path) -> Settings:
 
 
 def test_offline_and_back_keeps_every_vote_in_order(browser: Browser, settings: Settings) -> None:
-    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
-        page = bench.page
-        bench.rate("1")
-        bench.expect_done(1)
-        bench.prefetched(5)
+    with running(settings) as server, signed_in(browser, server, "Ada") as state:
+        page = state.page
+        state.rate("1")
+        state.expect_done(1)
+        state.prefetched(5)
         server.stop()
         for key in "234":
-            bench.rate(key)
+            state.rate(key)
         expect(page.get_by_test_id("offline")).to_be_visible()
         expect(page.get_by_test_id("unsent")).to_have_text("3 not sent")
-        bench.expect_note("kept")
-        bench.expect_done(1)  # not counted before the server has them
+        state.expect_note("kept")
+        state.expect_done(1)  # not counted before the server has them
         with page.expect_event("dialog") as warning:
             page.evaluate("setTimeout(() => location.reload())")
         assert warning.value.type == "beforeunload"
@@ -47,18 +47,18 @@ def test_offline_and_back_keeps_every_vote_in_order(browser: Browser, settings: 
         server.start()
         expect(page.get_by_test_id("offline")).to_be_hidden()
         expect(page.get_by_test_id("unsent")).to_be_hidden()
-        bench.expect_done(4)
+        state.expect_done(4)
     assert [vote["level"] for vote in events_of(settings, "vote")] == [1, 2, 3, 4]
 
 
 def test_votes_kept_by_a_closed_page_go_out_from_the_next(browser: Browser, settings: Settings) -> None:
-    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
-        first = bench.ready()
-        bench.prefetched(5)
+    with running(settings) as server, signed_in(browser, server, "Ada") as state:
+        first = state.ready()
+        state.prefetched(5)
         server.stop()
-        bench.rate("4")
-        again = bench.page.context.new_page()
-        bench.page.close(run_before_unload=False)
+        state.rate("4")
+        again = state.page.context.new_page()
+        state.page.close(run_before_unload=False)
         server.start()
         again.goto(f"{server.url}/")
         BenchPage(again).expect_done(1)
@@ -67,31 +67,31 @@ def test_votes_kept_by_a_closed_page_go_out_from_the_next(browser: Browser, sett
 
 
 def test_votes_outlive_a_session_that_ended(browser: Browser, settings: Settings) -> None:
-    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
-        page = bench.page
-        bench.ready()
+    with running(settings) as server, signed_in(browser, server, "Ada") as state:
+        page = state.page
+        state.ready()
         page.context.clear_cookies()
-        bench.press("3")
+        state.press("3")
         expect(page.get_by_text("Your session has ended")).to_be_visible()
         page.get_by_label("Name", exact=True).fill("Ada")
         page.locator("button[type=submit]").click()
-        bench.expect_done(1)
+        state.expect_done(1)
     assert [vote["level"] for vote in events_of(settings, "vote")] == [3]
 
 
 def test_an_answer_lost_on_the_way_is_not_a_second_vote(browser: Browser, settings: Settings) -> None:
-    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
-        bench.ready()
+    with running(settings) as server, signed_in(browser, server, "Ada") as state:
+        state.ready()
         lost = []
 
         def lose(route):
             lost.append(route.fetch())  # the server has it, the page never hears of it
             route.abort()
 
-        bench.page.route("**/api/votes", lose, times=1)
-        bench.rate("2")
-        expect(bench.page.get_by_test_id("unsent")).to_be_hidden()
-        bench.expect_done(1)
+        state.page.route("**/api/votes", lose, times=1)
+        state.rate("2")
+        expect(state.page.get_by_test_id("unsent")).to_be_hidden()
+        state.expect_done(1)
         assert len(lost) == 1
     assert len(events_of(settings, "vote")) == 1
 
@@ -122,7 +122,7 @@ def test_items_of_a_silent_annotator_go_to_others(browser: Browser, settings: Se
             for _ in range(COUNT):
                 bo.rate("2")
             bo.expect_done(COUNT)
-        assert ada.bench.get_attribute("data-assignment-id") == held
+        assert ada.state.get_attribute("data-assignment-id") == held
         ada.rate("4")  # too late to count, and kept all the same
         ada.expect_note("Level 4 stored, but it does not count")
     levels = [(vote["name"], vote["level"]) for vote in events_of(settings, "vote")]
@@ -191,31 +191,31 @@ def test_training_round_with_feedback(browser: Browser, settings: Settings) -> N
 
 
 def test_blind_mode_asks_which_is_real(browser: Browser, settings: Settings) -> None:
-    with running(replace(settings, blind=True)) as server, signed_in(browser, server, "Ada") as bench:
-        bench.ready()
-        expect(bench.stage.locator("[data-id=tag-b]")).to_have_text("B")
-        bench.press("3")
-        bench.expect_note("First choose which one is real")
-        bench.press("j")
-        expect(bench.page.locator("[data-real=a]")).to_have_attribute("aria-pressed", "true")
-        bench.rate("3")
-        bench.page.locator("[data-real=b]").click()
-        bench.rate("2")
-        bench.rate("1")  # no difference visible: then there is nothing to choose by
-        bench.expect_done(3)
+    with running(replace(settings, blind=True)) as server, signed_in(browser, server, "Ada") as state:
+        state.ready()
+        expect(state.stage.locator("[data-id=tag-b]")).to_have_text("B")
+        state.press("3")
+        state.expect_note("First choose which one is real")
+        state.press("j")
+        expect(state.page.locator("[data-real=a]")).to_have_attribute("aria-pressed", "true")
+        state.rate("3")
+        state.page.locator("[data-real=b]").click()
+        state.rate("2")
+        state.rate("1")  # no difference visible: then there is nothing to choose by
+        state.expect_done(3)
     choices = [vote["payload"].get("blind_choice") for vote in events_of(settings, "vote")]
     assert choices == ["a", "b", None]
 
 
 def test_break_is_suggested_after_25_minutes(browser: Browser, settings: Settings) -> None:
-    with running(settings) as server, signed_in(browser, server, "Ada") as bench:
-        bench.ready()
-        note = bench.page.get_by_test_id("break")
+    with running(settings) as server, signed_in(browser, server, "Ada") as state:
+        state.ready()
+        note = state.page.get_by_test_id("break")
         expect(note).to_be_hidden()
-        bench.page.clock.install()
-        bench.page.reload()
-        bench.ready()
-        bench.page.clock.fast_forward("25:10")
+        state.page.clock.install()
+        state.page.reload()
+        state.ready()
+        state.page.clock.fast_forward("25:10")
         expect(note).to_be_visible()
-        bench.page.get_by_role("button", name="Rested, go on").click()
+        state.page.get_by_role("button", name="Rested, go on").click()
         expect(note).to_be_hidden()

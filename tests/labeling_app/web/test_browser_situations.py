@@ -43,9 +43,9 @@ def server(settings: Settings) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def tablet(browser: Browser, server: Server) -> Iterator[BenchPage]:
     """One page on a touch screen, for tests that only look."""
-    with signed_in(browser, server, "Tess", has_touch=True, viewport={"width": 820, "height": 1180}) as bench:
-        bench.ready()
-        yield bench
+    with signed_in(browser, server, "Tess", has_touch=True, viewport={"width": 820, "height": 1180}) as state:
+        state.ready()
+        yield state
 
 
 def touch(page: Page, *steps: list[tuple[float, float]]) -> None:
@@ -58,22 +58,22 @@ def touch(page: Page, *steps: list[tuple[float, float]]) -> None:
     session.detach()
 
 
-def place(bench: BenchPage) -> dict[str, float]:
+def place(state: BenchPage) -> dict[str, float]:
     """Return where the picture lies on the screen."""
-    return bench.page.locator(LAYER).last.evaluate("node => node.getBoundingClientRect().toJSON()")
+    return state.page.locator(LAYER).last.evaluate("node => node.getBoundingClientRect().toJSON()")
 
 
-def middle(bench: BenchPage) -> tuple[float, float]:
-    box = bench.stage.bounding_box()
+def middle(state: BenchPage) -> tuple[float, float]:
+    box = state.stage.bounding_box()
     assert box is not None
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def reset(bench: BenchPage) -> None:
+def reset(state: BenchPage) -> None:
     """Back to 1:1 and flicker."""
     for key in "qzz":
-        bench.press(key)
-    expect(bench.page.get_by_test_id("zoom")).to_have_text("100 %")
+        state.press(key)
+    expect(state.page.get_by_test_id("zoom")).to_have_text("100 %")
 
 
 @pytest.mark.parametrize("mode", ["q", "w", "e"])
@@ -290,8 +290,8 @@ def test_a_second_tab_sends_what_the_first_kept_once_and_in_order(
         new = BenchPage(old.page.context.new_page())
         new.page.goto(f"{server.url}/")
         new.expect_done(3)
-        for bench in (old, new):
-            expect(bench.page.get_by_test_id("unsent")).to_be_hidden()
+        for state in (old, new):
+            expect(state.page.get_by_test_id("unsent")).to_be_hidden()
         new.rate("1")
         new.expect_done(4)
         assert new.page.evaluate("Object.keys(localStorage).filter((key) => key.includes('outbox'))") == []
@@ -326,7 +326,7 @@ def test_a_second_vote_from_another_machine_is_said_not_to_count(browser: Browse
         third = [desk.rate("2"), desk.rate("2")][-1]
         laptop.press("4")
         laptop.expect_note("does not count")
-        expect(laptop.bench).to_have_attribute("data-assignment-id", third)  # not the one rated at the desk
+        expect(laptop.state).to_have_attribute("data-assignment-id", third)  # not the one rated at the desk
         laptop.expect_note("does not count")
         laptop.rate("3")
         laptop.expect_done(3)
@@ -336,33 +336,33 @@ def test_a_second_vote_from_another_machine_is_said_not_to_count(browser: Browse
 
 
 def test_the_back_button_and_a_reload_keep_the_place(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Fay") as bench:
-        first = bench.ready()
-        second = bench.rate("2")
-        bench.page.get_by_role("button", name="Statistics").click()
-        expect(bench.page.get_by_test_id("stats")).to_be_visible()
-        bench.page.go_back()
-        assert bench.ready() == second
-        bench.page.reload()
-        assert bench.ready() == second
-        bench.press("u")
-        expect(bench.bench).to_have_attribute("data-assignment-id", first)
-        bench.page.evaluate(
+    with signed_in(browser, server, "Fay") as state:
+        first = state.ready()
+        second = state.rate("2")
+        state.page.get_by_role("button", name="Statistics").click()
+        expect(state.page.get_by_test_id("stats")).to_be_visible()
+        state.page.go_back()
+        assert state.ready() == second
+        state.page.reload()
+        assert state.ready() == second
+        state.press("u")
+        expect(state.state).to_have_attribute("data-assignment-id", first)
+        state.page.evaluate(
             "window.old = true; dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
         )
-        bench.page.wait_for_function("!window.old")  # what comes out of the browser's memory is loaded anew
-        bench.ready()
-        bench.page.go_back()  # to the sign-in page
-        bench.page.go_forward()
-        assert bench.ready() == first
-        bench.rate("3")
-        bench.expect_done(1)
+        state.page.wait_for_function("!window.old")  # what comes out of the browser's memory is loaded anew
+        state.ready()
+        state.page.go_back()  # to the sign-in page
+        state.page.go_forward()
+        assert state.ready() == first
+        state.rate("3")
+        state.expect_done(1)
 
 
 def test_a_browser_that_changes_what_is_read_is_told_of(browser: Browser, server: Server) -> None:
-    with signed_in(browser, server, "Gil") as bench:
-        bench.ready()
-        bench.page.add_init_script(
+    with signed_in(browser, server, "Gil") as state:
+        state.ready()
+        state.page.add_init_script(
             """const read = CanvasRenderingContext2D.prototype.getImageData;
             CanvasRenderingContext2D.prototype.getImageData = function (...box) {
                 const image = read.apply(this, box);
@@ -370,23 +370,23 @@ def test_a_browser_that_changes_what_is_read_is_told_of(browser: Browser, server
                 return image;
             };"""
         )
-        expect(bench.page.get_by_test_id("scale-note")).to_be_hidden()
-        bench.page.reload()
-        bench.ready()
-        expect(bench.page.get_by_test_id("scale-note")).to_contain_text("changes pixels")
+        expect(state.page.get_by_test_id("scale-note")).to_be_hidden()
+        state.page.reload()
+        state.ready()
+        expect(state.page.get_by_test_id("scale-note")).to_contain_text("changes pixels")
 
 
 def test_a_laptop_that_slept_for_weeks_loses_no_vote(browser: Browser, settings: Settings, tmp_path: Path) -> None:
     own = replace(settings, db_url=f"sqlite:///{tmp_path / 'labels.sqlite'}")
-    with running(own) as server, signed_in(browser, server, "Hal") as bench:
-        bench.ready()
-        bench.page.clock.install()
-        bench.page.reload()
-        bench.prefetched(5)
-        held = bench.ready()
+    with running(own) as server, signed_in(browser, server, "Hal") as state:
+        state.ready()
+        state.page.clock.install()
+        state.page.reload()
+        state.prefetched(5)
+        held = state.ready()
         server.shift_seconds = 12 * 24 * 3600
-        bench.page.clock.fast_forward(12 * 24 * 3600 * 1000)
-        assert bench.rate("2") not in (held, "")
-        bench.expect_note("Level 2 saved")
-        bench.expect_done(1)
+        state.page.clock.fast_forward(12 * 24 * 3600 * 1000)
+        assert state.rate("2") not in (held, "")
+        state.expect_note("Level 2 saved")
+        state.expect_done(1)
     assert [(vote["level"], str(vote["assignment_id"])) for vote in events_of(own, "vote")] == [(2, held)]

@@ -6,7 +6,7 @@ import pytest
 
 from labeling_app.web.errors import STATUS
 from labeling_app.web.page import TEXTS
-from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_bench
+from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_state
 
 VOTE = {"vote_id": "vote-99999", "assignment_id": 999, "level": 1}
 
@@ -18,16 +18,16 @@ def test_every_code_has_a_text(path):
 
 
 @pytest.fixture
-def bench(sqlite_url, manifest):
-    opened = make_bench(manifest, sqlite_url)
+def state(sqlite_url, manifest):
+    opened = make_state(manifest, sqlite_url)
     for name, role in {"anna": "annotator", "boss": "admin"}.items():
         add_user(opened.store, name, role=role, password=PASSWORD)
     yield opened
     opened.close()
 
 
-def test_codes(bench):
-    stranger, anna, boss = (Client(bench, address=address) for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3"))
+def test_codes(state):
+    stranger, anna, boss = (Client(state, address=address) for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3"))
     assert anna.sign_in("anna").status_code == boss.sign_in("boss").status_code == 200
     (item,) = anna.items()
     assert anna.vote(item).status_code == 200

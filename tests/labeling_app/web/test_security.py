@@ -6,7 +6,7 @@ from sqlalchemy import text
 from dataset_tools.errors import UsageError
 from labeling_app.__main__ import check_access
 from labeling_app.settings import Settings
-from tests.labeling_app.helpers import PASSWORD, Client, FakeClock, add_user, make_bench
+from tests.labeling_app.helpers import PASSWORD, Client, FakeClock, add_user, make_state
 
 METACHARACTERS = "'; DROP TABLE events; -- \" \\ % _ ${7*7} <script>alert(1)</script> {{7*7}} \u202e"
 CHANGES = [
@@ -25,25 +25,25 @@ READS = ["/api/session", "/api/progress", "/api/stats", "/api/review", "/api/use
 
 
 @pytest.fixture
-def bench(sqlite_url, manifest):
-    opened = make_bench(manifest, sqlite_url, clock=FakeClock())
+def state(sqlite_url, manifest):
+    opened = make_state(manifest, sqlite_url, clock=FakeClock())
     for name, role in {"anna": "annotator", "ben": "annotator", "rita": "reviewer", "boss": "admin"}.items():
         add_user(opened.store, name, role=role, password=PASSWORD)
     yield opened
     opened.close()
 
 
-def signed_in(bench, name):
-    client = Client(bench)
+def signed_in(state, name):
+    client = Client(state)
     assert client.sign_in(name).status_code == 200
     return client
 
 
-def test_nothing_without_signing_in(bench):
-    stranger = Client(bench)
+def test_nothing_without_signing_in(state):
+    stranger = Client(state)
     assert {stranger.get(path).status_code for path in READS} == {401}
     assert {stranger.http.request(method, path, json={}).status_code for method, path in CHANGES} == {401}
-    image = signed_in(bench, "anna").items()[0]["images"]["gt"]
+    image = signed_in(state, "anna").items()[0]["images"]["gt"]
     assert stranger.get(image).status_code == 401
 
 
@@ -55,16 +55,16 @@ def test_nothing_without_signing_in(bench):
         ("boss", []),
     ],
 )
-def test_roles(bench, name, refused):
-    client = signed_in(bench, name)
+def test_roles(state, name, refused):
+    client = signed_in(state, name)
     assert [path for path in READS if client.get(path).status_code == 403] == refused
     writes = {"/api/users": {"name": "x"}, "/api/review": {"verdict_id": "verdict-01", "item_id": 1, "level": 1}}
     for path, body in writes.items():
         assert (client.post(path, body).status_code == 403) == (path in refused)
 
 
-def test_another_users_session_and_assignments(bench):
-    anna, ben = signed_in(bench, "anna"), signed_in(bench, "ben")
+def test_another_users_session_and_assignments(state):
+    anna, ben = signed_in(state, "anna"), signed_in(state, "ben")
     (item,) = anna.items()
     assert ben.vote(item).status_code == 404
     assert ben.post("/api/skips", {"skip_id": "skip-00001", "assignment_id": item["assignment_id"]}).status_code == 404
@@ -78,40 +78,40 @@ def test_another_users_session_and_assignments(bench):
     cookie = anna.http.cookies["vfi_session"]
     assert anna.post("/signout").status_code == 200
     for value in (cookie, "x", cookie[:-1], ""):
-        assert Client(bench).get("/api/session", headers={"Cookie": f"vfi_session={value}"}).status_code == 401
+        assert Client(state).get("/api/session", headers={"Cookie": f"vfi_session={value}"}).status_code == 401
 
 
-def test_csrf(bench):
-    boss, other = signed_in(bench, "boss"), signed_in(bench, "boss")
+def test_csrf(state):
+    boss, other = signed_in(state, "boss"), signed_in(state, "boss")
     for headers in ({}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "0" * 64}, {"X-CSRF-Token": other.csrf}):
         answers = {change: boss.http.request(*change, json={}, headers=headers).status_code for change in CHANGES}
         assert answers == dict.fromkeys(CHANGES, 403)
 
 
-def test_csrf_at_the_door(bench):
-    anna = signed_in(bench, "anna")
+def test_csrf_at_the_door(state):
+    anna = signed_in(state, "anna")
     assert anna.http.post("/signout").status_code == 403
     assert anna.get("/api/session").status_code == 200
     credentials = {"name": "anna", "password": PASSWORD}
-    answer = Client(bench).http.post("/signin", data=credentials, headers={"Sec-Fetch-Site": "cross-site"})
+    answer = Client(state).http.post("/signin", data=credentials, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
 
 
-def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(bench):
-    answer = Client(bench).sign_in("anna")
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(state):
+    answer = Client(state).sign_in("anna")
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert "SameSite=strict" in answer.headers["set-cookie"]
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["x-frame-options"] == "DENY"
-    behind_proxy = Client(bench).http.post(
+    behind_proxy = Client(state).http.post(
         "/signin", json={"name": "anna", "password": PASSWORD}, headers={"X-Forwarded-Proto": "https"}
     )
     assert "Secure" in behind_proxy.headers["set-cookie"]
 
 
-def test_media_by_guessed_ids_and_path_tricks(bench):
-    anna = signed_in(bench, "anna")
+def test_media_by_guessed_ids_and_path_tricks(state):
+    anna = signed_in(state, "anna")
     guesses = [
         "0" * 32, "1", "img0.png", "../labels.sqlite", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd",
         "data_manifest.parquet", "....//labels.sqlite", "%00", "a" * 5000,
@@ -119,30 +119,30 @@ def test_media_by_guessed_ids_and_path_tricks(bench):
     assert {guess: anna.get(f"/img/{guess}").status_code for guess in guesses} == dict.fromkeys(guesses, 404)
 
 
-def test_a_link_out_of_the_data_set_is_not_followed(bench, tmp_path):
-    anna = signed_in(bench, "anna")
+def test_a_link_out_of_the_data_set_is_not_followed(state, tmp_path):
+    anna = signed_in(state, "anna")
     (item,) = anna.items()
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"\x89PNG secret")
-    target = bench.settings.manifest.parent / "gt.png"
+    target = state.settings.manifest.parent / "gt.png"
     target.unlink()
     target.symlink_to(secret)
     assert anna.get(item["images"]["gt"]).status_code == 404
 
 
-def test_media_addresses_tell_nothing(bench):
+def test_media_addresses_tell_nothing(state):
     addresses = [
-        address for item in signed_in(bench, "anna").items(5) for address in item["images"].values() if address
+        address for item in signed_in(state, "anna").items(5) for address in item["images"].values() if address
     ]
     assert len(set(addresses)) == 20  # the same pixels in another triplet or role have another address
     assert not any(word in address for address in addresses for word in ("pred", "gt", "clip", "png"))
 
 
-def test_user_text_is_data(bench):
-    anna, rita = signed_in(bench, "anna"), signed_in(bench, "rita")
+def test_user_text_is_data(state):
+    anna, rita = signed_in(state, "anna"), signed_in(state, "rita")
     (item,) = anna.items()
     anna.vote(item, 1, comment=METACHARACTERS)
-    ben = signed_in(bench, "ben")
+    ben = signed_in(state, "ben")
     while items := ben.items(5):
         for other in items:
             ben.vote(other, 4)
@@ -152,17 +152,17 @@ def test_user_text_is_data(bench):
     anna.http.put("/api/settings", json=settings, headers={"X-CSRF-Token": anna.csrf})
     assert anna.get("/api/session").json()["settings"] == settings
     assert anna.get("/api/session").headers["content-type"] == "application/json"
-    with bench.store.read() as connection:
+    with state.store.read() as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM events WHERE kind = 'vote'")).scalar_one() == 43
 
 
-def test_names_with_metacharacters_do_not_sign_in(bench):
+def test_names_with_metacharacters_do_not_sign_in(state):
     names = [METACHARACTERS, "' OR 1=1 --", "anna' --", "anna\x00", "<img src=x onerror=alert(1)>"]
-    assert {name: Client(bench).sign_in(name).status_code for name in names} == dict.fromkeys(names, 400)
+    assert {name: Client(state).sign_in(name).status_code for name in names} == dict.fromkeys(names, 400)
 
 
-def test_malformed_votes(bench):
-    anna = signed_in(bench, "anna")
+def test_malformed_votes(state):
+    anna = signed_in(state, "anna")
     (item,) = anna.items()
     vote = {"vote_id": "vote-00001", "assignment_id": item["assignment_id"], "level": 1}
     changes = [
@@ -176,40 +176,40 @@ def test_malformed_votes(bench):
     assert anna.post("/api/votes", vote).status_code == 200
 
 
-def test_numbers_too_big_for_the_database_are_not_a_crash(bench):
-    anna = signed_in(bench, "anna")
+def test_numbers_too_big_for_the_database_are_not_a_crash(state):
+    anna = signed_in(state, "anna")
     vote = {"vote_id": "vote-00001", "assignment_id": 2**70, "level": 1}
     assert anna.post("/api/votes", vote).status_code == 422
     assert anna.post("/api/heartbeat", {"assignment_ids": [2**70]}).status_code == 422
 
 
-def test_oversized_bodies(bench):
-    anna = signed_in(bench, "anna")
+def test_oversized_bodies(state):
+    anna = signed_in(state, "anna")
     headers = {"X-CSRF-Token": anna.csrf, "Content-Type": "application/json"}
     big = b'{"text": "' + b"x" * 70_000 + b'"}'
     assert anna.http.post("/api/comments", content=big, headers=headers).status_code == 413
     chunks = (b"x" * 10_000 for _ in range(10))  # without Content-Length
     assert anna.http.post("/api/comments", content=chunks, headers=headers).status_code == 413
-    assert Client(bench).http.post("/signin", content=big).status_code == 413
+    assert Client(state).http.post("/signin", content=big).status_code == 413
     settings = {"keys": {str(number): "x" * 90 for number in range(100)}}
     assert anna.http.put("/api/settings", json=settings, headers=headers).status_code == 413
     nested = b"[" * 30_000 + b"]" * 30_000
-    assert Client(bench).http.post("/signin", content=nested).status_code == 400
+    assert Client(state).http.post("/signin", content=nested).status_code == 400
 
 
-def test_wrong_name_and_wrong_password_look_alike(bench):
-    client = Client(bench)
+def test_wrong_name_and_wrong_password_look_alike(state):
+    client = Client(state)
     assert client.sign_in("anna", "wrong password").json() == client.sign_in("nobody", "wrong password").json()
 
 
-def test_a_trusted_proxy_names_the_user_and_nobody_else_does(bench, manifest):
-    behind = make_bench(manifest, bench.store.url, header_auth="X-Forwarded-User", trusted_proxies=("10.0.0.0/8",))
+def test_a_trusted_proxy_names_the_user_and_nobody_else_does(state, manifest):
+    behind = make_state(manifest, state.store.url, header_auth="X-Forwarded-User", trusted_proxies=("10.0.0.0/8",))
     proxy, stranger = Client(behind, address="10.1.2.3"), Client(behind, address="203.0.113.9")
     headers = {"X-Forwarded-User": "cleo"}
     session = proxy.get("/api/session", headers=headers).json()
     assert (session["user"], session["role"]) == ("cleo", "annotator")
     assert stranger.get("/api/session", headers=headers).status_code == 401
-    assert Client(bench, address="10.1.2.3").get("/api/session", headers=headers).status_code == 401  # off by default
+    assert Client(state, address="10.1.2.3").get("/api/session", headers=headers).status_code == 401  # off by default
     assert proxy.get("/api/session", headers={"X-Forwarded-User": "<b>"}).status_code in (400, 401)
     assert proxy.http.post("/api/items", json={}, headers=headers).status_code == 403
     assert (
@@ -218,8 +218,8 @@ def test_a_trusted_proxy_names_the_user_and_nobody_else_does(bench, manifest):
     behind.close()
 
 
-def test_open_mode_asks_a_name_and_answers_to_localhost_only(bench, manifest, tmp_path):
-    opened = make_bench(manifest, f"sqlite:///{tmp_path / 'open.sqlite'}", open_mode=True)
+def test_open_mode_asks_a_name_and_answers_to_localhost_only(state, manifest, tmp_path):
+    opened = make_state(manifest, f"sqlite:///{tmp_path / 'open.sqlite'}", open_mode=True)
     add_user(opened.store, "anna", password=PASSWORD)
     visitor = Client(opened)
     assert visitor.sign_in("dora", "").json()["role"] == "admin"
@@ -243,10 +243,10 @@ def test_open_mode_asks_a_name_and_answers_to_localhost_only(bench, manifest, tm
     ],
 )
 def test_what_may_be_listened_on(manifest, sqlite_url, options, accounts, message):
-    bench = make_bench(manifest, sqlite_url)
+    state = make_state(manifest, sqlite_url)
     if accounts:
-        add_user(bench.store, "anna", password=PASSWORD)
-    bench.close()
+        add_user(state.store, "anna", password=PASSWORD)
+    state.close()
     settings = Settings(manifest, db_url=sqlite_url, **options)
     if message is None:
         assert check_access(settings).open_mode == (not accounts)
@@ -255,9 +255,9 @@ def test_what_may_be_listened_on(manifest, sqlite_url, options, accounts, messag
             check_access(settings)
 
 
-def test_errors_say_nothing_about_the_inside(bench):
-    anna = signed_in(bench, "anna")
-    with bench.store.write() as connection:
+def test_errors_say_nothing_about_the_inside(state):
+    anna = signed_in(state, "anna")
+    with state.store.write() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO elsewhere"))
     answer = anna.post("/api/undo", {"undo_id": "undo-00001"})
     assert answer.status_code == 503
