@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from dataset_tools.levels import LEVELS
 from labeling_app.accounts import Role, Stage
 
 MAX_TEXT = 2000
@@ -25,7 +26,7 @@ def _storable(words: Any) -> Any:
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, strip_whitespace=True), BeforeValidator(_storable)]
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Level = Annotated[int, Field(ge=1, le=4)]
+Level = Annotated[int, Field(ge=LEVELS[0], le=LEVELS[-1])]
 
 
 class Body(BaseModel):

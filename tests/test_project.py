@@ -1,4 +1,4 @@
-"""The house as a newcomer meets it: every command explains itself, the README's file tree is true."""
+"""The toolkit as a newcomer meets it: every command explains itself, no file is long or heavy."""
 
 import importlib
 import re
@@ -49,22 +49,6 @@ def test_an_unknown_option_is_wrong_usage(module, capsys):
 def _tracked_files():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     return [Path(line) for line in listed.stdout.splitlines()]
-
-
-def test_the_readme_lists_every_module():
-    readme = (ROOT / "README.md").read_text()
-    tree = readme[readme.index("## File tree") :].split("```")[1]
-    listed = set(re.findall(r"^\s*([\w/.-]+\.\w+|[\w-]+/)\s", tree, flags=re.MULTILINE))
-    modules = {
-        path.name
-        for path in _tracked_files()
-        if path.parts[0] in PACKAGES and path.suffix == ".py" and path.name[0] != "_"
-    }
-    assert not modules - listed, f"not in the README's file tree: {sorted(modules - listed)}"
-    there = {path.name for path in _tracked_files()} | {
-        f"{part}/" for path in _tracked_files() for part in path.parts[:-1]
-    }
-    assert not listed - there, f"in the README's file tree but not there: {sorted(listed - there)}"
 
 
 def test_no_file_is_long_or_heavy():

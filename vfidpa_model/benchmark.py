@@ -11,6 +11,7 @@ import typer
 
 from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
+from dataset_tools.levels import HARD_ABOVE
 from vfidpa_model.benchmarking.sets import parse_weights
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def benchmark(
         list[Path] | None, typer.Option(help="A VFI-DPA run or checkpoint to route with; may be repeated.")
     ] = None,
     threshold: Annotated[
-        list[float] | None, typer.Option(help="Scores up to it are fast; may be repeated. 2.5 by default.")
+        list[float] | None, typer.Option(help=f"Scores up to it are fast; may be repeated. {HARD_ABOVE} by default.")
     ] = None,
     spatial: Annotated[bool, typer.Option("--spatial", help="Also route tile by tile, with the first --run.")] = False,
     protocol: Annotated[
@@ -93,7 +94,7 @@ def benchmark(
     chosen = select_device(device)
     items = _limited(load_set(set_name, root), limit)
     names = list(dict.fromkeys([fast, accurate, *(model or [])]))
-    thresholds = threshold or [2.5]
+    thresholds = threshold or [HARD_ABOVE]
     setup = _set_up(set_name, names, weights or [], run or [], chosen)
     if spatial:
         _add_spatial(setup, fast, accurate, thresholds[0])

@@ -13,6 +13,7 @@ import typer
 
 from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
+from dataset_tools.sampling.splits import SPLITS
 from vfidpa_model.routing.calibrated import FILE_NAME, Calibration, CalibrationError
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ def command(
 
     if budget is not None and quality is not None:
         raise UsageError("give either --budget or --quality")
-    if split not in ("train", "val", "test", "all"):
-        raise UsageError(f"--split {split!r} must be train, val, test or all")
+    if split not in (*SPLITS, "all"):
+        raise UsageError(f"--split {split!r} must be one of {', '.join(SPLITS)} or all")
     chosen = select_device(device)
     files = parse_weights(weights or [], models=(fast, accurate))
     models = {name: create_interpolator(name, weights=files.get(name), device=chosen) for name in (fast, accurate)}

@@ -11,13 +11,13 @@ import typer
 
 from dataset_tools.common import cli
 from dataset_tools.errors import FrameError, UsageError, VfiError
+from dataset_tools.levels import LEVEL_NAMES
 
 if TYPE_CHECKING:
     from dataset_tools.frames import Rgb
     from dataset_tools.manifest import Manifest
     from vfidpa_model.inference.assessor import Assessor
 
-_LEVEL_NAMES = {1: "easy", 2: "slight", 3: "hard", 4: "failed"}
 _BATCH = 8
 SCORED_BY = "scored_by"  # key of the manifest's metadata: tier -> what gave the scores
 
@@ -72,7 +72,7 @@ def _predict_pair(assessor: "Assessor", first: Path, second: Path, *, picture: P
     found = assessor.assess(as_batch(img0), as_batch(img1))
     score = float(found.score)
     level = min(max(round(score), 1), assessor.config.num_levels)
-    print(f"{score:.3f} ({_LEVEL_NAMES.get(level, level)}; model for {assessor.config.tier}, {assessor.backend})")
+    print(f"{score:.3f} ({LEVEL_NAMES.get(level, level)}; model for {assessor.config.tier}, {assessor.backend})")
     if picture is not None:
         mean = ((img0.astype("uint16") + img1 + 1) // 2).astype("uint8")
         write_image(picture, overlay(mean, found.score_map[0].float().cpu().numpy()))

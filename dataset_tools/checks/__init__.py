@@ -1,1 +1,1 @@
-"""Is a data set whole, readable and free of leaks: rows, pixels and predictions, each checked against what they claim."""
+"""Is a data set whole, readable and free of leaks: rows, pixels and predictions against what they claim."""

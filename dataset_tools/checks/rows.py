@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dataset_tools.frames import RESOLUTION_HEIGHTS
+from dataset_tools.levels import LEVELS, is_on_scale
+from dataset_tools.sampling.splits import SPLITS
 
 Row = Mapping[str, Any]
 _NEEDED = ("source", "clip", "resolution", "width", "height", "img0", "gt", "img1", "interval", "split")
@@ -71,8 +73,8 @@ def _row_faults(row: Row) -> Iterator[str]:
         row["native_height"] < row["height"] or (row["native_width"] or row["width"]) < row["width"]
     ):
         yield f"{row['width']}x{row['height']} is larger than the source, {row['native_width']}x{row['native_height']}"
-    if row["split"] not in ("train", "val", "test"):
-        yield f"split {row['split']!r} must be train, val or test"
+    if row["split"] not in SPLITS:
+        yield f"split {row['split']!r} must be one of {', '.join(SPLITS)}"
     yield from _label_faults(row)
 
 
@@ -82,14 +84,14 @@ def _label_faults(row: Row) -> Iterator[str]:
         yield f"half a prediction: only {', '.join(there)} is there"
     if (row["level"] is None) != (row["level_source"] is None):
         yield f"level {row['level']} and level_source {row['level_source']} must be both there or both null"
-    if row["level"] is not None and not 1 <= row["level"] <= 4:
+    if row["level"] is not None and not is_on_scale(row["level"]):
         yield f"level {row['level']} must be in 1..4"
     if row["level_source"] not in (None, "human", "proxy"):
         yield f"level_source {row['level_source']!r} must be human or proxy"
     votes = [vote for vote in row["votes"] or [] if vote is not None]
     if len(votes) < len(row["votes"] or []):
         yield "a vote must not be null"
-    if any(not 1 <= (vote["level"] or 0) <= 4 for vote in votes):
+    if any(vote["level"] not in LEVELS for vote in votes):
         yield "a vote's level must be in 1..4"
     voters = [vote["annotator"] for vote in votes]
     if len(set(voters)) < len(voters):

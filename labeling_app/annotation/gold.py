@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from dataset_tools.errors import UsageError
+from dataset_tools.levels import LEVELS
 from labeling_app.annotation.assignments import Gold
 from labeling_app.database.events import Event, append, load, of_kind
 from labeling_app.database.tables import items
@@ -35,8 +36,8 @@ def read_gold_file(lines: Iterable[Mapping[str, str | None]], *, name: str) -> l
         purpose = (line.get("purpose") or "").strip() or "gold"
         if not triplet_id:
             raise UsageError(f"{name}, line {number}: triplet_id is missing")
-        if level not in ("", "1", "2", "3", "4"):
-            raise UsageError(f"{name}, line {number}: level {level!r} must be 1, 2, 3, 4 or empty")
+        if level not in ("", *map(str, LEVELS)):
+            raise UsageError(f"{name}, line {number}: level {level!r} must be {', '.join(map(str, LEVELS))} or empty")
         if purpose not in PURPOSES:
             raise UsageError(f"{name}, line {number}: purpose {purpose!r} must be one of {', '.join(PURPOSES)}")
         rows.append(GoldRow(triplet_id, int(level) if level else None, purpose, (line.get("note") or "").strip()))

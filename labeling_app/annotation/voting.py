@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, text, update
 
 from dataset_tools.errors import VfiError
+from dataset_tools.levels import LEVEL_MEANINGS, LEVEL_NAMES
 from labeling_app.accounts import Account
 from labeling_app.annotation.assignments import stage_of_vote, within_one
 from labeling_app.annotation.claims import release_all, renew
@@ -20,13 +21,6 @@ from labeling_app.database import events
 from labeling_app.database.events import Event
 from labeling_app.database.tables import assignments, items
 from labeling_app.schemas import Feedback, VoteRequest
-
-MEANINGS = {
-    1: "easy: no difference is visible, even when flickering at 1:1",
-    2: "slight: visible only when flickering or zoomed; it would pass in playback",
-    3: "hard: visible side by side at normal size: blur, ghosting, bent or doubled edges",
-    4: "failed: something is broken, missing, torn or in the wrong place",
-}
 
 # Not from training or qualification: a training answer was followed by its solution. Nor on pixels that are gone: the
 # page could not show them again, so that vote would be taken back for good.
@@ -280,5 +274,5 @@ def _feedback(state: ServerState, stage: str, item_id: int, level: int) -> Feedb
         expected_level=gold.level,
         given_level=level,
         within_one=within_one(level, gold.level),
-        sentence=gold.note or f"{gold.level} {MEANINGS[gold.level]}.",
+        sentence=gold.note or f"{gold.level} {LEVEL_NAMES[gold.level]}: {LEVEL_MEANINGS[gold.level]}.",
     )

@@ -7,7 +7,7 @@ Votes come as counts: one row per item, one column per level 1..4. The values eq
 import numpy as np
 import numpy.typing as npt
 
-NUM_LEVELS = 4
+from dataset_tools.levels import NUM_LEVELS
 
 Counts = npt.NDArray[np.int64]  # (items, 4): how many votes each level got
 Matrix = npt.NDArray[np.float64]  # (4, 4)

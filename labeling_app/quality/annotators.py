@@ -2,7 +2,8 @@
 
 The model is the one of ITU-T P.913, 12.6, and of Li and Bampis, "Recover subjective quality scores from noisy
 measurements" (DCC 2017): a vote is the item's true level plus the annotator's bias plus noise as large as the
-annotator is inconsistent. All three are estimated together; consistent ones then weigh more, and a strict one's 4 is worth less.
+annotator is inconsistent. All three are estimated together; consistent ones then weigh more, and a strict one's 4 is
+worth less.
 """
 
 from collections.abc import Sequence

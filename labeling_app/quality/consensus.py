@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from dataset_tools.errors import UsageError
-from labeling_app.quality.agreement import NUM_LEVELS, count_levels
+from dataset_tools.levels import NUM_LEVELS
+from labeling_app.quality.agreement import count_levels
 from labeling_app.quality.annotators import fit_annotators
 
 Method = Literal["median", "mean", "majority", "dawid-skene", "one-coin", "raters"]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, select, text
 
+from dataset_tools.levels import LEVELS
 from labeling_app.annotation.assignments import SPREAD_TO_REVIEW, Gold, within_one
 from labeling_app.annotation.gold import read_gold
 from labeling_app.annotation.progress import votes_per_hour
@@ -233,7 +234,7 @@ def _repeat_consistency(votes: pd.DataFrame) -> float | None:
 
 
 def _histogram(votes: pd.DataFrame) -> list[int]:
-    return [int((votes["level"] == level).sum()) for level in (1, 2, 3, 4)]
+    return [int((votes["level"] == level).sum()) for level in LEVELS]
 
 
 def to_lines(stats: Stats) -> list[str]:

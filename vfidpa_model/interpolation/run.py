@@ -24,6 +24,7 @@ from dataset_tools.common.progress import track
 from dataset_tools.errors import UsageError, VfiError, VideoError
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.precision import PRECISIONS
+from dataset_tools.levels import HARD_ABOVE
 from dataset_tools.video.pyav import PyavReader, open_container
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.interpolation.caveats import caveats, cut_off_note
@@ -45,7 +46,7 @@ from vfidpa_model.interpolation.writer import (
 )
 from vfidpa_model.routing.any_timestep import AnyTimestep
 from vfidpa_model.routing.calibrated import Calibration
-from vfidpa_model.routing.dynamic import DEFAULT_THRESHOLD, DynamicInterpolator
+from vfidpa_model.routing.dynamic import DynamicInterpolator
 from vfidpa_model.routing.routers import AllFast, FlowMagnitude
 
 PIECE_FRAMES = 48  # input frames per piece: what a kill loses at most; each piece starts with a keyframe
@@ -188,7 +189,7 @@ def build_dynamic(routing: Routing, device: torch.device) -> DynamicInterpolator
 
 def _threshold(routing: Routing, fast: str, accurate: str) -> float:
     if routing.budget is None and routing.quality is None:
-        return DEFAULT_THRESHOLD if routing.threshold is None else routing.threshold
+        return HARD_ABOVE if routing.threshold is None else routing.threshold
     if routing.calibration is None:
         raise UsageError("--budget and --quality need --calibration; make one with vfidpa_model.calibration")
     calibration = Calibration.read(routing.calibration)

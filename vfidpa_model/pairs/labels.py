@@ -11,11 +11,11 @@ from typing import Any
 
 from dataset_tools.errors import ManifestError, UsageError
 from dataset_tools.frames import RESOLUTION_HEIGHTS
-from dataset_tools.levels import LEVELS
+from dataset_tools.levels import LEVELS, is_on_scale
 from dataset_tools.manifest import Manifest
+from dataset_tools.sampling.splits import SPLITS
 from vfidpa_model.networks.config import SMALLEST_SIDE
 
-SPLITS = ("train", "val", "test")
 ALL_TIERS = "all"
 
 
@@ -187,7 +187,7 @@ def _check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float
 
 def _sample(manifest: Manifest, row: Mapping[str, Any]) -> Sample:
     level = float(row["level"])
-    if not LEVELS[0] <= level <= LEVELS[-1]:
+    if not is_on_scale(level):
         raise ManifestError(f"triplet {row['triplet_id']}: level ({level:g}) must be from 1 to 4")
     width, height = row["width"] or 0, row["height"] or 0
     if min(width, height) < SMALLEST_SIDE:

@@ -19,9 +19,9 @@ from torch import Tensor
 from dataset_tools.common.files import atomic_writer
 from dataset_tools.interpolators import Interpolator
 from dataset_tools.interpolators.padding import check_pair
+from dataset_tools.levels import HARD_ABOVE
 from dataset_tools.video.cuts import is_scene_cut, signature
 
-DEFAULT_THRESHOLD = 2.5  # between "slight" and "hard": levels 1 and 2 are fast, 3 and 4 accurate
 Route = Literal["fast", "accurate", "repeat", "cut"]
 ROUTES: tuple[Route, ...] = ("fast", "accurate", "repeat", "cut")
 
@@ -79,7 +79,7 @@ class DynamicInterpolator:
         assessor: Any,
         fast: Interpolator,
         accurate: Interpolator,
-        threshold: float = DEFAULT_THRESHOLD,
+        threshold: float = HARD_ABOVE,
         *,
         scene_cuts: bool = True,
         clock: Callable[[], float] = time.perf_counter,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dataset_tools.interpolators import Interpolator
 from dataset_tools.interpolators.padding import check_pair
-from vfidpa_model.routing.dynamic import DEFAULT_THRESHOLD
+from dataset_tools.levels import HARD_ABOVE
 
 _TILES_AT_ONCE = 4
 
@@ -30,7 +30,7 @@ class SpatialInterpolator:
         assessor: Any,
         fast: Interpolator,
         accurate: Interpolator,
-        threshold: float = DEFAULT_THRESHOLD,
+        threshold: float = HARD_ABOVE,
         *,
         tile: int = 256,
         overlap: int = 64,

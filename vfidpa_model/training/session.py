@@ -12,9 +12,10 @@ from dataset_tools.common.device import describe_device, select_device
 from dataset_tools.common.files import sha256_file, write_json
 from dataset_tools.errors import UsageError
 from dataset_tools.manifest import read_manifest
+from dataset_tools.sampling.splits import SPLITS
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.networks.vfidpa import VFIDPA, create_model
-from vfidpa_model.pairs.labels import SPLITS, Sample, pairs_sha256, training_samples
+from vfidpa_model.pairs.labels import Sample, pairs_sha256, training_samples
 from vfidpa_model.pairs.loading import FrameReader
 from vfidpa_model.training.config import Machine, TrainConfig
 from vfidpa_model.training.losses import LpipsScale, fit_lpips_scale
