@@ -49,7 +49,7 @@ OTHER = "0" * 64
     [
         (0, {"split": "train"}, "clip videos/bigbuckbunny.mp4 must be in one split, found in train, val"),
         (0, {"split": None}, "split must not be null"),
-        (0, {"split": "dev"}, "split 'dev' must be train, val or test"),
+        (0, {"split": "dev"}, "split 'dev' must be one of train, val, test"),
         (0, {"interval": 3}, r"indices [3, 5, 7] must be 3 (interval) apart"),
         (1, {"resolution": "4k"}, "resolution '4k' must be one of 256p"),
         (1, {"resolution": "720p"}, "height 256 must be that of 720p"),

@@ -9,7 +9,7 @@ from labeling_app.web.page import TEXTS, VIEWER, build_page, page_head, viewer_b
 
 SCRIPTS = sorted(VIEWER.glob("*.js"))
 PAGES = [VIEWER / name for name in ("viewer.html", "signin.html", "reference.html")]
-SOURCES = [*SCRIPTS, *PAGES, VIEWER.parent / "app.py"]
+SOURCES = [*SCRIPTS, *PAGES, VIEWER.parent / "web" / "app.py"]
 
 
 def texts(language: str) -> dict[str, str]:

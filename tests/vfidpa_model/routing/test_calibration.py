@@ -108,7 +108,7 @@ def test_command_calibrates_on_an_unlabelled_manifest(tmp_path, demo_clips, caps
     for wrong, code, message in (
         (["--budget", "1", "--quality", "1"], 2, "either --budget or --quality"),
         (["--split", "test"], 1, "no triplets to calibrate on"),
-        (["--split", "mine"], 2, "must be train, val, test or all"),
+        (["--split", "mine"], 2, "must be one of train, val, test or all"),
     ):
         assert main([*options, *wrong]) == code
         assert message in capsys.readouterr().err
