@@ -1,4 +1,4 @@
-"""The source's table of parts on any labelled manifest: ``python -m vfidpa_model.ablate MANIFEST --out DIR``.
+"""The paper's table of parts on any labelled manifest: ``python -m vfidpa_model.ablate MANIFEST --out DIR``.
 
 Each row is a model with one part more; all are trained with the same steps, batches and seeds. What is finished is
 kept: run the same command again to go on.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vfidpa_model.evaluation.cost import Cost
 
 _PLAIN = ModelConfig(backbone="swin_t", upsample="nearest", temporal_difference=False)
-# key -> (title, model, whether the auxiliary loss is on), in the order of the source's table
+# key -> (title, model, whether the auxiliary loss is on), in the order of the paper's table
 ROWS: dict[str, tuple[str, ModelConfig, bool]] = {
     "ahiq": ("AHIQ (ViT-B + ResNet-50)", ModelConfig(backbone="ahiq"), False),
     "baseline": ("Swin-T baseline", _PLAIN, False),
@@ -210,7 +210,7 @@ def ablate_command(
     workers: options.Workers = Machine.workers,
     cache: options.Cache = Machine.cache,
 ) -> None:
-    """Train and evaluate the source's ablation rows under equal budget and print the table.
+    """Train and evaluate the paper's ablation rows under equal budget and print the table.
 
     No row stops early. --aux-weight is for the rows that have the auxiliary loss, --cache is shared by all.
 

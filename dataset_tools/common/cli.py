@@ -1,4 +1,4 @@
-"""What every command line of the house shares: exit codes, one-line errors, plain help."""
+"""What every command line of the toolkit shares: exit codes, one-line errors, plain help."""
 
 import sys
 from collections.abc import Callable, Sequence

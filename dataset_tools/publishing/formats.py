@@ -1,4 +1,4 @@
-"""Writers of the forms a data set can leave the house in: each fills a folder from a manifest."""
+"""Writers of the forms a data set can leave the toolkit in: each fills a folder from a manifest."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a benchmark prints and writes: the table in the shape of the source's first, details with intervals, a plot."""
+"""What a benchmark prints and writes: the table in the shape of the paper's first, details with intervals, a plot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -200,7 +200,7 @@ def _shaped(rgb: Rgb, shape: str) -> Rgb:
     if (width, height) != _XIPH_SIZE:
         raise BenchmarkSetError(f"Xiph frames must be {_XIPH_SIZE[0]}x{_XIPH_SIZE[1]}, not {width}x{height}")
     if shape == "resize":
-        # OpenCV's area filter, as in the benchmark's own script; the house's filter would differ by a level.
+        # OpenCV's area filter, as in the benchmark's own script; the toolkit's filter would differ by a level.
         return np.asarray(cv2.resize(rgb, (_XIPH_WIDTH, _XIPH_HEIGHT), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     top, left = (height - _XIPH_HEIGHT) // 2, (width - _XIPH_WIDTH) // 2
     return rgb[top : top + _XIPH_HEIGHT, left : left + _XIPH_WIDTH]

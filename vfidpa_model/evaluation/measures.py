@@ -16,7 +16,7 @@ from dataset_tools.levels import HARD_ABOVE, LEVELS
 
 Values = npt.NDArray[np.float64]  # (N,)
 
-TOLERANCES = (0.25, 0.5, 0.75, 1.0)  # as in the source: right when |score - level| < tolerance
+TOLERANCES = (0.25, 0.5, 0.75, 1.0)  # as in the paper: right when |score - level| < tolerance
 
 
 def tolerance_accuracy(scores: Values, levels: Values, tolerance: float) -> float:

@@ -1,6 +1,6 @@
 """What a model is and how it was trained: two frozen dataclasses that travel in every checkpoint.
 
-The source leaves much open (widths, norms, what is subtracted); each such choice is a field here, with its default's
+The paper leaves much open (widths, norms, what is subtracted); each such choice is a field here, with its default's
 reason beside it. ``docs/model.md`` lists them.
 """
 
@@ -39,12 +39,12 @@ class ModelConfig:
     """The architecture of one VFI-DPA model.
 
     Attributes:
-        backbone: ``swin_t`` (the source's), ``efficientnet_lite0`` (the light variant), ``ahiq`` (the baseline whole).
+        backbone: ``swin_t`` (the paper's), ``efficientnet_lite0`` (the light variant), ``ahiq`` (the baseline whole).
         upsample: How the deep feature reaches the shallow one's size: ``pixelshuffle`` (source) or ``nearest``.
         temporal_difference: Whether the difference of the two frames' features joins the representation.
-        difference: Which part of a frame's feature is subtracted; open in the source. ``both`` as in AHIQ.
+        difference: Which part of a frame's feature is subtracted; open in the paper. ``both`` as in AHIQ.
         difference_form: ``absolute`` (the change has no direction, so swapping the frames is nothing to be learned) or
-            ``signed`` (plain subtraction, the source's word).
+            ``signed`` (plain subtraction, the paper's word).
         head: ``regression`` (source) or ``ordinal`` (trained on the votes' distribution).
         num_levels: Levels of the scale, 1 = easy.
         deep_width, shallow_width: Channels of the upsampled deep and of the deformed shallow feature; 0 takes the

@@ -1,6 +1,6 @@
 """VFI-DPA on one page: two frames in, a difficulty score with its maps out.
 
-After "Dynamic Video Frame Interpolator with Integrated Difficulty Pre-Assessment" (ICASSP 2024). What the source
+After "Dynamic Video Frame Interpolator with Integrated Difficulty Pre-Assessment" (ICASSP 2024). What the paper
 leaves open is a field of ``ModelConfig``; ``docs/model.md`` has the figure.
 """
 

@@ -1,6 +1,6 @@
 """Spatial-wise routing: hard parts of a frame go to the accurate interpolator, the rest to the fast one.
 
-The source compares with dynamic inference per region (Choi et al., ICCV 2021); this is the same idea with whole
+The paper compares with dynamic inference per region (Choi et al., ICCV 2021); this is the same idea with whole
 interpolators: overlapping tiles, each routed by the score map of VFI-DPA, blended without seams.
 """
 

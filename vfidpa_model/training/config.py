@@ -21,7 +21,7 @@ _TRAIN_LEAST = {"epochs": 1, "batch": 1, "crop": SMALLEST_SIDE}  # of the other 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained. The source states none of these numbers.
+    """How a model is trained. The paper states none of these numbers.
 
     Attributes:
         resolution: Tier whose triplets are used, or ``all``.

@@ -1,6 +1,6 @@
-"""The source's two losses, and the one of the ordinal head.
+"""The paper's two losses, and the one of the ordinal head.
 
-Open in the source and chosen here: the norm (``loss_norm``), the auxiliary weight (``aux_weight``), and how LPIPS comes
+Open in the paper and chosen here: the norm (``loss_norm``), the auxiliary weight (``aux_weight``), and how LPIPS comes
 onto the level scale: by the line that fits the training labels best, so that the auxiliary loss asks for the right
 level on average and only its pattern is new information.
 """
