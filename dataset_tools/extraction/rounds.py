@@ -61,6 +61,8 @@ def run_rounds(
     """
     state = _State(options, journal, dict(usable), origins, settled)
     with track("rows extracted", options.count) as progress:
+        # A round ends before the next is planned: what is asked of one clip depends on what all others turned out to
+        # have, and planning with half of the answers would make the rows depend on who was faster.
         while jobs := state.jobs():
             state.show(progress)
             for key, answer in pool.run((key, state.describe_job(key, share)) for key, share in jobs.items()):
@@ -106,7 +108,7 @@ class _State:
         return Supply(
             key=key,
             tiers=clip.tiers,
-            fair=max(1, num_frames // 3),
+            fair=max(1, num_frames // 3),  # a triplet uses three frames
             limit=limit,
             statics=tuple(result.statics) if result else (),
             is_exhausted=result is not None and result.is_exhausted,
@@ -117,6 +119,8 @@ class _State:
         needed = {}
         for key, share in self.plan().items():
             result = self.results.get(key)
+            # A triplet may be known and its frames not stored: those in which nothing moves are stored only when asked
+            # for, and how many of them the set may hold is decided here, where all clips are known.
             if result is None or share.ranks[-1] >= len(result.valid) or not self._is_stored(result, share):
                 needed[key] = share
             elif key not in self.made_again and not self._has_files(key, share):
@@ -130,6 +134,7 @@ class _State:
 
     def _has_files(self, key: Key, share: Share) -> bool:
         rows = self._rows_of(key, share)
+        # In a manifest that is full, rows that were planned but never written to it need no files.
         needed = (row for row in rows if self.settled is None or row["triplet_id"] in self.settled)
         return all((self.options.out / row[name]).exists() for row in needed for name in _FRAMES)
 
@@ -144,6 +149,7 @@ class _State:
             "origin": self.origins.get(key),
             "out": str(self.options.out),
             "num_frames": result.num_frames if result else clip.facts["num_frames"],
+            # Never fewer than before: the answer takes the place of the journal's fact, which must not come to know less.
             "moving": max(share.moving, result.asked if result else 0),
             "statics": statics,
             "tiers": clip.tiers,
@@ -158,12 +164,13 @@ class _State:
         if "done" not in answer:
             record_failure(self.usable[key].clip, answer, self.journal)
             return
-        self.journal.record("extract", key, answer["done"])
+        self.journal.record("extract", key, answer["done"])  # before memory: a kill loses only clips being decoded
         self.results[key] = clip_job.from_json(_without_sha256(answer["done"]))
         self.num_rows += self._count_rows(key) - self.rows_of.get(key, 0)
         self.rows_of[key] = self._count_rows(key)
 
     def _count_rows(self, key: Key) -> int:
+        # For the progress line alone, so still triplets are left out: how many of them are taken is known at the end.
         return len(self.usable[key].tiers) * sum(not static for static in self.results[key].statics)
 
     def show(self, progress: Progress) -> None:
@@ -189,6 +196,7 @@ class _State:
             failure = self.journal.facts["rejected"].get(key)
             if failure:
                 found.append(Rejected(*key, failure["reason"], failure["message"]))
+            # What was turned down in a clip that gives nothing in the end would only puzzle: nobody asked for it.
             elif key in self.results and (key in plan or self.results[key].is_exhausted):
                 found += [Rejected(**item) for item in self.results[key].rejected]
                 if fitting_intervals(self.results[key].num_frames, clip.intervals) is None:
@@ -233,6 +241,8 @@ def remove_unused(out: Path, keys: set[Key], rows: list[Row]) -> None:
     """Remove image files that no row names: of triplets turned down in the end, and temporary ones of a killed run."""
     from dataset_tools.frames.paths import clip_folder
 
+    # Only in folders of this run's clips, and only names that the toolkit itself gives: a data set's folder is also
+    # where people put things of their own.
     used = {row[column] for row in rows for column in (*_FRAMES, "pred") if row.get(column)}
     for key in keys:
         folder = out / clip_folder(*key)

@@ -43,7 +43,7 @@ from labeling_app.database.events import Event, append, latest
 from labeling_app.database.tables import assignments, users
 
 WINDOW = 64  # candidates offered to one claim: more than may be taken by others in between
-SWEEP_US = 1_000_000
+SWEEP_US = 1_000_000  # leases last minutes, so a second late is soon enough
 UNCERTAIN_QUEUE_US = 300_000_000  # disagreement changes while people vote: make the order anew every 5 minutes
 
 _SPREADS = """
@@ -61,6 +61,8 @@ def next_items(state: ServerState, user: Account, *, count: int) -> tuple[list[R
         last ones), "qualification" (a person has to decide).
     """
     state.refresh()
+    # One request at a time per annotator: two tabs at once would both fill up to ``count``, and change one queue. That
+    # no item is given out twice does not hang on this lock: see claims.
     with state.user_lock(user.id):
         _sweep(state)
         lines = _renew_held(state, user)
@@ -77,7 +79,11 @@ def next_items(state: ServerState, user: Account, *, count: int) -> tuple[list[R
 
 
 def current_stage(state: ServerState, user: Account) -> Stage:
-    """Return the annotator's stage, after moving it on where its round is finished (that is an event)."""
+    """Return the annotator's stage, after moving it on where its round is finished (that is an event).
+
+    Looked at when items are asked for and not when a vote comes: the gold items may have changed in between, and a
+    project without any has to let everybody through at once.
+    """
     with state.store.read() as connection:
         stage = connection.execute(select(users.c.stage).where(users.c.id == user.id)).scalar_one()
     entered = stage
@@ -100,7 +106,7 @@ def _sweep(state: ServerState, *, force: bool = False) -> None:
         overdue = select(assignments.c.id).where(
             assignments.c.state == "leased", assignments.c.lease_expires_at_us < now
         )
-        with state.store.read() as connection:
+        with state.store.read() as connection:  # look first: a write that changes nothing waits for the disk, too
             if connection.execute(overdue.limit(1)).first() is None:
                 return
         state.store.transact(lambda connection: release_expired(connection, now_us=now))
@@ -121,6 +127,7 @@ def _renew_held(state: ServerState, user: Account) -> list[RowMapping]:
             return held(connection, user_id=user.id)
 
         lines = state.store.transact(work)
+    # An item that has left the manifest rests: it is not shown, and comes back with its row.
     return [row for row in lines if row["item_id"] in state.catalogue.by_id]
 
 
@@ -137,6 +144,7 @@ def _claim_more(
         for wanted in [size] if kind == "work" else [1] * size:  # work in one transaction, each check in its own
             last_item = lines[-1]["item_id"] if lines else last_item
             claimed = [] if kind == "work" else _claim_check(state, user, kind, last_item)
+            # No check left: work in its place, or the gap would tell when checks come.
             lines += claimed or _claim_work(state, user, count=wanted, last_item=last_item)
     return lines
 
@@ -156,6 +164,7 @@ def _claim_work(state: ServerState, user: Account, *, count: int, last_item: int
     steps = _claim(state, user, "work", following, count=count, last_item=last_item, by_worth=queue.by_worth)
     # Those before a claimed one in line were full; should a lease on them end, the search below finds them again.
     passed = {item for row, candidates in steps for item in candidates[: candidates.index(row["item_id"]) + 1]}
+    # Only the head of the queue can hold them (other_clips looks no further); the rest may be ten thousand long.
     queue.waiting[: 4 * WINDOW] = [item for item in queue.waiting[: 4 * WINDOW] if item not in passed]
     lines = [row for row, _ in steps]
     while len(lines) < count:
@@ -168,13 +177,15 @@ def _claim_work(state: ServerState, user: Account, *, count: int, last_item: int
 
 def _search(state: ServerState, user: Account, queue: Queue, last_item: int | None) -> RowMapping | None:
     """Return one new assignment of whatever is still open, or ``None``: slow and sure."""
-    _sweep(state, force=True)
+    _sweep(state, force=True)  # "done" must not be said because of a lease that ran out half a second ago
     with state.store.read() as connection:
         still_open = set(open_items(connection, user_id=user.id))
     queue.waiting = [item for item in queue.order if item in still_open]
     line = other_clips_first(queue.waiting, state.clip_of, last_clip=_clip(state, last_item))
     for start in range(0, len(line), 4 * WINDOW):
         chunk = line[start : start + 4 * WINDOW]
+        # Wait for rows that others hold locked: passing over them is right in a long queue, but at the end of a set it
+        # would tell several annotators at once that nothing is left.
         for row, _ in _claim(state, user, "work", _only(chunk), by_worth=queue.by_worth, wait=True):
             queue.waiting.remove(row["item_id"])
             return row
@@ -244,7 +255,7 @@ def _queue(state: ServerState, user: Account) -> Queue:
         states = touched(connection, user_id=user.id)
     seen = [item for (item, _), (_, state) in states.items() if state not in ("released", "leased")]
     in_order = catalogue.ids[order]
-    in_order = in_order[~np.isin(in_order, list(state.gold))]
+    in_order = in_order[~np.isin(in_order, list(state.gold))]  # as work they would be met twice
     waiting = in_order[~np.isin(in_order, seen)].tolist()
     queue = Queue(version, order=in_order.tolist(), waiting=waiting, by_worth=by_worth, made_at_us=now)
     state.queues[user.id] = queue
@@ -269,6 +280,7 @@ def _gold_left(state: ServerState, user: Account) -> list[int]:
     with state.store.read() as connection:
         seen = {item for (item, _), (_, state) in touched(connection, user_id=user.id).items() if state != "released"}
     left = [item for item in hidden if item not in seen]
+    # At random, by the server's own generator: in an order that is everybody's, annotators could warn each other.
     return [left[index] for index in state.rng.permutation(len(left))]
 
 
@@ -300,7 +312,7 @@ def _following_stage(state: ServerState, user: Account, stage: Stage) -> Stage |
         votes = connection.execute(query, {"user_id": user.id}).all()
     pairs: list[tuple[int | None, int]] = [(row.level, gold[row.item_id].level) for row in votes if row.item_id in gold]
     skipped = [item for item, end in zip(items, ends, strict=True) if end == "skipped" and item in gold]
-    pairs += [(None, gold[item].level) for item in skipped]
+    pairs += [(None, gold[item].level) for item in skipped]  # a skip agrees with nothing: see is_qualified
     return "work" if is_qualified(pairs, share=state.settings.qualification_share) else None
 
 

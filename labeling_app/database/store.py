@@ -20,8 +20,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from dataset_tools.errors import UsageError, VfiError
 
-BUSY_TIMEOUT_SECONDS = 30.0
-ATTEMPTS = 5
+BUSY_TIMEOUT_SECONDS = 30.0  # commands beside the server, and migrations, write too
+ATTEMPTS = 5  # 10, 20, 40 and 80 ms apart
 _UPGRADE_LOCK = 7_860_001  # arbitrary, the same in every process: PostgreSQL's advisory lock around migrations
 _RETRY_STATES = {"40001", "40P01"}  # serialization failure, deadlock: the transaction did nothing and may run again
 
@@ -78,15 +78,20 @@ class Store:
         """Yield a connection in a write transaction; committed to disk when the block ends, undone on an error."""
         with ExitStack() as stack:
             if self.is_sqlite:
-                stack.enter_context(self._writer)
+                stack.enter_context(self._writer)  # before a connection is taken: who waits here holds none
             connection = stack.enter_context(self.engine.connect())
             if self.is_sqlite:
+                # A transaction that begins by reading cannot become a writer once another has written meanwhile: SQLite
+                # answers "locked" at once, whatever the timeout.
                 connection.execution_options(immediate=True)
             stack.enter_context(connection.begin())
             yield connection
 
     def transact(self, work: Callable[[Connection], T]) -> T:
-        """Return ``work(connection)`` from one write transaction, run again after a deadlock or a lost race."""
+        """Return ``work(connection)`` from one write transaction, run again after a deadlock or a lost race.
+
+        So ``work`` must change nothing outside the database: a second run starts from the database alone.
+        """
         for attempt in range(ATTEMPTS):
             try:
                 with self.write() as connection:
@@ -98,7 +103,11 @@ class Store:
         raise AssertionError("unreachable")
 
     def lock_user(self, connection: Connection, user_id: int) -> None:
-        """Let one transaction per annotator run at a time; SQLite has one writer anyway."""
+        """Let one transaction per annotator run at a time; SQLite has one writer anyway.
+
+        For replicas: the lock in ``ServerState`` holds for the threads of one process only. It is an advisory lock, for
+        FOR UPDATE on the user's row would also hold up every insert that points at it by a foreign key.
+        """
         if not self.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:space, :user)"), {"space": 7860, "user": user_id})
 
@@ -109,6 +118,8 @@ class Store:
     def _upgrade(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        # Schema and version in one transaction: a kill in the middle leaves the old schema, and of many processes that
+        # start at once the first one upgrades while the others wait, and then find nothing to do.
         with _UPGRADING, self.write() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
@@ -155,11 +166,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
     cursor.execute("PRAGMA synchronous = FULL")  # in WAL mode NORMAL may lose the last commits in a power cut
-    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA foreign_keys = ON")  # off by default, and per connection
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    # Reads begin plainly: beside WAL's writer they see the last commit and make nobody wait.
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
