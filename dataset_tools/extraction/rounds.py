@@ -149,7 +149,7 @@ class _State:
             "origin": self.origins.get(key),
             "out": str(self.options.out),
             "num_frames": result.num_frames if result else clip.facts["num_frames"],
-            # Never fewer than before: the answer takes the place of the journal's fact, which must not come to know less.
+            # Never fewer than before: the answer replaces the journal's fact, which must not come to know less.
             "moving": max(share.moving, result.asked if result else 0),
             "statics": statics,
             "tiers": clip.tiers,

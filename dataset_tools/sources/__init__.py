@@ -1,13 +1,21 @@
-"""Where clips come from: ``--source KIND:PATH``. Each kind has a module that lists its clips."""
+"""Where clips come from: ``--source KIND:PATH``. Each kind has a module that lists its clips.
 
-from collections.abc import Sequence
+Other packages add kinds by an entry point of the group ``vfi_difficulty.sources``: its name is the KIND, its object a
+function that takes the folder and returns a ``Listing``.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import cast
 
 from dataset_tools.errors import UsageError
 from dataset_tools.rejected import Rejected
 
-KINDS = ("vimeo90k", "adobe240", "videos")
+ENTRY_POINT_GROUP = "vfi_difficulty.sources"
+KINDS = ("vimeo90k", "adobe240", "videos")  # built in, a module of the same name each
 
 
 @dataclass(frozen=True)
@@ -15,7 +23,7 @@ class Clip:
     """A video file, or the frames of a sequence as image files.
 
     Attributes:
-        source: One of ``KINDS``.
+        source: One of ``KINDS``, or the name of an entry point.
         name: POSIX path inside its source, the same wherever the source's folder lies.
         path: The video file, or the folder of the image files.
         frame_files: Names of the image files in order; empty for a video file.
@@ -70,16 +78,28 @@ def list_sources(specs: Sequence[str]) -> Listing:
 
 
 def _list_source(spec: str) -> Listing:
-    from dataset_tools.sources import adobe240, videos, vimeo90k
-
     if spec == "demo":
         from dataset_tools.assets import fetch_demo_clips
 
-        return videos.list_clips(fetch_demo_clips())
+        return _lister("videos")(fetch_demo_clips())
     kind, colon, text = spec.partition(":")
-    if kind not in KINDS or not colon or not text:
-        raise UsageError(f"--source {spec!r} must be demo or KIND:PATH with KIND one of {', '.join(KINDS)}")
+    kinds = [*KINDS, *sorted(entry_points(group=ENTRY_POINT_GROUP).names)]
+    if kind not in kinds or not colon or not text:
+        raise UsageError(f"--source {spec!r} must be demo or KIND:PATH with KIND one of {', '.join(kinds)}")
     path = Path(text)
     if not path.is_dir():
         raise UsageError(f"--source {spec!r}: {path} must be a folder")
-    return {"vimeo90k": vimeo90k, "adobe240": adobe240, "videos": videos}[kind].list_clips(path)
+    return _lister(kind)(path)
+
+
+def _lister(kind: str) -> Callable[[Path], Listing]:
+    """Return the function that lists the clips of a folder; a built-in kind wins over an entry point of its name."""
+    if kind in KINDS:
+        found = importlib.import_module(f"{__name__}.{kind}").list_clips
+    else:
+        (entry,) = entry_points(group=ENTRY_POINT_GROUP, name=kind)
+        try:
+            found = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"source {kind!r} cannot be imported from {entry.value!r}: {error}") from error
+    return cast(Callable[[Path], Listing], found)

@@ -43,7 +43,7 @@ def counted(votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def long_table(votes: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of all votes that leaves the toolkit: readable times, comment and view as columns of their own."""
+    """Return the table of votes that leaves the toolkit: readable times, comment and view as columns of their own."""
     payloads: list[dict[str, Any]] = [json.loads(text) for text in votes["payload"]]
     views = [payload.get("view") or {} for payload in payloads]
     table = votes.drop(columns=["payload", "active", "created_at_us"]).assign(
