@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dataset_tools.common.files import atomic_writer, check_inside, inside
 from dataset_tools.errors import ManifestError
 
-SCHEMA_VERSION = "1.0"  # major.minor: a reader refuses a newer major version
+SCHEMA_VERSION = "1.1"  # major.minor: a reader refuses a newer major version
 DEFAULT_NAME = "data_manifest.parquet"
 IMAGE_COLUMNS = ("img0", "gt", "img1", "pred")
 
@@ -71,6 +71,12 @@ SCHEMA = pa.schema(
         ("gt_fingerprint", pa.binary()),
         ("img1_fingerprint", pa.binary()),
         ("pred_fingerprint", pa.binary()),
+        # Of an accurate interpolator on the same pair (``predict --as accurate``); it keeps no image. Since 1.1.
+        ("accurate_predictor", pa.string()),
+        ("accurate_predictor_sha256", pa.string()),
+        ("accurate_psnr", pa.float32()),
+        ("accurate_lpips", pa.float32()),
+        ("accurate_gain", pa.list_(pa.float32())),  # error it removes from ``pred``, see gains.error_removed
     ]
 )
 

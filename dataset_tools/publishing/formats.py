@@ -78,7 +78,7 @@ def write_croissant(manifest: Manifest, out: Path) -> None:
             "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": field.name}},
         }
         for field in manifest.table.schema
-        if field.name != "votes"  # nested; a machine that wants them reads the Parquet file
+        if not pa.types.is_list(field.type)  # nested; a machine that wants them reads the Parquet file
     ]
     write_json(
         out / "croissant.json",
@@ -156,6 +156,8 @@ def _feature_lines(field: pa.Field) -> str:
     if field.name == "votes":
         members = "".join(f"    - name: {part.name}\n      dtype: {_feature_type(part.type)}\n" for part in VOTE)
         return f"  - name: votes\n    list:\n{members}"
+    if pa.types.is_list(field.type):
+        return f"  - name: {field.name}\n    sequence: {_feature_type(field.type.value_type)}\n"
     kind = "image" if field.name in IMAGE_COLUMNS else _feature_type(_stored_type(field))
     return f"  - name: {field.name}\n    dtype: {kind}\n"
 

@@ -24,7 +24,9 @@ ROW = {
 
 def test_columns_are_those_of_the_design():
     assert SCHEMA.names[:5] == ["triplet_id", "source", "clip", "clip_sha256", "resolution"]
-    assert SCHEMA.names[-4:] == [f"{name}_fingerprint" for name in ("img0", "gt", "img1", "pred")]
+    assert SCHEMA.names[36:40] == [f"{name}_fingerprint" for name in ("img0", "gt", "img1", "pred")]
+    accurate = ["accurate_predictor", "accurate_predictor_sha256", "accurate_psnr", "accurate_lpips", "accurate_gain"]
+    assert SCHEMA.names[40:] == accurate
     assert SCHEMA.field("img0_index").type == pa.int64()
     assert SCHEMA.field("votes").type.value_type.field("created_at").type == pa.timestamp("us", tz="UTC")
 
@@ -40,7 +42,7 @@ def test_round_trip_keeps_rows_order_metadata_and_unknown_columns(tmp_path):
     assert [row["score"] for row in manifest.rows()] == [1.5, 2.5]
     assert manifest.rows()[0]["votes"] == [VOTE]
     assert manifest.metadata["seed"] == "7"
-    assert manifest.metadata["schema_version"] == "1.0"
+    assert manifest.metadata["schema_version"] == "1.1"
     assert extraction_options(manifest) == {"count": 2}
     first = path.read_bytes()
     manifest.write()
@@ -54,6 +56,7 @@ def test_older_file_gets_null_columns(tmp_path):
     assert row["interval"] == 3
     assert row["motion"] is None
     assert row["gt_fingerprint"] is None
+    assert row["accurate_gain"] is None
 
 
 def _with_version(version):
