@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,17 +11,22 @@ from dataset_tools.common import cli
 from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.errors import UsageError
 from dataset_tools.manifest import read_manifest
+from dataset_tools.prediction.columns import ROLES
 from dataset_tools.prediction.proxy_levels import with_proxy_levels
 from dataset_tools.prediction.run import predict_rows
-
-if TYPE_CHECKING:
-    pass
 
 
 def predict(
     manifest: Annotated[Path, typer.Argument(help="The manifest, data_manifest.parquet; it is rewritten.")],
     predictor: Annotated[str, typer.Option(help="Name of an interpolator, or module:Class.")] = "rife",
     weights: Annotated[Path | None, typer.Option(help="Weights file; RIFE has its own by default.")] = None,
+    role: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="pred, or accurate: measure what this interpolator would add to the predictions that are there.",
+        ),
+    ] = "pred",
     only_missing: Annotated[
         bool, typer.Option("--only-missing", help="Keep predictions of other predictors and weights.")
     ] = False,
@@ -38,18 +43,27 @@ def predict(
     """Predict the middle frames of a manifest's triplets and measure them.
 
     Only what is missing, or was made by another predictor or other weights, is computed. Rows with votes keep the
-    prediction people saw.
+    prediction people saw. With --as accurate the predictions stay; the columns accurate_psnr, accurate_lpips and
+    accurate_gain (error removed per 64-pixel cell) are filled, which train --target gain learns from.
 
-    Example: python -m dataset_tools.predict data/data_manifest.parquet --predictor rife-full
+    \b
+    Examples:
+      python -m dataset_tools.predict data/data_manifest.parquet --predictor rife-full
+      python -m dataset_tools.predict data/data_manifest.parquet --predictor rife-refined --as accurate
     """
     keep_freed_memory()
     if overwrite and only_missing:
         raise UsageError("--overwrite and --only-missing exclude each other")
+    if role not in ROLES:
+        raise UsageError(f"--as ({role!r}) must be one of {', '.join(ROLES)}")
+    if proxy_levels and role != "pred":
+        raise UsageError("--proxy-levels goes with --as pred: levels follow the prediction, not the accurate model")
     outcome = predict_rows(
         read_manifest(manifest),
         predictor=predictor,
         weights=weights,
         device=device,
+        role=role,
         only_missing=only_missing,
         overwrite=overwrite,
     )

@@ -15,21 +15,11 @@ from dataset_tools.common.files import inside
 from dataset_tools.errors import FrameError, ManifestError, VfiError
 from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
+from dataset_tools.prediction.columns import COLUMNS, ROLES
+from dataset_tools.prediction.gains import measure_accurate
 from dataset_tools.prediction.metrics import MIN_LPIPS_SIDE, Lpips, mean_motion, psnr, ssim
 
 Row = Mapping[str, Any]
-COLUMNS = (
-    "pred",
-    "pred_sha256",
-    "pred_fingerprint",
-    "predictor",
-    "predictor_sha256",
-    "pred_psnr",
-    "pred_ssim",
-    "pred_lpips",
-    "inputs_lpips",
-    "motion",
-)
 _NEEDED = ("img0", "gt", "img1", "img0_index", "gt_index", "img1_index", "width", "height")
 _CUDA_BATCH_PIXELS = 4 * 720 * 1280  # four pairs at 720p: an 8 GB card holds them
 _MAX_WORKERS = 8  # a pair at 1080p takes about 1.5 GB
@@ -45,18 +35,23 @@ class Predictor:
     batches otherwise, which can show in the last bit of a few pixels.
     """
 
-    def __init__(self, name: str = "rife", *, weights: Path | None = None, device: str = "auto") -> None:
+    def __init__(
+        self, name: str = "rife", *, weights: Path | None = None, device: str = "auto", role: str = "pred"
+    ) -> None:
         """Load the interpolator.
 
         Args:
             name: As ``list_interpolators()`` names it, or ``module:Class``.
             weights: Weights file; wins over the pinned asset.
+            role: ``pred`` writes the prediction that people judge; ``accurate`` keeps no image and measures what it
+                would add to that prediction.
 
         Raises:
             UsageError: The name or the device is unknown, or a weights file is needed.
             AssetError, WeightsError: The weights cannot be fetched or do not fit.
         """
         self.device = select_device(device)
+        self.role, self.columns = role, ROLES[role]
         self._interpolator = create_interpolator(name, weights=weights, device=self.device)
         self.name = self._interpolator.name
         self.weights_sha256 = self._interpolator.weights_sha256
@@ -71,7 +66,7 @@ class Predictor:
             root: The data set's folder.
 
         Yields:
-            The position in ``rows``, and either the values of ``COLUMNS`` or why this row could not be done. The order
+            The position in ``rows``, and either the values of ``columns`` or why this row could not be done. The order
             is fixed: by size, then by position.
         """
         if not rows:
@@ -110,7 +105,11 @@ class Predictor:
         if frames:
             predictions = self._interpolate([(img0, img1) for img0, _, img1 in frames.values()])
             for (position, triplet), pred in zip(frames.items(), predictions, strict=True):
-                results[position] = self._finish(rows[position], root, triplet, pred)
+                finish = self._finish if self.role == "pred" else self._compare
+                try:
+                    results[position] = finish(rows[position], root, triplet, pred)
+                except VfiError as error:
+                    results[position] = error
         return sorted(results.items())
 
     def _interpolate(self, pairs: list[tuple[Rgb, Rgb]]) -> list[Rgb]:
@@ -141,6 +140,18 @@ class Predictor:
             mean_motion(img0, img1) if motion is None else motion,
         )
         return dict(zip(COLUMNS, values, strict=True))
+
+    def _compare(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], accurate: Rgb) -> dict[str, Any]:
+        if row["pred"] is None:
+            raise ManifestError("it has no prediction to compare with; run dataset_tools.predict without --as first")
+        pred, gt = read_image(inside(root, row["pred"])), triplet[1]
+        if pred.shape != gt.shape:
+            size, wanted = f"{pred.shape[1]}x{pred.shape[0]}", f"{gt.shape[1]}x{gt.shape[0]}"
+            raise FrameError(f"{root / row['pred']} is {size}, must be {wanted} as the frames are")
+        assert self._lpips is not None
+        return measure_accurate(
+            pred, accurate, gt, lpips=self._lpips, predictor=self.name, weights_sha256=self.weights_sha256
+        )
 
 
 def prediction_path(row: Row, *, predictor: str, weights_sha256: str) -> str:

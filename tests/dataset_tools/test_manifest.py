@@ -66,9 +66,9 @@ def _with_version(version):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (_with_version("2.0"), "newer than 1.0"),
-        (_with_version("soon"), "must be like 1.0"),
-        (_with_version("²"), "must be like 1.0"),
+        (_with_version("2.0"), "newer than 1.1"),
+        (_with_version("soon"), "must be like 1.1"),
+        (_with_version("²"), "must be like 1.1"),
         (pa.Table.from_arrays([pa.array(["a"])] * 3, ["triplet_id", "x", "x"]), "column 'x' must be there once"),
         (pa.table({"x": [1]}), "no column triplet_id"),
         (pa.table({"triplet_id": ["a", "a"]}), "unique, found twice"),

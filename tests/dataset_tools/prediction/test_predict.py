@@ -18,8 +18,9 @@ from dataset_tools.errors import VfiError
 from dataset_tools.frames import fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.manifest import from_rows, read_manifest
+from dataset_tools.prediction.columns import COLUMNS
 from dataset_tools.prediction.metrics import Lpips, mean_motion, psnr, ssim
-from dataset_tools.prediction.predictor import COLUMNS, Predictor
+from dataset_tools.prediction.predictor import Predictor
 from dataset_tools.prediction.proxy_levels import proxy_level, with_proxy_levels
 from dataset_tools.prediction.run import predict_manifest, predict_rows
 

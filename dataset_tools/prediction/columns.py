@@ -1,0 +1,22 @@
+"""Which columns of the manifest a prediction fills."""
+
+COLUMNS = (
+    "pred",
+    "pred_sha256",
+    "pred_fingerprint",
+    "predictor",
+    "predictor_sha256",
+    "pred_psnr",
+    "pred_ssim",
+    "pred_lpips",
+    "inputs_lpips",
+    "motion",
+)
+ACCURATE_COLUMNS = (
+    "accurate_predictor",
+    "accurate_predictor_sha256",
+    "accurate_psnr",
+    "accurate_lpips",
+    "accurate_gain",
+)
+ROLES = {"pred": COLUMNS, "accurate": ACCURATE_COLUMNS}  # what an interpolator is to a row -> what it fills
