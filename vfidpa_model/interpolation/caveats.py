@@ -7,9 +7,10 @@ import av
 from av.sidedata.sidedata import Type as SideDataType
 
 from dataset_tools.video.pyav import PyavReader
+from vfidpa_model.interpolation.colours import has_alpha
 from vfidpa_model.interpolation.hdr import keeps_hdr, static_hdr
 from vfidpa_model.interpolation.tracks import tracks_left_out
-from vfidpa_model.interpolation.writer import Encoding, has_alpha
+from vfidpa_model.interpolation.writer import Encoding
 
 _NOT_KEPT = {
     SideDataType.DOVI_METADATA: "Dolby Vision",

@@ -10,8 +10,8 @@ import numpy as np
 
 from dataset_tools.common.files import write_bytes
 from dataset_tools.frames import Rgb, resize_area
+from vfidpa_model.interpolation.colours import Pixels
 from vfidpa_model.interpolation.stream import PairDone
-from vfidpa_model.interpolation.writer import Pixels
 
 _PER_ROUTE = 4
 _WIDTH = 480

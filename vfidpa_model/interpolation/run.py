@@ -28,6 +28,7 @@ from dataset_tools.levels import HARD_ABOVE
 from dataset_tools.video.pyav import PyavReader, open_container
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.interpolation.caveats import caveats, cut_off_note
+from vfidpa_model.interpolation.colours import FrameConverter
 from vfidpa_model.interpolation.hdr import with_hdr
 from vfidpa_model.interpolation.prefetch import running_ahead
 from vfidpa_model.interpolation.preview import Preview
@@ -37,7 +38,6 @@ from vfidpa_model.interpolation.timeline import Timeline
 from vfidpa_model.interpolation.tracks import check_tracks, kept_stream_tags
 from vfidpa_model.interpolation.writer import (
     Encoding,
-    FrameConverter,
     describe_input,
     encoder_name,
     encoder_options,
@@ -290,7 +290,7 @@ def _plan_encoding(job: Job, reader: PyavReader) -> tuple[FrameConverter, Encodi
         metadata=kept_stream_tags(reader.stream.metadata),
         disposition=int(reader.stream.disposition),
     )
-    return FrameConverter(encoding, like=first), encoding
+    return FrameConverter(pix_fmt, tags, like=first), encoding
 
 
 def _identity(job: Job, dynamic: DynamicInterpolator) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import torch
 from dataset_tools.errors import VideoError
 from dataset_tools.video.cuts import FrameSignature, is_scene_cut, signature, unexplained_change
 from dataset_tools.video.pyav import PyavReader
+from vfidpa_model.interpolation.colours import FrameConverter, Pixels
 from vfidpa_model.interpolation.timeline import Slot, Timeline
-from vfidpa_model.interpolation.writer import FrameConverter, Pixels
 from vfidpa_model.routing.dynamic import Decision, DynamicInterpolator
 
 _CUT_MEMORY = 8  # steps that tell what is usual in a scene

@@ -11,14 +11,13 @@ import av
 import av.codec
 import av.error
 import numpy as np
-import numpy.typing as npt
 from av.codec.codec import find_best_pix_fmt_of_list
 from av.codec.context import Flags
 from av.sidedata.sidedata import Type as SideDataType
-from av.video.reformatter import Colorspace, VideoReformatter
 
 from dataset_tools.common.files import atomic_writer
 from dataset_tools.errors import VideoError
+from vfidpa_model.interpolation.colours import COLOUR_TAGS, has_alpha, is_deep, is_rgb
 from vfidpa_model.interpolation.segments import write_packet
 
 # Quality that shows no difference at normal size, at a speed well above that of any interpolator.
@@ -32,14 +31,9 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "libsvtav1": {"crf": "28", "preset": "8"},
     "ffv1": {"level": "3"},
 }
-# FFmpeg's tags for the YUV matrix, and swscale's names for them; all others are converted as BT.601.
-_MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
 _RGB, _BT709 = 0, 1  # in the same numbering
 _LIMITED, _FULL = 1, 2
-_COLOUR_TAGS = ("color_range", "color_primaries", "color_trc", "colorspace")  # of codec contexts and of frames
 _FOR_PLAYERS = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")  # RGB is encoded as 4:2:0: little plays the rest
-
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # (height, width, 3) RGB, full range
 
 
 @dataclass(frozen=True)
@@ -144,8 +138,8 @@ def picture_format(codec: str, first: av.VideoFrame) -> str:
     names = [fmt.name for fmt in known if not has_alpha(fmt)]
     source = first.format.name
     colourless = source.startswith(("gray", "mono")) and not any(name.startswith("gray") for name in names)
-    if codec in _FOR_PLAYERS and (_is_rgb(first.format) or colourless):
-        source = "yuv420p10le" if _is_deep(first) else "yuv420p"
+    if codec in _FOR_PLAYERS and (is_rgb(first.format) or colourless):
+        source = "yuv420p10le" if is_deep(first) else "yuv420p"
     if (first.width % 2 or first.height % 2) and codec in ("libx264", "libx265"):
         # these two need even sizes for halved chroma
         names = [name for name in names if "444" in name or name.startswith("gray")]
@@ -162,55 +156,16 @@ def describe_input(stream: Any, first: av.VideoFrame, pix_fmt: str) -> tuple[dic
         pix_fmt: Picture format of the output.
     """
     context = stream.codec_context
-    tags: dict[str, Any] = {name: int(getattr(context, name)) for name in _COLOUR_TAGS}
-    if _is_rgb(av.VideoFormat(pix_fmt)):
+    tags: dict[str, Any] = {name: int(getattr(context, name)) for name in COLOUR_TAGS}
+    if is_rgb(av.VideoFormat(pix_fmt)):
         tags |= {"colorspace": _RGB, "color_range": _FULL}
-    elif _is_rgb(first.format):
+    elif is_rgb(first.format):
         tags |= {"colorspace": _BT709, "color_range": _LIMITED}
     if stream.sample_aspect_ratio:
         tags["sample_aspect_ratio"] = stream.sample_aspect_ratio
     side_data: Any = first.side_data
     data = side_data.get(SideDataType.DISPLAYMATRIX)
     return tags, () if data is None else tuple(np.frombuffer(data, np.int32).tolist())
-
-
-class FrameConverter:
-    """Turns pixels into frames of the output's picture format and colours, and back."""
-
-    def __init__(self, encoding: Encoding, *, like: av.VideoFrame) -> None:
-        """Convert frames like ``like`` to the picture format of ``encoding``, with its matrix and range."""
-        self._pix_fmt = encoding.pix_fmt
-        same = _is_rgb(like.format) == _is_rgb(av.VideoFormat(encoding.pix_fmt))
-        self._tags = {name: int(getattr(like, name) if same else encoding.tags[name]) for name in _COLOUR_TAGS}
-        self._matrix = _MATRICES.get(self._tags["colorspace"], Colorspace.ITU601)
-        self.deep = _is_deep(like)
-        self._to_rgb, self._to_yuv = VideoReformatter(), VideoReformatter()
-
-    def pixels(self, frame: av.VideoFrame) -> Pixels:
-        """Return a stored frame as RGB, 8 bit, or 16 bit for a deeper format; not rotated."""
-        name = "rgb48le" if self.deep else "rgb24"
-        converted: Any = self._to_rgb.reformat(frame, format=name, threads=1).to_ndarray()
-        return converted
-
-    def made(self, pixels: Pixels) -> av.VideoFrame:
-        """Return RGB pixels (as ``pixels`` gives them) as a frame of the output."""
-        return self._convert(av.VideoFrame.from_ndarray(pixels, format="rgb48le" if self.deep else "rgb24"))
-
-    def original(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return a stored frame as a frame of the output: itself, when the format is the same."""
-        return frame if frame.format.name == self._pix_fmt else self._convert(frame)
-
-    def _convert(self, frame: av.VideoFrame) -> av.VideoFrame:
-        frame = self._to_yuv.reformat(
-            frame,
-            format=self._pix_fmt,
-            dst_colorspace=self._matrix,
-            dst_color_range=self._tags["color_range"],
-            threads=1,
-        )
-        for name, value in self._tags.items():
-            setattr(frame, name, value)
-        return frame
 
 
 def write_piece(path: Path, encoding: Encoding, shown: Iterable[tuple[av.VideoFrame, int]]) -> int:
@@ -232,16 +187,3 @@ def write_piece(path: Path, encoding: Encoding, shown: Iterable[tuple[av.VideoFr
             for packet in encoder.encode(None):
                 write_packet(file, packet)
     return count
-
-
-def has_alpha(fmt: av.VideoFormat) -> bool:
-    """Return whether a picture format has transparency."""
-    return any(component.is_alpha for component in fmt.components)
-
-
-def _is_deep(frame: av.VideoFrame) -> bool:
-    return frame.format.components[0].bits > 8
-
-
-def _is_rgb(fmt: av.VideoFormat) -> bool:
-    return fmt.is_rgb or fmt.has_palette
