@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools import manifest
+from dataset_tools import __version__, manifest
 from tests import architecture
 
 ROOT = Path(__file__).parents[1]
@@ -44,3 +44,36 @@ def test_the_architecture_page_has_every_room_and_every_file_on_top(package):
 
 def test_the_architecture_page_is_up_to_date():
     assert architecture.PAGE.read_text(encoding="utf-8") == architecture.page(), "run: python -m tests.architecture"
+
+
+def _where_is_what() -> list[tuple[str, str, str]]:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Where is what\n")[1]
+    return re.findall(r"^\| (.+) \| `(.+)` \| `(.+)` \|$", text, flags=re.MULTILINE)
+
+
+def test_a_stranger_finds_each_rule_where_the_table_says():
+    table = _where_is_what()
+    assert len(table) >= 25
+    lost = [(path, name) for _, path, name in table if not _stands_in(ROOT / path, name)]
+    assert not lost
+
+
+def _stands_in(path: Path, name: str) -> bool:
+    """Return whether a file defines a name, or has it as a parameter or a field."""
+    defined = rf"^\s*(def|class) {name}\b|^\s*{name}\b.*[=:]|\b{name}: "
+    return path.is_file() and re.search(defined, path.read_text(encoding="utf-8"), flags=re.MULTILINE) is not None
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_a_page_names_only_files_that_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(
+        r"\]\(([^):#]+)\)|`((?:docs|examples|benchmarks|tests|deploy|dataset_tools|labeling_app|vfidpa_model)/[\w/.]*)`",
+        text,
+    )
+    lost = [path for pair in named for path in pair if path and not (ROOT / path).exists()]
+    assert not lost
