@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from dataset_tools.common.weights import load_into, load_weights
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
-from dataset_tools.interpolators.warp import backward_warp, resize
+from dataset_tools.interpolators.warp import backward_warp, resize, warp_small
 
 SCALES = (16.0, 8.0, 4.0, 2.0, 1.0)  # each block works at 1/scale of the image's size
+_USER_SCALES = (0.25, 0.5, 1.0)
 _WIDTHS = (192, 128, 96, 64, 32)
 _MULTIPLE = 64  # of image sizes: the first block works at a 16th, and halves that twice
 _HEAD = 4  # channels of an image's feature
@@ -96,8 +97,8 @@ class RIFEv4(nn.Module):
 
     def __init__(self, *, scale: float = 1.0, precision: str = "auto") -> None:
         super().__init__()
-        if not 0 < scale <= 1:
-            raise ValueError(f"scale ({scale}) must be in (0, 1]")
+        if scale not in _USER_SCALES:
+            raise ValueError(f"scale ({scale}) must be one of {', '.join(map(str, _USER_SCALES))}")
         self.scale, self.precision = scale, check_precision(precision)
         self.weights_sha256 = ""
         seen = 2 * (3 + _HEAD) + 1  # both images with their features, and the time
@@ -151,18 +152,21 @@ class RIFEv4(nn.Module):
         time = torch.full_like(img0[:, :1], timestep)
         images = torch.stack((img0, img1), 1).flatten(0, 1)  # (2B, 3, H, W): both of a pair, then the next pair
         sources = torch.cat((images, self.encode(images).contiguous().to(img0.dtype)), 1)
-        moved, flow, handed_on = sources, None, None
+        blocks = (self.block0, self.block1, self.block2, self.block3, self.block4)
+        flow, handed_on = None, None
         previous = scales[0]
-        for block, scale in zip((self.block0, self.block1, self.block2, self.block3, self.block4), scales, strict=True):
-            small = resize(moved, 1 / scale).unflatten(0, (B, 2))
-            parts = [small[:, :, :3].flatten(1, 2), small[:, :, 3:].flatten(1, 2), resize(time, 1 / scale)]
+        for block, scale in zip(blocks, scales, strict=True):
+            pairs_flow = None if flow is None else flow.reshape(2 * B, 2, H, W)
+            moved = resize(sources, 1 / scale) if pairs_flow is None else warp_small(sources, pairs_flow, scale)
+            both = moved.unflatten(0, (B, 2))
+            parts = [both[:, :, :3].flatten(1, 2), both[:, :, 3:].flatten(1, 2), resize(time, 1 / scale)]
             if flow is not None and handed_on is not None:
                 # Resized up by a power of two and down by a smaller one is resized up once: it need not get large.
                 parts += [resize(handed_on, previous / scale), resize(flow, 1 / scale) / scale]
             found = block(torch.cat(parts, 1)).contiguous().to(img0.dtype)
             change, handed_on, previous = resize(found[:, :4] * scale, scale), found[:, 4:], scale
             flow = change if flow is None else flow + change
-            moved = backward_warp(images if scale == scales[-1] else sources, flow.reshape(2 * B, 2, H, W))
         assert flow is not None
         assert handed_on is not None
-        return flow, resize(handed_on[:, :1], scales[-1]), moved.view(B, 6, H, W)
+        warped = backward_warp(images, flow.reshape(2 * B, 2, H, W)).view(B, 6, H, W)
+        return flow, resize(handed_on[:, :1], previous), warped

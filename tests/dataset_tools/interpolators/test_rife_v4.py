@@ -119,5 +119,5 @@ def test_each_of_the_pinned_files_is_named_to_the_other():
 
 
 def test_arguments():
-    with pytest.raises(ValueError, match=r"scale \(0\) must be in"):
-        RIFEv4(scale=0)
+    with pytest.raises(ValueError, match=r"scale \(0.3\) must be one of 0.25, 0.5, 1.0"):
+        RIFEv4(scale=0.3)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dataset_tools.interpolators.warp import backward_warp, correlation, splat
+from dataset_tools.interpolators.warp import backward_warp, correlation, resize, splat, warp_small
 from tests.golden_weights import golden
 
 
@@ -72,3 +72,11 @@ def test_a_metric_belongs_to_two_modes_only():
         splat(img, flow, mode="softmax")
     with pytest.raises(ValueError, match="'average' takes no metric"):
         splat(img, flow, torch.ones(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 4, 8, 16, 2.5])
+def test_a_small_warp_is_the_resized_whole_one(divisor):
+    generator = torch.Generator().manual_seed(3)
+    img, flow = torch.rand(2, 5, 80, 160, generator=generator), 9 * torch.randn(2, 2, 80, 160, generator=generator)
+    expected = resize(backward_warp(img, flow), 1 / divisor)
+    torch.testing.assert_close(warp_small(img, flow, divisor), expected, rtol=0, atol=1e-6)
