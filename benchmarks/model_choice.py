@@ -1,7 +1,7 @@
 """Which interpolator is best at what: error, decibels, LPIPS and time of several models on the same triplets.
 
-    python -m dataset_tools.extract --source videos:CLIPS --out runs/choice --count 120 --per-clip 2 \\
-        --resolutions 256p --intervals 1-4 --predictor none --seed 5
+    python -m dataset_tools.extract --source videos:CLIPS --out runs/choice --count 150 --per-clip 1 \\
+        --resolutions 256p,720p --intervals 1-4 --predictor none --seed 5
     python benchmarks/model_choice.py runs/choice --clips CLIPS/clips.tsv
 
 The models take turns on every triplet; times are medians over triplets. Frames are rounded to 8 bits first.
