@@ -153,11 +153,14 @@ class RIFEv4(nn.Module):
         images = torch.stack((img0, img1), 1).flatten(0, 1)  # (2B, 3, H, W): both of a pair, then the next pair
         sources = torch.cat((images, self.encode(images).contiguous().to(img0.dtype)), 1)
         blocks = (self.block0, self.block1, self.block2, self.block3, self.block4)
-        flow, handed_on = None, None
+        flow: Tensor | None = None
+        handed_on: Tensor | None = None
         previous = scales[0]
         for block, scale in zip(blocks, scales, strict=True):
-            pairs_flow = None if flow is None else flow.reshape(2 * B, 2, H, W)
-            moved = resize(sources, 1 / scale) if pairs_flow is None else warp_small(sources, pairs_flow, scale)
+            if flow is None:
+                moved = resize(sources, 1 / scale)
+            else:
+                moved = warp_small(sources, flow.reshape(2 * B, 2, H, W), scale)
             both = moved.unflatten(0, (B, 2))
             parts = [both[:, :, :3].flatten(1, 2), both[:, :, 3:].flatten(1, 2), resize(time, 1 / scale)]
             if flow is not None and handed_on is not None:
