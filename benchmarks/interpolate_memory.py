@@ -18,7 +18,8 @@ import av
 
 from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.video import count_frames, open_video
-from vfidpa_model.interpolation.run import Job, Routing, run_job
+from vfidpa_model.interpolation.job import Job, Routing
+from vfidpa_model.interpolation.run import run_job
 from vfidpa_model.interpolation.timeline import Timeline
 
 _SAMPLE_SECONDS = 0.25

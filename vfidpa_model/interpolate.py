@@ -49,7 +49,21 @@ def interpolate(
     ] = None,
     container: Annotated[str | None, typer.Option(help="mp4, mov, mkv or webm. Default: by the name of OUT.")] = None,
     preview: Annotated[Path | None, typer.Option(help="HTML page with samples of each route.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after a kill, with the same options.")] = False,
+    damage: Annotated[
+        str,
+        typer.Option(
+            help="Where pictures inside cannot be decoded: stop (before any work), or hold the last good one. What is "
+            "broken at the beginning or the end is left out, with a note."
+        ),
+    ] = "stop",
+    max_gap: Annotated[
+        float | None,
+        typer.Option(help="Seconds between two frames above which the first is held. Default: five usual steps."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Taken, but not needed: the same command goes on.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Remove the finished pieces of an earlier run and begin anew.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[
@@ -63,16 +77,36 @@ def interpolate(
 
     Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --assessor runs/x --threshold 2.5
     """
-    from vfidpa_model.interpolation.run import Job, Routing, describe_routes, run_job
+    from vfidpa_model.interpolation.job import Job, Routing, describe_routes
+    from vfidpa_model.interpolation.run import run_job
+    from vfidpa_model.interpolation.survey import DAMAGE_CHOICES
 
+    if resume and restart:
+        raise UsageError("--resume and --restart exclude each other; give one of them")
+    if damage not in DAMAGE_CHOICES:
+        raise UsageError(f"--damage {damage!r} must be one of {', '.join(DAMAGE_CHOICES)}")
+    if max_gap is not None and not max_gap > 0:
+        raise UsageError(f"--max-gap {max_gap} must be above 0")
     routing = Routing(
         fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision
     )  # fmt: skip
     kind = _container(target, container)
     codec = codec or ("libvpx-vp9" if kind == "webm" else "libx264")
-    job = Job(source, target, _timeline(factor, fps), routing, kind, codec, crf, scene_cuts, preview)
+    job = Job(
+        source,
+        target,
+        _timeline(factor, fps),
+        routing,
+        kind,
+        codec,
+        crf,
+        scene_cuts,
+        preview,
+        damage=damage,
+        max_gap=None if max_gap is None else Fraction(max_gap).limit_denominator(10_000),
+    )
     started = time.monotonic()
-    outcome = run_job(job, device=device, resume=resume, overwrite=overwrite, on_note=_note)
+    outcome = run_job(job, device=device, restart=restart, overwrite=overwrite, on_note=_note)
     seconds = time.monotonic() - started
     kept = f", {outcome.resumed_pieces} of {outcome.piece_count} pieces kept" if outcome.resumed_pieces else ""
     say(f"{target}: {outcome.frames} frames; {describe_routes(outcome.routes)}; {seconds:.1f} s{kept}")
@@ -109,7 +143,7 @@ def _container(target: Path, container: str | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run(interpolate, argv, prog=_PROG, interrupted="interrupted; the same command with --resume goes on")
+    return run(interpolate, argv, prog=_PROG, interrupted="interrupted; the same command goes on")
 
 
 if __name__ == "__main__":

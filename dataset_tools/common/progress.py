@@ -21,9 +21,9 @@ class _RateColumn(ProgressColumn):
 class Progress:
     """Counts finished items; ``note`` adds a few words, such as the number of rejections."""
 
-    def __init__(self, label: str, total: int | None, show: Callable[["Progress"], None]) -> None:
+    def __init__(self, label: str, total: int | None, show: Callable[["Progress"], None], *, done: int = 0) -> None:
         self.label, self.total, self._show = label, total, show
-        self.done = 0
+        self.done = self.before = done
         self.note = ""
 
     def advance(self, count: int = 1, *, note: str | None = None) -> None:
@@ -34,16 +34,23 @@ class Progress:
 
 
 @contextmanager
-def track(label: str, total: int | None, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
-    """Yield a ``Progress`` that shows itself on stderr with rate and time left until the block ends."""
+def track(
+    label: str, total: int | None, *, done: int = 0, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Progress]:
+    """Yield a ``Progress`` that shows itself on stderr with rate and time left until the block ends.
+
+    Args:
+        done: Items of ``total`` that an earlier run finished; rate and time left are those of this one.
+    """
     if sys.stderr.isatty():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn())
         with RichProgress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-            task = bar.add_task(label, total=total)
+            task = bar.add_task(label, total=total, completed=done)
             yield Progress(
                 label,
                 total,
                 lambda state: bar.update(task, completed=state.done, description=f"{label} {state.note}".strip()),
+                done=done,
             )
         return
     started = clock()
@@ -56,7 +63,7 @@ def track(label: str, total: int | None, *, clock: Callable[[], float] = time.mo
             last_shown = now
             print(_plain_line(state, elapsed_seconds=now - started), file=sys.stderr, flush=True)
 
-    progress = Progress(label, total, show)
+    progress = Progress(label, total, show, done=done)
     try:
         yield progress
     finally:
@@ -64,7 +71,7 @@ def track(label: str, total: int | None, *, clock: Callable[[], float] = time.mo
 
 
 def _plain_line(state: Progress, *, elapsed_seconds: float) -> str:
-    rate = state.done / elapsed_seconds if elapsed_seconds > 0 else 0.0
+    rate = (state.done - state.before) / elapsed_seconds if elapsed_seconds > 0 else 0.0
     of_total = f" of {state.total}" if state.total is not None else ""
     left = ""
     if state.total is not None and 0 < state.done < state.total and rate > 0:

@@ -22,6 +22,7 @@ _REACH = np.ones((9, 9), np.uint8)
 CUT_LEVELS = 10.0
 _CUT_RATIO = 3.0  # at low frame rates every step is large; a cut is large beside its neighbours
 _SAME_MEAN_LEVELS, _SAME_MAX_LEVELS = 0.12, 3  # repeated pictures after encoding: 0.02 to 0.03, at most 2
+_SAME_BLOCK, _SAME_BLOCK_LEVELS = 8, 4.0  # blocks of 8x8 see a cursor or a mouth that a signature averages away
 _DUPLICATE_RATIO = 5.0
 _MOVING_LEVELS = 0.5
 _FADE_LEVELS, _FADE_REMAINDER, _FADE_REMAINDER_OF_CONTRAST = 10.0, 0.3, 0.15
@@ -61,15 +62,18 @@ def unexplained_change(a: FrameSignature, b: FrameSignature) -> float:
     return _unexplained_one_way(a, b) + _unexplained_one_way(b, a)
 
 
-def is_scene_cut(img0: FrameSignature, img1: FrameSignature, *, recent: Sequence[float] = ()) -> bool:
+def is_scene_cut(
+    img0: FrameSignature, img1: FrameSignature, *, recent: Sequence[float] = (), levels: float = CUT_LEVELS
+) -> bool:
     """Return whether a cut lies between two consecutive frames of a stream.
 
     Args:
+        levels: Smallest ``unexplained_change`` that is a cut.
         recent: ``unexplained_change`` of the last few steps that were no cuts; without any, the level decides alone.
     """
     step = unexplained_change(img0, img1)
     usual = float(np.median(recent)) if recent else 0.0
-    return step >= CUT_LEVELS and step >= _CUT_RATIO * usual and not _is_fade(img0, img1)
+    return step >= levels and step >= _CUT_RATIO * usual and not _is_fade(img0, img1)
 
 
 def find_rejection(signatures: Sequence[FrameSignature]) -> Rejection | None:
@@ -90,6 +94,15 @@ def find_rejection(signatures: Sequence[FrameSignature]) -> Rejection | None:
 def is_static(signatures: Sequence[FrameSignature]) -> bool:
     """Return whether nothing moves: every frame shows the first picture again, up to coding noise."""
     return all(_is_same(signatures[0], other) for other in signatures[1:])
+
+
+def is_repeat(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> bool:
+    """Return whether a luma plane shows the other one again, up to coding noise; both uint8 of one shape."""
+    if not _is_same(signature(a), signature(b)):
+        return False
+    height, width = (max(1, side // _SAME_BLOCK) for side in a.shape)
+    blocks = cv2.resize(cv2.absdiff(a, b), (width, height), interpolation=cv2.INTER_AREA)
+    return float(blocks.max()) <= _SAME_BLOCK_LEVELS
 
 
 def _find_cut(signatures: Sequence[FrameSignature]) -> Rejection | None:

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from dataset_tools.errors import VideoError
 from dataset_tools.frames import Rgb
+from dataset_tools.video.past_damage import DamageLog, decode_past_damage
 from dataset_tools.video.reader import Luma, VideoFrame, VideoInfo, VideoReader
 
 # Containers only: playlists and concat scripts could name other files, and text would be "played" by the tty demuxer.
@@ -73,7 +74,12 @@ class PyavReader(VideoReader):
         path: The clip.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, damage: DamageLog | None = None) -> None:
+        """Open a clip.
+
+        Args:
+            damage: Read on behind damage and write it down here; without, damage is an error.
+        """
         self.path = path
         self._next_index = 0
         self._reformatter = VideoReformatter()
@@ -87,7 +93,7 @@ class PyavReader(VideoReader):
             self.stream.codec_context.thread_count = _DECODER_THREADS
             self._is_avi = self.container.format.name == "avi"
             self._slots: deque[Fraction] = deque()
-            self._decoded = self._decode()
+            self._decoded = self._decode() if damage is None else self._decode_on(damage)
             first = next(self._decoded, None)
             if first is None:
                 raise VideoError(f"clip {path}: no frame can be decoded")
@@ -130,16 +136,27 @@ class PyavReader(VideoReader):
             for packet in self.container.demux(self.stream):
                 if packet.is_corrupt:
                     raise self._broken("a packet is damaged or cut off")
-                # An AVI stores no presentation times, and what the decoder makes of it with B-frames is out of order.
-                # Pictures are stored in even steps, a step without one is empty: the n-th stored is the n-th shown.
-                if self._is_avi and packet.size and packet.dts is not None:
-                    self._slots.append(packet.dts * packet.time_base)
+                if not packet.size and packet.pts is not None:
+                    continue  # a repeated picture (Theora): for FFmpeg that would be the end
+                self._note_slot(packet)
                 for frame in packet.decode():
                     if frame.is_corrupt:
                         raise self._broken("a picture is damaged")
                     yield frame
         except (av.error.FFmpegError, OSError) as error:
             raise self._broken(_reason(error)) from error
+
+    def _decode_on(self, damage: DamageLog) -> Any:
+        packets = self.container.demux(self.stream)
+        for frame in decode_past_damage(packets, self.stream.codec_context, damage, on_taken=self._note_slot):
+            frame.time_base = self.stream.time_base  # the last ones, got without a packet, have none
+            yield frame
+
+    def _note_slot(self, packet: Any) -> None:
+        # An AVI stores no presentation times, and what the decoder makes of it with B-frames is out of order. Pictures
+        # are stored in even steps, a step without one is empty: the n-th stored is the n-th shown.
+        if self._is_avi and packet.size and packet.dts is not None:
+            self._slots.append(packet.dts * packet.time_base)
 
     def _broken(self, reason: str) -> VideoError:
         return VideoError(f"clip {self.path}: cannot be decoded after {self._next_index} frames: {reason}")

@@ -1,6 +1,5 @@
 """What an output will not have of its input, in one line each: said before any work is done."""
 
-import re
 from typing import Any
 
 import av
@@ -20,7 +19,6 @@ _NOT_KEPT = {
     SideDataType.SPHERICAL: "360-degree video",
     SideDataType.STEREO3D: "3-D video",
 }
-_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
 _SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video", "ffv1")  # codecs whose own headers tell the pixel shape
 
 
@@ -51,23 +49,3 @@ def caveats(reader: PyavReader, encoding: Encoding, container: str) -> list[str]
     if shape not in (None, 1) and container in ("matroska", "webm") and named not in _SHAPE_IN_STREAM:
         found.append(f"the pixel shape ({shape}) is left out with {encoding.codec} in {container}; .mp4 keeps it")
     return found
-
-
-def cut_off_note(reader: PyavReader, *, ends_at_seconds: float) -> str | None:
-    """Return a sentence when the video ends long before the file says; else ``None``."""
-    lasts = _told_end(reader)
-    missing = lasts - ends_at_seconds
-    if missing <= max(1.0, lasts / 100):
-        return None
-    return f"the video ends {missing:.1f} s before the file says ({lasts:.1f} s): it may be cut off"
-
-
-def _told_end(reader: PyavReader) -> float:
-    """Return when the video ends by what the file says of it, in seconds, else when the whole file does."""
-    stream = reader.stream
-    if stream.duration and stream.time_base:
-        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
-    told = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))  # in Matroska
-    if told:
-        return 3600 * int(told[1]) + 60 * int(told[2]) + float(told[3])
-    return (reader.container.duration or 0) / av.time_base

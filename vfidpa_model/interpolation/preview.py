@@ -2,8 +2,10 @@
 
 import base64
 import html
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,58 +16,71 @@ from vfidpa_model.interpolation.colours import Pixels
 from vfidpa_model.interpolation.stream import PairDone
 
 _PER_ROUTE = 4
+_EVERY_PIECE = 8  # a film of two hours keeps some 100 MB of samples while it is made
 _WIDTH = 480
 _TITLES = {
     "fast": "Fast interpolator",
     "accurate": "Accurate interpolator",
     "cut": "Scene cuts: the nearer frame is repeated",
     "repeat": "Identical frames: repeated",
+    "hold": "Pictures that stand still, and gaps: the frame before is held",
 }
 
 
-@dataclass(frozen=True)
-class _Sample:
-    caption: str
-    pictures: tuple[bytes, ...]
+class PieceRecord:
+    """Counts the pairs of one piece by route, and keeps a few samples of each."""
 
-
-class Preview:
-    """Collects a few samples per route, spread over the video, in constant memory."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self._samples: dict[str, list[_Sample]] = {}
-        self._seen: dict[str, int] = {}
+    def __init__(self, piece: int, *, with_samples: bool) -> None:
+        """Start empty; later pieces of a long video keep fewer samples, most of them none."""
+        self._most = 0 if not with_samples else _PER_ROUTE if piece < _PER_ROUTE else int(piece % _EVERY_PIECE == 0)
+        self._routes: Counter[str] = Counter()
+        self._samples: dict[str, list[dict[str, Any]]] = {}
         self._every: dict[str, int] = {}
 
     def add(self, done: PairDone) -> None:
         """Look at a finished pair, and keep every n-th of its route: n doubles when there are too many."""
         route = done.decision.route
-        seen, every = self._seen.get(route, 0), self._every.setdefault(route, 1)
-        self._seen[route] = seen + 1
-        if seen % every or done.first.pixels is None or done.second.pixels is None:
+        every = self._every.setdefault(route, 1)
+        self._routes[route] += 1
+        if not self._most or (self._routes[route] - 1) % every:
             return
         kept = self._samples.setdefault(route, [])
         kept.append(_sample(done))
-        if len(kept) > 2 * _PER_ROUTE:
+        if len(kept) > 2 * self._most:
             del kept[1::2]
             self._every[route] = 2 * every
 
-    def write(self, path: Path, *, title: str, summary: str) -> None:
-        """Write the page: one file, nothing loaded from elsewhere."""
-        parts = [_HEAD.format(title=html.escape(title)), f"<p>{html.escape(summary)}</p>"]
-        for route, heading in _TITLES.items():
-            if route not in self._samples:
-                continue
-            parts.append(f"<h2>{heading}: {self._seen[route]} pairs</h2>")
-            kept = self._samples[route]
-            for sample in kept[:: max(1, len(kept) // _PER_ROUTE)][:_PER_ROUTE]:
-                pictures = "".join(
-                    f'<img alt="{name}" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">'
-                    for name, data in zip(("before", "made", "after"), sample.pictures, strict=True)
-                )
-                parts.append(f"<figure>{pictures}<figcaption>{html.escape(sample.caption)}</figcaption></figure>")
-        write_bytes(path, ("\n".join([*parts, "</html>"])).encode())
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is to be kept with the piece, for JSON."""
+        samples = {route: _spread(kept, self._most) for route, kept in self._samples.items()}
+        return {"routes": dict(self._routes), "samples": samples}
+
+
+def write_page(path: Path, records: Sequence[dict[str, Any]], *, title: str, summary: str) -> None:
+    """Write the page: one file, nothing loaded from elsewhere.
+
+    Args:
+        records: Of all pieces, in order, as ``PieceRecord.as_dict`` gives them.
+    """
+    parts = [_HEAD.format(title=html.escape(title)), f"<p>{html.escape(summary)}</p>"]
+    for route, heading in _TITLES.items():
+        seen = sum(record.get("routes", {}).get(route, 0) for record in records)
+        kept = [sample for record in records for sample in record.get("samples", {}).get(route, [])]
+        if not seen:
+            continue
+        parts.append(f"<h2>{heading}: {seen} pairs</h2>")
+        for sample in _spread(kept, _PER_ROUTE):
+            pictures = "".join(
+                f'<img alt="{name}" src="data:image/jpeg;base64,{data}">'
+                for name, data in zip(("before", "made", "after"), sample["pictures"], strict=True)
+            )
+            parts.append(f"<figure>{pictures}<figcaption>{html.escape(sample['caption'])}</figcaption></figure>")
+    write_bytes(path, ("\n".join([*parts, "</html>"])).encode())
+
+
+def _spread(items: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return up to ``most`` of the items, evenly spread, the first one first."""
+    return [items[k * len(items) // most] for k in range(most)] if len(items) > most else items
 
 
 _HEAD = """<!doctype html>
@@ -79,7 +94,7 @@ figcaption {{ grid-column: 1 / 4; color: #555 }}
 <h1>{title}</h1>"""
 
 
-def _sample(done: PairDone) -> _Sample:
+def _sample(done: PairDone) -> dict[str, Any]:
     assert done.first.pixels is not None
     assert done.second.pixels is not None
     made = done.made if done.made is not None else done.first.pixels
@@ -89,7 +104,8 @@ def _sample(done: PairDone) -> _Sample:
         else f"score {done.decision.score:.2f}, "
     )
     caption = f"frame {done.first.index} at {float(done.first.pts):.2f} s: {score}{done.decision.seconds * 1000:.0f} ms"
-    return _Sample(caption, tuple(_jpeg(pixels) for pixels in (done.first.pixels, made, done.second.pixels)))
+    pictures = [base64.b64encode(_jpeg(pixels)).decode() for pixels in (done.first.pixels, made, done.second.pixels)]
+    return {"caption": caption, "pictures": pictures}
 
 
 def _jpeg(pixels: Pixels) -> bytes:

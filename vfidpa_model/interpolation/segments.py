@@ -4,11 +4,8 @@ A piece is a file of packets, whole or absent. Pieces are encoded independently,
 same video stream as one that was not.
 """
 
-import contextlib
 import heapq
-import json
 import os
-import shutil
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -19,8 +16,6 @@ import av
 from av.format import Flags
 from av.video.stream import VideoStream
 
-from dataset_tools.common.files import write_json
-from dataset_tools.errors import VideoError
 from dataset_tools.video.pyav import open_container
 from vfidpa_model.interpolation.timeline import decoding_times
 from vfidpa_model.interpolation.tracks import add_track, is_cover, tracks_to_copy
@@ -30,51 +25,6 @@ _TIMED = ("audio", "subtitle", "video")
 _RUN_UP = Fraction(1, 10)  # seconds of sound before the start that a decoder may need: AAC 0.05, Opus 0.08
 # not about the film; a time code would become a track of its own
 _ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode")
-
-
-class WorkFolder:
-    """The hidden folder beside an output that holds its pieces while it is made.
-
-    Attributes:
-        path: The folder.
-    """
-
-    def __init__(self, output: Path) -> None:
-        """Name the folder that belongs to ``output``; nothing is written yet."""
-        self.path = output.parent / f".{output.name}.parts"
-        self._made: list[Path] = []
-
-    def prepare(self, job: dict[str, Any], *, resume: bool) -> int:
-        """Create the folder and return how many pieces of the same job are already whole.
-
-        Args:
-            job: Everything that decides what the pieces look like.
-            resume: Keep the pieces of an earlier run; else they are removed.
-
-        Raises:
-            VideoError: The pieces there belong to another job.
-        """
-        note = self.path / "job.json"
-        if resume and note.exists():
-            if json.loads(note.read_text()) != job:
-                raise VideoError(f"cannot resume {self.path}: input or options have changed; run without --resume")
-            return next(index for index in range(1 << 30) if not self.piece(index).exists())
-        self.remove()
-        self._made = [folder for folder in self.path.parents if not folder.exists()]
-        self.path.mkdir(parents=True)
-        write_json(note, job)
-        return 0
-
-    def piece(self, index: int) -> Path:
-        """Return the path of a piece."""
-        return self.path / f"{index:06d}.packets"
-
-    def remove(self) -> None:
-        """Remove the folder and all in it, if it is there, and the folders made for it that hold nothing else."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        for folder in self._made:
-            with contextlib.suppress(OSError):  # it holds the output
-                folder.rmdir()
 
 
 def write_packet(file: BinaryIO, packet: "av.Packet[Any]") -> None:

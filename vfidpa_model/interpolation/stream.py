@@ -3,7 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from dataset_tools.errors import VideoError
-from dataset_tools.video.cuts import FrameSignature, is_scene_cut, signature, unexplained_change
+from dataset_tools.video.cuts import CUT_LEVELS, FrameSignature, is_scene_cut, signature, unexplained_change
 from dataset_tools.video.pyav import PyavReader
 from vfidpa_model.interpolation.colours import FrameConverter, Pixels
+from vfidpa_model.interpolation.plan import Plan
 from vfidpa_model.interpolation.timeline import Slot, Timeline
-from vfidpa_model.routing.dynamic import Decision, DynamicInterpolator
+from vfidpa_model.routing.dynamic import Decision, DynamicInterpolator, Route
 
 _CUT_MEMORY = 8  # steps that tell what is usual in a scene
 _BATCH_PIXELS = 500_000  # smaller frames go in batches: measured gain up to 4 pairs of 448x256, none at 720p
@@ -27,13 +28,13 @@ class SourceFrame:
     """A decoded frame of the input.
 
     Attributes:
-        pts, end: When it is shown and until when, in seconds; ``end`` counts only for the last frame.
+        index: Its number in the plan.
+        pts: When it is shown, in seconds.
         pixels: RGB, or ``None`` for a frame that is only passed on the way to where the work resumes.
     """
 
     index: int
     pts: Fraction
-    end: Fraction
     raw: av.VideoFrame
     pixels: Pixels | None
     signature: FrameSignature
@@ -69,92 +70,86 @@ class PairDone:
     made: Pixels | None
 
 
-def read_source(reader: PyavReader, converter: FrameConverter, *, skip: int = 0) -> Iterator[SourceFrame]:
-    """Yield the frames of a clip, converted from frame ``skip`` on.
+def read_source(reader: PyavReader, plan: Plan, converter: FrameConverter, *, skip: int = 0) -> Iterator[SourceFrame]:
+    """Yield the frames of a plan, converted from number ``skip`` on.
 
     Raises:
-        VideoError: The stream is damaged, or its time stamps do not rise.
+        VideoError: The clip ends before the plan does.
     """
-    previous: SourceFrame | None = None
+    number = -1
     for frame in reader.frames():
-        raw = frame.raw
-        length = raw.duration * raw.time_base if raw.duration and raw.time_base else 1 / reader.usual_fps
-        pixels = converter.pixels(raw) if frame.index >= skip else None
-        current = SourceFrame(frame.index, frame.pts, frame.pts + length, raw, pixels, signature(frame.luma()))
-        if previous is not None and current.pts <= previous.pts:
-            raise VideoError(
-                f"clip {reader.path}: time stamps must rise: frames {previous.index} and {current.index} are shown at "
-                f"{float(previous.pts):.3f} and {float(current.pts):.3f} s"
-            )
-        yield current
-        previous = current
+        number = frame.index - plan.skip
+        if number >= len(plan.pts):
+            return
+        if number < 0 or number in plan.dropped:
+            continue
+        is_needed = number >= skip or (plan.is_loop and number == 0)
+        pixels = converter.pixels(frame.raw) if is_needed else None
+        yield SourceFrame(number, plan.pts[number], frame.raw, pixels, signature(frame.luma()))
+    if number + 1 < len(plan.pts):
+        raise VideoError(f"clip {reader.path}: ends after {number + 1} of {len(plan.pts)} frames; was it changed?")
 
 
 class StreamInterpolator:
-    """Puts frames between the frames of a stream; memory does not grow with its length.
-
-    Attributes:
-        end: When the last frame ends, in seconds; known after ``run``.
-    """
+    """Puts frames between the frames of a stream; memory does not grow with its length."""
 
     def __init__(
         self,
         dynamic: DynamicInterpolator,
         timeline: Timeline,
+        plan: Plan,
         *,
         time_base: Fraction,
         piece_frames: int,
         device: torch.device,
-        scene_cuts: bool = True,
+        cut_levels: float | None = CUT_LEVELS,
         on_pair: Callable[[PairDone], None] = lambda done: None,
     ) -> None:
-        """Combine the networks with a timeline.
+        """Combine the networks with a timeline and the plan of an input.
 
         Args:
             time_base: Of the output, in seconds.
             piece_frames: Input frames per piece.
-            scene_cuts: Repeat the nearer frame across a cut.
+            cut_levels: Smallest change that is a cut (see ``is_scene_cut``), across which the nearer frame is repeated;
+                ``None`` takes no step for a cut.
             on_pair: Called after every pair, in order.
         """
-        self._dynamic, self._timeline = dynamic, timeline
+        self._dynamic, self._timeline, self._plan = dynamic, timeline, plan
         self._time_base, self._piece_frames = time_base, piece_frames
-        self._device, self._scene_cuts, self._on_pair = device, scene_cuts, on_pair
+        self._device, self._cut_levels, self._on_pair = device, cut_levels, on_pair
         self._recent: deque[float] = deque(maxlen=_CUT_MEMORY)
-        self._start = self.end = Fraction(0)
 
     def run(self, frames: Iterator[SourceFrame]) -> Iterator[Shown]:
         """Yield the output in order; each piece ends with an empty ``Shown``."""
-        waiting: list[tuple[SourceFrame, SourceFrame, bool]] = []
-        last: SourceFrame | None = None
-        for first, second in itertools.pairwise(itertools.chain(frames, (None,))):
-            assert first is not None
-            if last is None:
-                self._start = first.pts
-            last = first
-            ends_piece = (first.index + 1) % self._piece_frames == 0 or second is None
-            if second is not None:
-                cut = self._is_cut(first, second)
-                if first.pixels is not None:
-                    waiting.append((first, second, cut))
-            if waiting and (ends_piece or len(waiting) >= _batch_size(waiting[0][0])):
+        waiting: list[_Pair] = []
+        for first, second in _pairs(frames, self._plan):
+            is_last = second is None or second.index >= len(self._plan.pts)
+            ends_piece = is_last or (second is not None and self._piece(second) != self._piece(first))
+            pair = None if second is None else self._pair(first, second)
+            if pair is not None and pair.route in ("hold", "repeat"):
                 yield from self._render(waiting)
                 waiting = []
-            if first.pixels is not None:
-                if second is None:
-                    yield from self._hold(first)
-                if ends_piece:
-                    yield Shown(self._piece(first), 0)
-        if last is not None:
-            self.end = last.end
+                yield from self._repeat(pair)
+            elif pair is not None and first.pixels is not None:
+                waiting.append(pair)
+            if ends_piece or len(waiting) >= _batch_size(first):
+                yield from self._render(waiting)
+                waiting = []
+            if first.pixels is None:
+                continue
+            if second is None:
+                yield from self._hold(first)
+            if ends_piece:
+                yield Shown(self._piece(first), 0)
 
     @torch.inference_mode()
     def _make(
-        self, pairs: Sequence[tuple[SourceFrame, SourceFrame, bool]], slots: list[list[Slot]]
+        self, pairs: Sequence["_Pair"], slots: list[list[Slot]]
     ) -> tuple[list[Decision], dict[tuple[int, Fraction], Pixels]]:
         """Return the decision per pair, and what was made for (pair, timestep)."""
-        stack = [pairs[0][0], *(second for _, second, _ in pairs)]
+        stack = [pairs[0].first, *(pair.second for pair in pairs)]
         images = torch.cat([_to_tensor(frame.pixels, self._device) for frame in stack])
-        decisions = self._dynamic.decide(images[:-1], images[1:], cuts=[cut for _, _, cut in pairs])
+        decisions = self._dynamic.decide(images[:-1], images[1:], cuts=[pair.route == "cut" for pair in pairs])
         made: dict[tuple[int, Fraction], Pixels] = {}
         for timestep in sorted({slot.timestep for row in slots for slot in row if 0 < slot.timestep < 1}):
             chosen = [
@@ -173,28 +168,52 @@ class StreamInterpolator:
                 )
         return decisions, made
 
-    def _render(self, pairs: Sequence[tuple[SourceFrame, SourceFrame, bool]]) -> Iterator[Shown]:
-        slots = [self._timeline.slots(first.pts, second.pts, start=self._start) for first, second, _ in pairs]
+    def _render(self, pairs: Sequence["_Pair"]) -> Iterator[Shown]:
+        if not pairs:
+            return
+        slots = [self._slots(pair) for pair in pairs]
         decisions, made = self._make(pairs, slots)
-        for i, (first, second, _) in enumerate(pairs):
+        for i, pair in enumerate(pairs):
             for slot in slots[i]:
                 pixels = made.get((i, slot.timestep))
-                nearer = first if slot.timestep <= Fraction(1, 2) else second
+                # across a cut the nearer one, of a run of repeats the last of which is nearest
+                nearer = pair.first if slot.timestep <= 1 - Fraction(1, 2 * pair.span) else pair.second
                 yield Shown(
-                    self._piece(first), self._ticks(slot.pts), None if pixels is not None else nearer.raw, pixels
+                    self._piece(pair.first), self._ticks(slot.pts), None if pixels is not None else nearer.raw, pixels
                 )
             between = [made[i, slot.timestep] for slot in slots[i] if (i, slot.timestep) in made]
-            self._on_pair(PairDone(first, second, decisions[i], between[0] if between else None))
+            self._on_pair(PairDone(pair.first, pair.second, decisions[i], between[0] if between else None))
+
+    def _repeat(self, pair: "_Pair") -> Iterator[Shown]:
+        """Yield the first frame of a pair until the second comes."""
+        if pair.first.pixels is None or pair.route is None:
+            return
+        for slot in self._slots(pair):
+            yield Shown(self._piece(pair.first), self._ticks(slot.pts), pair.first.raw)
+        self._on_pair(PairDone(pair.first, pair.second, Decision(None, pair.route, 0.0), None))
 
     def _hold(self, last: SourceFrame) -> Iterator[Shown]:
         """Yield the last frame for as long as it was shown: nothing follows to interpolate to."""
-        for slot in self._timeline.slots(last.pts, last.end, start=self._start):
+        for slot in self._timeline.slots(last.pts, self._plan.end, start=self._plan.pts[0]):
             yield Shown(self._piece(last), self._ticks(slot.pts), last.raw)
 
+    def _slots(self, pair: "_Pair") -> list[Slot]:
+        return self._timeline.slots(pair.first.pts, pair.second.pts, start=self._plan.pts[0], span=pair.span)
+
+    def _pair(self, first: SourceFrame, second: SourceFrame) -> "_Pair":
+        if second.index >= len(self._plan.pts):  # the first frame again, at the end of a loop
+            return _Pair(first, second, 1, "cut" if self._is_cut(first, second) else None)
+        span = self._plan.span(first.index, second.index)
+        if self._plan.is_held(first.index, second.index):
+            return _Pair(first, second, span, "hold")
+        if second.index in self._plan.repeats:
+            return _Pair(first, second, span, "repeat")
+        return _Pair(first, second, span, "cut" if self._is_cut(first, second) else None)
+
     def _is_cut(self, first: SourceFrame, second: SourceFrame) -> bool:
-        if not self._scene_cuts:
+        if self._cut_levels is None:
             return False
-        if is_scene_cut(first.signature, second.signature, recent=self._recent):
+        if is_scene_cut(first.signature, second.signature, recent=self._recent, levels=self._cut_levels):
             self._recent.clear()
             return True
         self._recent.append(unexplained_change(first.signature, second.signature))
@@ -205,6 +224,28 @@ class StreamInterpolator:
 
     def _ticks(self, pts: Fraction) -> int:
         return round(pts / self._time_base)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two frames in a row, how many steps of the input lie between, and what is decided before any network runs."""
+
+    first: SourceFrame
+    second: SourceFrame
+    span: int
+    route: Route | None
+
+
+def _pairs(frames: Iterator[SourceFrame], plan: Plan) -> Iterator[tuple[SourceFrame, SourceFrame | None]]:
+    """Yield each frame with the one behind it; the last one with ``None``, in a loop with the first one again."""
+    opening: SourceFrame | None = None
+    for first, second in itertools.pairwise(itertools.chain(frames, (None,))):
+        assert first is not None
+        opening = opening or first
+        if second is None and plan.is_loop:
+            yield first, replace(opening, index=len(plan.pts), pts=plan.end)
+        else:
+            yield first, second
 
 
 def _batch_size(frame: SourceFrame) -> int:

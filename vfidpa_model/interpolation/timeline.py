@@ -36,16 +36,17 @@ class Timeline:
     factor: int = 2
     fps: Fraction | None = None
 
-    def slots(self, pts0: Fraction, pts1: Fraction, *, start: Fraction) -> list[Slot]:
+    def slots(self, pts0: Fraction, pts1: Fraction, *, start: Fraction, span: int = 1) -> list[Slot]:
         """Return what is shown from ``pts0`` (included) to ``pts1`` (not included), in order.
 
         Args:
             pts0, pts1: When the two originals are shown, in seconds.
             start: When the first frame of the video is shown.
+            span: For how many frames of the input that time stands.
         """
         if self.fps is None:
-            step = (pts1 - pts0) / self.factor
-            return [Slot(pts0 + step * k, Fraction(k, self.factor)) for k in range(self.factor)]
+            count = self.factor * span
+            return [Slot(pts0 + (pts1 - pts0) * k / count, Fraction(k, count)) for k in range(count)]
         first = math.ceil((pts0 - start) * self.fps)
         last = math.ceil((pts1 - start) * self.fps)
         times = [start + k / self.fps for k in range(first, last)]

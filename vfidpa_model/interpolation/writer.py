@@ -1,7 +1,7 @@
 """Encoding frames as the input was: same picture format, colours and time stamps where the codec can."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -168,11 +168,18 @@ def describe_input(stream: Any, first: av.VideoFrame, pix_fmt: str) -> tuple[dic
     return tags, () if data is None else tuple(np.frombuffer(data, np.int32).tolist())
 
 
-def write_piece(path: Path, encoding: Encoding, shown: Iterable[tuple[av.VideoFrame, int]]) -> int:
+def write_piece(
+    path: Path,
+    encoding: Encoding,
+    shown: Iterable[tuple[av.VideoFrame, int]],
+    *,
+    before_it_appears: Callable[[], None] = lambda: None,
+) -> int:
     """Encode frames into a piece that appears when it is whole, and return their number.
 
     Args:
         shown: Frames, each with its presentation time in ticks of ``encoding.time_base``.
+        before_it_appears: Called when all is encoded.
     """
     encoder = encoding.create()
     count = 0
@@ -186,4 +193,5 @@ def write_piece(path: Path, encoding: Encoding, shown: Iterable[tuple[av.VideoFr
         if count:
             for packet in encoder.encode(None):
                 write_packet(file, packet)
+        before_it_appears()
     return count

@@ -22,7 +22,7 @@ from dataset_tools.interpolators.padding import check_pair
 from dataset_tools.levels import HARD_ABOVE
 from dataset_tools.video.cuts import is_scene_cut, signature
 
-Route = Literal["fast", "accurate", "repeat", "cut"]
+Route = Literal["fast", "accurate", "repeat", "cut", "hold"]
 ROUTES: tuple[Route, ...] = ("fast", "accurate", "repeat", "cut")
 
 _SCHEMA = pa.schema([("pair", pa.int64()), ("score", pa.float64()), ("route", pa.string()), ("seconds", pa.float64())])
@@ -55,8 +55,8 @@ class Decision:
 
     Attributes:
         score: Difficulty; None where nothing had to be assessed (identical frames, a scene cut).
-        route: ``fast``, ``accurate``, ``repeat`` (identical frames: the first is repeated) or ``cut`` (across a scene
-            cut: the nearer frame is repeated).
+        route: ``fast``, ``accurate``, ``repeat`` (identical frames: the first is repeated), ``cut`` (across a scene
+            cut: the nearer frame is repeated) or ``hold`` (only of a stream: too much time between, the first stays).
         seconds: Time spent on the pair so far; the members of a batch share its time equally.
     """
 

@@ -1,0 +1,100 @@
+"""What is asked of an interpolation, and what came of it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from dataset_tools.errors import UsageError
+from dataset_tools.interpolators.precision import PRECISIONS
+from vfidpa_model.interpolation.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Who interpolates what.
+
+    Attributes:
+        fast, accurate: Names of the interpolators, with ``fast_weights`` and ``accurate_weights``.
+        assessor: RUN folder or checkpoint of VFI-DPA, or ``None``.
+        threshold, budget, quality: How the threshold is set; at most one.
+        calibration: File that ``budget`` and ``quality`` are looked up in.
+        precision: Of both interpolators, see ``dataset_tools.interpolators.precision.PRECISIONS``.
+    """
+
+    fast: str
+    accurate: str
+    fast_weights: Path | None = None
+    accurate_weights: Path | None = None
+    assessor: Path | None = None
+    threshold: float | None = None
+    budget: float | None = None
+    quality: float | None = None
+    calibration: Path | None = None
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check what can be told before anything is loaded.
+
+        Raises:
+            UsageError: Options exclude each other or lack what they need.
+        """
+        if sum(goal is not None for goal in (self.threshold, self.budget, self.quality)) > 1:
+            raise UsageError("--threshold, --budget and --quality exclude each other; give one of them")
+        if self.assessor is None and (self.budget is not None or self.quality is not None):
+            raise UsageError("--budget and --quality need --assessor, the model they were calibrated with")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"--precision {self.precision!r} must be one of {', '.join(PRECISIONS)}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with a file.
+
+    Attributes:
+        container: FFmpeg's name of the output's container.
+        scene_cuts: Repeat the nearer frame across a cut.
+        damage: ``stop`` before any work or ``hold`` the last good picture, where some inside cannot be decoded.
+        max_gap: Longest distance that is bridged, in seconds; ``None`` takes a few of the usual steps.
+    """
+
+    source: Path
+    target: Path
+    timeline: Timeline
+    routing: Routing
+    container: str
+    codec: str
+    crf: int | None = None
+    scene_cuts: bool = True
+    preview: Path | None = None
+    damage: str = "stop"
+    max_gap: Fraction | None = None
+
+
+@dataclass
+class Outcome:
+    """What was done.
+
+    Attributes:
+        routes: Pairs of the whole output by route.
+        frames: Frames in the output.
+        network_seconds: Time in routers and interpolators, in this run.
+        stream_seconds: Time from the first frame decoded to the last one encoded, networks included, in this run.
+        piece_count: Pieces of the whole output.
+        resumed_pieces: Of them, those that an earlier run had finished.
+    """
+
+    routes: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+    network_seconds: float = 0.0
+    stream_seconds: float = 0.0
+    piece_count: int = 0
+    resumed_pieces: int = 0
+
+
+def describe_routes(routes: Counter[str]) -> str:
+    """Return the share of each route in words, e.g. ``"pairs: 75 % fast, 20 % accurate, 5 % cut"``."""
+    total = sum(routes.values())
+    if not total:
+        return "no pairs"
+    return "pairs: " + ", ".join(f"{100 * count / total:.0f} % {route}" for route, count in routes.most_common())
