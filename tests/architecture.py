@@ -45,7 +45,7 @@ def tables() -> str:
 def _table(package: str) -> Iterator[str]:
     floors = _floors(package)
     named = rooms(package)
-    yield f"## {package}\n\n{docstring(ROOT / package / '__init__.py')}\n\n| | |\n| --- | --- |"
+    yield f"## {package}\n\n{docstring(ROOT / package / '__init__.py')}\n\n| room or file | what it is |\n| --- | --- |"
     for path in sorted(named, key=lambda path: (floors.get(Path(path.split("/")[1]).stem, len(floors)), path)):
         yield f"| `{path}` | {named[path]} |"
     yield ""
