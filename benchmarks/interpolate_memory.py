@@ -100,7 +100,7 @@ def main() -> None:
         folder = Path(name)
         source, target = folder / "in.mp4", folder / "out.mp4"
         write_input(source, frames=arguments.frames, width=arguments.width, height=arguments.height)
-        job = Job(source, target, Timeline(2), Routing(arguments.fast, arguments.fast), "mp4", "libx264")
+        job = Job(source, target, Timeline(2), Routing(arguments.fast, arguments.fast), "mp4")
         with Sampler() as sampler:
             outcome = run_job(job)
         wall = outcome.stream_seconds

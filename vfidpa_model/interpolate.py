@@ -5,13 +5,16 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataset_tools.common.cli import run, say
 from dataset_tools.errors import UsageError
 from vfidpa_model.interpolation.timeline import MAX_DENOMINATOR, Timeline
+
+if TYPE_CHECKING:
+    from vfidpa_model.interpolation.encoders import EncoderChoice
 
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 _MAX_FACTOR = 32
@@ -43,9 +46,18 @@ def interpolate(
         Path | None, typer.Option(help="Result of vfidpa_model.calibration, for --budget and --quality.")
     ] = None,
     scene_cuts: Annotated[bool, typer.Option(help="Repeat the nearer frame across a cut.")] = True,
-    codec: Annotated[str | None, typer.Option(help="FFmpeg encoder. Default: libx264, for .webm libvpx-vp9.")] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="FFmpeg encoder. Default: libx264, for 10 bit libx265; for .webm libvpx-vp9, libsvtav1."),
+    ] = None,
     crf: Annotated[
         int | None, typer.Option(help="Quality of the encoder, lower is better. Default: 18 for x264.")
+    ] = None,
+    bitrate: Annotated[str | None, typer.Option(help="Bits per second instead of a quality, e.g. 8M.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Speed of the encoder, in its own words, e.g. slow.")] = None,
+    encoder_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="FFmpeg's option for the encoder, e.g. tune=animation; repeatable."),
     ] = None,
     container: Annotated[str | None, typer.Option(help="mp4, mov, mkv or webm. Default: by the name of OUT.")] = None,
     preview: Annotated[Path | None, typer.Option(help="HTML page with samples of each route.")] = None,
@@ -91,15 +103,14 @@ def interpolate(
         fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision
     )  # fmt: skip
     kind = _container(target, container)
-    codec = codec or ("libvpx-vp9" if kind == "webm" else "libx264")
+    encoder = _encoder(codec, crf, bitrate, preset, encoder_option or [])
     job = Job(
         source,
         target,
         _timeline(factor, fps),
         routing,
         kind,
-        codec,
-        crf,
+        encoder,
         scene_cuts,
         preview,
         damage=damage,
@@ -132,6 +143,20 @@ def _timeline(factor: int | None, fps: str | None) -> Timeline:
     if not 2 <= factor <= _MAX_FACTOR:
         raise UsageError(f"--factor {factor} must be 2 to {_MAX_FACTOR}")
     return Timeline(factor=factor)
+
+
+def _encoder(
+    codec: str | None, crf: int | None, bitrate: str | None, preset: str | None, options: list[str]
+) -> "EncoderChoice":
+    from vfidpa_model.interpolation.encoders import EncoderChoice
+
+    if crf is not None and bitrate is not None:
+        raise UsageError("--crf and --bitrate exclude each other; give one of them")
+    pairs = [option.partition("=") for option in options]
+    for option, (name, _, value) in zip(options, pairs, strict=True):
+        if not name or not value:
+            raise UsageError(f"--encoder-option {option!r} must be KEY=VALUE, e.g. tune=animation")
+    return EncoderChoice(codec, crf, bitrate, preset, {name: value for name, _, value in pairs})
 
 
 def _container(target: Path, container: str | None) -> str:

@@ -6,7 +6,8 @@ import av
 from av.sidedata.sidedata import Type as SideDataType
 
 from dataset_tools.video.pyav import PyavReader
-from vfidpa_model.interpolation.colours import has_alpha
+from vfidpa_model.interpolation.colours import has_alpha, is_rgb
+from vfidpa_model.interpolation.encoders import is_halved
 from vfidpa_model.interpolation.hdr import keeps_hdr, static_hdr
 from vfidpa_model.interpolation.tracks import tracks_left_out
 from vfidpa_model.interpolation.writer import Encoding
@@ -37,6 +38,17 @@ def caveats(reader: PyavReader, encoding: Encoding, container: str) -> list[str]
     bits, kept = (fmt.components[0].bits for fmt in (first.format, av.VideoFormat(encoding.pix_fmt)))
     if kept < bits:
         found.append(f"pictures of {bits} bits become {kept} bits with {encoding.codec}")
+    has_colour = not first.format.name.startswith(("gray", "mono")) and not is_rgb(first.format)
+    if has_colour and is_halved(av.VideoFormat(encoding.pix_fmt)) and not is_halved(first.format):
+        found.append(
+            f"colours ({first.format.name}) are halved to 4:2:0, which common players show; --codec {encoding.codec} "
+            "keeps more"
+        )
+    if (encoding.width, encoding.height) != (first.width, first.height):
+        found.append(
+            f"{first.width}x{first.height} becomes {encoding.width}x{encoding.height}: {encoding.pix_fmt} needs even "
+            "sizes, the last column or row is repeated"
+        )
     if static_hdr(first) and not keeps_hdr(encoding.codec):
         found.append(f"mastering display and light level (HDR10) are left out with {encoding.codec}")
     side_data: Any = first.side_data

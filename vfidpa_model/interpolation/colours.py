@@ -26,9 +26,16 @@ _FINEST = "yuv444p12le"
 class FrameConverter:
     """Turns pixels into frames of the output's picture format and colours, and back."""
 
-    def __init__(self, pix_fmt: str, tags: dict[str, Any], *, like: av.VideoFrame) -> None:
-        """Convert frames like ``like`` to ``pix_fmt``, with the matrix and range in ``tags`` (see ``COLOUR_TAGS``)."""
-        self._pix_fmt, self._source = pix_fmt, like.format.name
+    def __init__(
+        self, pix_fmt: str, tags: dict[str, Any], *, like: av.VideoFrame, size: tuple[int, int] | None = None
+    ) -> None:
+        """Convert frames like ``like`` to ``pix_fmt``.
+
+        Args:
+            tags: Their matrix and range, see ``COLOUR_TAGS``.
+            size: Width and height of the output's frames; where larger, the last column and row are repeated.
+        """
+        self._pix_fmt, self._source, self._size = pix_fmt, like.format.name, size or (like.width, like.height)
         same = is_rgb(like.format) == is_rgb(av.VideoFormat(pix_fmt))
         self._tags = {name: int(getattr(like, name) if same else tags[name]) for name in COLOUR_TAGS}
         self._like_tags = {name: int(getattr(like, name)) for name in COLOUR_TAGS}
@@ -46,11 +53,25 @@ class FrameConverter:
         if self.deep:  # back by the way they came, then as the originals go: what one way shifts, the other shifts back
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb48le")
             return self.original(self._convert("back", frame, self._source, self._like_tags))
-        return self._to_output(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
+        return self._enlarged(self._to_output(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
 
     def original(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return a stored frame as a frame of the output: itself, when the format is the same."""
-        return frame if frame.format.name == self._pix_fmt else self._to_output(frame)
+        """Return a stored frame as a frame of the output: itself, when format and size are the same."""
+        return self._enlarged(frame if frame.format.name == self._pix_fmt else self._to_output(frame))
+
+    def _enlarged(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if (frame.width, frame.height) == self._size:
+            return frame
+        larger = av.VideoFrame(*self._size, frame.format.name)
+        bytes_each = -(-frame.format.components[0].bits // 8)
+        for small, large in zip(frame.planes, larger.planes, strict=True):
+            samples = np.frombuffer(memoryview(small), f"u{bytes_each}").reshape(small.height, -1)[:, : small.width]
+            padding = large.line_size // bytes_each - small.width
+            rows = np.pad(samples, ((0, large.height - small.height), (0, padding)), "edge")
+            large.update(rows.tobytes())
+        for name in COLOUR_TAGS:
+            setattr(larger, name, getattr(frame, name))
+        return larger
 
     def _to_output(self, frame: av.VideoFrame) -> av.VideoFrame:
         made = self._convert("out", frame, self._pix_fmt, self._tags)

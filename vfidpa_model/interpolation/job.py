@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset_tools.errors import UsageError
 from dataset_tools.interpolators.precision import PRECISIONS
+from vfidpa_model.interpolation.encoders import EncoderChoice
 from vfidpa_model.interpolation.timeline import Timeline
 
 
@@ -63,8 +64,7 @@ class Job:
     timeline: Timeline
     routing: Routing
     container: str
-    codec: str
-    crf: int | None = None
+    encoder: EncoderChoice = field(default_factory=EncoderChoice)
     scene_cuts: bool = True
     preview: Path | None = None
     damage: str = "stop"

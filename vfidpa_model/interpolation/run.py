@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import av
 import av.error
@@ -25,25 +24,18 @@ from dataset_tools.video.past_damage import DamageLog
 from dataset_tools.video.pyav import PyavReader, open_container
 from vfidpa_model.interpolation.caveats import caveats
 from vfidpa_model.interpolation.colours import FrameConverter
-from vfidpa_model.interpolation.hdr import with_hdr
 from vfidpa_model.interpolation.job import Job, Outcome, describe_routes
 from vfidpa_model.interpolation.models import build_dynamic
 from vfidpa_model.interpolation.prefetch import running_ahead
 from vfidpa_model.interpolation.preflight import check_clock, check_files
 from vfidpa_model.interpolation.preview import PieceRecord, write_page
 from vfidpa_model.interpolation.segments import join
+from vfidpa_model.interpolation.setup import identity, plan_encoding
 from vfidpa_model.interpolation.stream import PairDone, Shown, StreamInterpolator, read_source
 from vfidpa_model.interpolation.survey import Survey, survey
-from vfidpa_model.interpolation.tracks import check_tracks, kept_stream_tags
+from vfidpa_model.interpolation.tracks import check_tracks
 from vfidpa_model.interpolation.work_folder import WorkFolder
-from vfidpa_model.interpolation.writer import (
-    Encoding,
-    describe_input,
-    encoder_name,
-    encoder_options,
-    picture_format,
-    write_piece,
-)
+from vfidpa_model.interpolation.writer import Encoding, write_piece
 from vfidpa_model.routing.dynamic import DynamicInterpolator
 
 PIECE_FRAMES = 48  # input frames per piece: what a kill loses at most; each piece starts with a keyframe
@@ -85,7 +77,7 @@ def run_job(
     with WorkFolder(job.target) as folder:
         found, converter, encoding = _look(job, on_note)
         work = _Work(job, found, converter, encoding, build_dynamic(job.routing, chosen), chosen)
-        done = folder.prepare(_identity(work), restart=restart)
+        done = folder.prepare(identity(job, work.dynamic, piece_frames=PIECE_FRAMES), restart=restart)
         try:
             outcome = _process(work, folder, done=done)
         except BaseException as error:
@@ -102,7 +94,7 @@ def _look(job: Job, on_note: Callable[[str], None]) -> tuple[Survey, FrameConver
     """Decode the input once and find out what will come out, and what will not."""
     log = DamageLog()
     with PyavReader(job.source, damage=log) as reader:
-        converter, encoding = _plan_encoding(job, reader)
+        converter, encoding = plan_encoding(job, reader)
         with open_container(job.source) as original:
             check_tracks(original, job.container, encoding)
         for note in caveats(reader, encoding, job.container):
@@ -190,48 +182,3 @@ def _encodable(items: Iterator[Shown], converter: FrameConverter) -> Iterator[tu
             yield converter.made(item.made), item.ticks
         elif item.original is not None:
             yield converter.original(item.original), item.ticks
-
-
-def _plan_encoding(job: Job, reader: PyavReader) -> tuple[FrameConverter, Encoding]:
-    codec = encoder_name(job.codec, container=job.container)
-    options = encoder_options(codec, job.crf)
-    first = reader.peek()
-    pix_fmt = picture_format(codec, first)
-    tags, matrix = describe_input(reader.stream, first, pix_fmt)
-    encoding = Encoding(
-        codec=codec,
-        options=with_hdr(options, codec, first),
-        pix_fmt=pix_fmt,
-        width=first.width,
-        height=first.height,
-        time_base=job.timeline.time_base(reader.stream.time_base or 1 / reader.usual_fps),
-        fps=job.timeline.output_fps(reader.usual_fps),
-        tags=tags,
-        matrix=matrix,
-        metadata=kept_stream_tags(reader.stream.metadata),
-        disposition=int(reader.stream.disposition),
-    )
-    return FrameConverter(pix_fmt, tags, like=first), encoding
-
-
-def _identity(work: _Work) -> dict[str, Any]:
-    """Return everything that decides what the pieces look like, by the name of its option."""
-    job, dynamic = work.job, work.dynamic
-    facts = job.source.stat()
-    return {
-        "input": [str(job.source.resolve()), facts.st_size, facts.st_mtime_ns],
-        "--factor": job.timeline.factor,
-        "--fps": job.timeline.fps and str(job.timeline.fps),
-        "--fast": [dynamic.fast.name, dynamic.fast.weights_sha256],
-        "--accurate": [dynamic.accurate.name, dynamic.accurate.weights_sha256],
-        "--assessor": job.routing.assessor and str(job.routing.assessor),
-        "--threshold": dynamic.threshold,
-        "--precision": job.routing.precision,
-        "--codec": job.codec,
-        "--crf": job.crf,
-        "--container": job.container,
-        "--scene-cuts": job.scene_cuts,
-        "--damage": job.damage,
-        "--max-gap": job.max_gap and str(job.max_gap),
-        "frames per piece": PIECE_FRAMES,
-    }

@@ -52,7 +52,10 @@ def join(pieces: list[Path], *, source: Path, target: Path, container: str, vide
         VideoError: A track cannot be stored in this container.
     """
     url = f"file:{target}"  # else a colon in the name is taken for a protocol
-    with open_container(source) as original, av.open(url, "w", format=container, options=_options(original)) as output:
+    with (
+        open_container(source) as original,
+        av.open(url, "w", format=container, options=_options(original, container)) as output,
+    ):
         stream = video.add_stream(output)
         copied = {track.index: add_track(track, output) for track in tracks_to_copy(original, container)}
         output.metadata.update(kept_tags(original.metadata))
@@ -131,9 +134,15 @@ def _other_packets(
         yield packet
 
 
-def _options(original: av.container.InputContainer) -> dict[str, str]:
-    """Return options for the container: phones put place, date and camera into tags that are only kept when told."""
-    return {"movflags": "use_metadata_tags"} if any(key.startswith("com.") for key in original.metadata) else {}
+def _options(original: av.container.InputContainer, container: str) -> dict[str, str]:
+    """Return options for the container: what tells the place of all is put in front, for players on the web.
+
+    Phones put place, date and camera into tags that are only kept when told.
+    """
+    if container not in ("mp4", "mov"):
+        return {}
+    kept = "+use_metadata_tags" if any(key.startswith("com.") for key in original.metadata) else ""
+    return {"movflags": "+faststart" + kept}
 
 
 def _seconds(packet: Any) -> float:

@@ -1,6 +1,5 @@
 """Encoding frames as the input was: same picture format, colours and time stamps where the codec can."""
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -8,32 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.codec
-import av.error
 import numpy as np
-from av.codec.codec import find_best_pix_fmt_of_list
 from av.codec.context import Flags
 from av.sidedata.sidedata import Type as SideDataType
 
 from dataset_tools.common.files import atomic_writer
-from dataset_tools.errors import VideoError
-from vfidpa_model.interpolation.colours import COLOUR_TAGS, has_alpha, is_deep, is_rgb
+from vfidpa_model.interpolation.colours import COLOUR_TAGS, is_rgb
 from vfidpa_model.interpolation.segments import write_packet
 
-# Quality that shows no difference at normal size, at a speed well above that of any interpolator.
-_OPTIONS: dict[str, dict[str, str]] = {
-    # A resumed run must give the same stream, so x264 goes without what makes its bits depend on more than the frames:
-    # mbtree reads memory that was never written (MALLOC_PERTURB_ changes the result), and with lookahead threads 20
-    # encodings of one clip gave 10 results. The preset makes up for the speed of one thread.
-    "libx264": {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"},
-    "libx265": {"crf": "20", "preset": "medium", "x265-params": "log-level=error"},
-    "libvpx-vp9": {"crf": "28", "b": "0", "row-mt": "1", "cpu-used": "4"},
-    "libsvtav1": {"crf": "28", "preset": "8"},
-    "ffv1": {"level": "3"},
-}
 _RGB, _BT709 = 0, 1  # in the same numbering
 _LIMITED, _FULL = 1, 2
-_FOR_PLAYERS = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")  # RGB is encoded as 4:2:0: little plays the rest
 
 
 @dataclass(frozen=True)
@@ -90,61 +73,6 @@ class Encoding:
         encoder.options = dict(self.options)
         for name, value in self.tags.items():
             setattr(encoder, name, value)
-
-
-def encoder_name(codec: str, *, container: str) -> str:
-    """Return the name of the encoder that ``codec`` stands for ("h264" is libx264), after checking that it fits.
-
-    Raises:
-        VideoError: It is not in this build of FFmpeg, is not for video, or does not fit the container.
-    """
-    try:
-        known = av.codec.Codec(codec, "w")
-    except av.codec.codec.UnknownCodecError:
-        known = None
-    if known is None or known.type != "video":
-        raise VideoError(f"codec {codec!r} is no video encoder of this FFmpeg; try {', '.join(_OPTIONS)}")
-    with av.open(os.devnull, "w", format=container) as output:
-        if known.canonical_name not in output.supported_codecs:
-            raise VideoError(f"codec {codec!r} cannot be stored in {container}; choose another of the two")
-    return known.name
-
-
-def encoder_options(codec: str, crf: int | None) -> dict[str, str]:
-    """Return the options for an encoder.
-
-    Args:
-        crf: Constant rate factor; ``None`` takes the default of the codec.
-
-    Raises:
-        VideoError: The encoder has no rate factor.
-    """
-    options = dict(_OPTIONS.get(codec, {}))
-    if crf is not None:
-        if "crf" not in options:
-            raise VideoError(f"codec {codec!r} takes no --crf; leave it out")
-        options["crf"] = str(crf)
-    if codec == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # errors only: it tells its settings for every piece otherwise
-    return options
-
-
-def picture_format(codec: str, first: av.VideoFrame) -> str:
-    """Return the picture format to encode in: that of the input's first frame, else the closest the codec takes.
-
-    Never one with transparency: made frames have none, so that it would come and go.
-    """
-    known = [fmt for fmt in av.codec.Codec(codec, "w").video_formats or () if fmt.components and not fmt.has_palette]
-    names = [fmt.name for fmt in known if not has_alpha(fmt)]
-    source = first.format.name
-    colourless = source.startswith(("gray", "mono")) and not any(name.startswith("gray") for name in names)
-    if codec in _FOR_PLAYERS and (is_rgb(first.format) or colourless):
-        source = "yuv420p10le" if is_deep(first) else "yuv420p"
-    if (first.width % 2 or first.height % 2) and codec in ("libx264", "libx265"):
-        # these two need even sizes for halved chroma
-        names = [name for name in names if "444" in name or name.startswith("gray")]
-    closest, _ = find_best_pix_fmt_of_list(names, source, False)
-    return closest.name if closest else source
 
 
 def describe_input(stream: Any, first: av.VideoFrame, pix_fmt: str) -> tuple[dict[str, Any], tuple[int, ...]]:

@@ -1,0 +1,88 @@
+"""What is decided before the first network runs: how the output is encoded, and what makes a job the same job."""
+
+from typing import Any
+
+import av.error
+
+from dataset_tools.errors import VideoError
+from dataset_tools.video.pyav import PyavReader
+from vfidpa_model.interpolation.colours import FrameConverter
+from vfidpa_model.interpolation.encoders import (
+    checked_format,
+    encoded_size,
+    encoder_name,
+    encoder_options,
+    picture_format,
+)
+from vfidpa_model.interpolation.hdr import with_hdr
+from vfidpa_model.interpolation.job import Job
+from vfidpa_model.interpolation.tracks import kept_stream_tags
+from vfidpa_model.interpolation.writer import Encoding, describe_input
+from vfidpa_model.routing.dynamic import DynamicInterpolator
+
+
+def plan_encoding(job: Job, reader: PyavReader) -> tuple[FrameConverter, Encoding]:
+    """Return how the frames of an input are converted and encoded.
+
+    Args:
+        reader: Of which no frame has been taken.
+
+    Raises:
+        VideoError: The encoder is not there or takes no such options, or the colours cannot be converted.
+    """
+    choice, first = job.encoder, reader.peek()
+    codec = encoder_name(choice, container=job.container, first=first)
+    options = encoder_options(codec, choice)
+    if "pix_fmt" in choice.options:
+        pix_fmt = checked_format(codec, choice.options["pix_fmt"])
+    else:
+        pix_fmt = picture_format(codec, first, is_chosen=choice.codec is not None)
+    tags, matrix = describe_input(reader.stream, first, pix_fmt)
+    width, height = encoded_size(codec, pix_fmt, first)
+    encoding = Encoding(
+        codec=codec,
+        options=with_hdr(options, codec, first),
+        pix_fmt=pix_fmt,
+        width=width,
+        height=height,
+        time_base=job.timeline.time_base(reader.stream.time_base or 1 / reader.usual_fps),
+        fps=job.timeline.output_fps(reader.usual_fps),
+        tags=tags,
+        matrix=matrix,
+        metadata=kept_stream_tags(reader.stream.metadata),
+        disposition=int(reader.stream.disposition),
+    )
+    converter = FrameConverter(pix_fmt, tags, like=first, size=(width, height))
+    try:
+        converter.made(converter.pixels(first))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(
+            f"clip {job.source}: pictures in {first.format.name} with colour matrix {int(first.colorspace)} cannot be "
+            f"converted ({getattr(error, 'strerror', None) or error}); convert the file to BT.709 first"
+        ) from error
+    return converter, encoding
+
+
+def identity(job: Job, dynamic: DynamicInterpolator, *, piece_frames: int) -> dict[str, Any]:
+    """Return everything that decides what the pieces look like, by the name of its option."""
+    facts = job.source.stat()
+    return {
+        "input": [str(job.source.resolve()), facts.st_size, facts.st_mtime_ns],
+        "--factor": job.timeline.factor,
+        "--fps": job.timeline.fps and str(job.timeline.fps),
+        "--fast": [dynamic.fast.name, dynamic.fast.weights_sha256],
+        "--accurate": [dynamic.accurate.name, dynamic.accurate.weights_sha256],
+        "--assessor": job.routing.assessor and str(job.routing.assessor),
+        "--threshold": dynamic.threshold,
+        "--precision": job.routing.precision,
+        "--codec": job.encoder.codec,
+        "--crf": job.encoder.crf,
+        "--bitrate": job.encoder.bitrate,
+        "--preset": job.encoder.preset,
+        "--encoder-option": [f"{name}={value}" for name, value in sorted(job.encoder.options.items())],
+        "--container": job.container,
+        "--scene-cuts": job.scene_cuts,
+        "--damage": job.damage,
+        "--max-gap": job.max_gap and str(job.max_gap),
+        "frames per piece": piece_frames,
+    }
