@@ -8,7 +8,7 @@ DEMO := demo
 
 $(VENV)/.demo: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[label]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml
