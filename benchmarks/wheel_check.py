@@ -1,8 +1,8 @@
 """Does every dependency have a wheel wherever we say it installs? ``python benchmarks/wheel_check.py``.
 
 Resolves the core and all extras for each platform and Python as a user's installer would, from metadata alone: nothing
-is built, nothing installed, no wheel is downloaded whole. Prints how many wheels an installation takes, or what has none;
-ends with 1 when anything has none.
+is built, installed, or downloaded whole. Prints how many wheels an installation takes, or what has none; ends with 1
+when anything has none.
 """
 
 import argparse

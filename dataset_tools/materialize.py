@@ -16,7 +16,7 @@ from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import Manifest, extraction_options, read_manifest
 from dataset_tools.sampling.splits import Key
 from dataset_tools.sources import Clip, list_sources
-from dataset_tools.video import DECODERS
+from dataset_tools.video import check_decoder
 from dataset_tools.workers.pool import WorkerPool
 from dataset_tools.workers.process import encode_clip
 from dataset_tools.workers.rebuild_job import WantedFrame
@@ -45,8 +45,8 @@ def materialize(
     """
     if not clip_timeout > 0:  # nan is not, either
         raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
-    if decoder is not None and decoder not in DECODERS:
-        raise UsageError(f"--decoder {decoder!r} must be one of {', '.join(DECODERS)}")
+    if decoder is not None:
+        check_decoder(decoder, name="--decoder")
     table = read_manifest(manifest)
     out = out or table.root
     if predictions:
@@ -84,7 +84,7 @@ def materialize_frames(
     wanted, hashes = _wanted_frames(manifest, check)
     for key in wanted.keys() - clips.keys():
         check.faults.append(f"clip {key[1]}: not found in any source of kind {key[0]}")
-    decoder = decoder or extraction_options(manifest).get("decoder", "pyav")
+    decoder = check_decoder(decoder or extraction_options(manifest).get("decoder", "pyav"), name="--decoder")
     # Resolved, so that one folder under two names is known to be one: originals in it are not overwritten.
     folders = {"originals": str(manifest.root.resolve()), "out": str(out.resolve())}
     common = {"kind": "rebuild", **folders, "decoder": decoder}

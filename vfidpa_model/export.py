@@ -1,6 +1,7 @@
 """``python -m vfidpa_model.export``: a trained model as ONNX, OpenVINO or torch.export file, checked on real frames."""
 
 import copy
+import importlib
 import sys
 import tempfile
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataset_tools.common import cli
+from dataset_tools.common.extras import require
 from dataset_tools.errors import UsageError, VfiError
 
 if TYPE_CHECKING:
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from vfidpa_model.inference.checkpoint import Checkpoint
     from vfidpa_model.networks.vfidpa import VFIDPA, Body
 
-FORMATS = ("onnx", "openvino", "torch-export")
+# The formats, and the libraries that write them and are not in the core.
+_LIBRARIES = {"onnx": ("onnxscript", "onnxruntime"), "openvino": ("openvino",), "torch-export": ()}
+FORMATS = tuple(_LIBRARIES)
 LARGEST_DIFFERENCE = 1e-3  # levels; the scale has four
 _OPSET = 20  # DeformConv came with 19
 _LARGEST_BATCH, _LARGEST_ROWS, _LARGEST_COLUMNS = 64, 68, 128  # the last two in steps of 32 pixels
@@ -56,6 +60,8 @@ def export(
 
     if format not in FORMATS:
         raise UsageError(f"--format ({format!r}) must be one of {', '.join(FORMATS)}")
+    for library in _LIBRARIES[format]:  # before the model is traced, which takes long
+        require(library)
     model, checkpoint = load_model(run)
     pairs = [_read_pair(*frames)] if frames else _demo_pairs()
     made = export_model(model, checkpoint, format=format, pairs=pairs)
@@ -109,11 +115,9 @@ def _write(model: "VFIDPA", format: str, folder: Path, *, size: tuple[int, int])
         torch.export.save(program, path)
         return torch.export.load(path).module()  # written a moment ago by ourselves
     if format == "openvino":
-        openvino: Any = _need("openvino", "openvino")
+        openvino: Any = importlib.import_module("openvino")
         openvino.save_model(openvino.convert_model(program), path, compress_to_fp16=False)
         return openvino_body(path)
-    _need("onnxscript", "onnx")
-    _need("onnxruntime", "onnx")
     exported = torch.onnx.export(
         program,
         dynamo=True,
@@ -192,15 +196,6 @@ def _demo_pairs() -> list[Pair]:
     with open_video(fetch_demo_clips() / "bigbuckbunny.mp4") as reader:
         frames = [as_batch(frame.rgb()) for frame in reader.frames() if frame.index in wanted]
     return list(zip(frames[::2], frames[1::2], strict=True))
-
-
-def _need(package: str, extra: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise UsageError(f'this format needs {package}: pip install "vfi-difficulty[{extra}]"') from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

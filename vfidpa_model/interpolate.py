@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dataset_tools.common.cli import run, say
+from dataset_tools.common.cli import program, run, say
 from dataset_tools.errors import UsageError
 from vfidpa_model.interpolation.timeline import MAX_DENOMINATOR, Timeline
 
@@ -125,7 +125,7 @@ def interpolate(
 
 
 def _note(text: str) -> None:
-    say(f"{_PROG}: note: {text}", is_error=True)
+    say(f"{program(_PROG)}: note: {text}", is_error=True)
 
 
 def _timeline(factor: int | None, fps: str | None) -> Timeline:

@@ -10,7 +10,7 @@ from dataset_tools.errors import UsageError
 from dataset_tools.frames import RESOLUTION_HEIGHTS
 from dataset_tools.manifest import DEFAULT_NAME
 from dataset_tools.sampling.splits import parse_split
-from dataset_tools.video import DECODERS
+from dataset_tools.video import check_decoder
 
 PREDICTORS = ("rife", "none")
 
@@ -112,8 +112,7 @@ def parse_options(
         raise UsageError(f"--max-static {max_static} must be between 0 and 1")
     if predictor not in PREDICTORS:
         raise UsageError(f"--predictor {predictor!r} must be one of {', '.join(PREDICTORS)}")
-    if decoder not in DECODERS:
-        raise UsageError(f"--decoder {decoder!r} must be one of {', '.join(DECODERS)}")
+    check_decoder(decoder, name="--decoder")
     return ExtractOptions(
         tiers=parse_resolutions(resolutions),
         intervals=parse_intervals(intervals),

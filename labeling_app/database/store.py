@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 
+from dataset_tools.common.extras import require
 from dataset_tools.errors import UsageError, VfiError
 
 BUSY_TIMEOUT_SECONDS = 30.0  # commands beside the server, and migrations, write too
@@ -149,11 +150,10 @@ def _create_engine(url: str) -> Engine:
         options: dict[str, Any] = {"pool_size": 10, "max_overflow": 34, "pool_pre_ping": backend == "postgresql"}
         if backend == "postgresql":  # a server set up without a locale says SQL_ASCII and would give bytes for texts
             options["connect_args"] = {"client_encoding": "utf8"}
+            require("psycopg")
         engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"database URL {url!r} is not valid: {error}") from error
-    except ModuleNotFoundError as error:
-        raise UsageError('PostgreSQL needs psycopg: pip install "vfi-difficulty[postgresql]"') from error
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

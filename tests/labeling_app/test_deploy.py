@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from typer.main import get_command
 
-from labeling_app.__main__ import app
+from labeling_app.commands.serve import app
 from labeling_app.settings import Settings
 from labeling_app.web.api import install
 from tests.labeling_app.helpers import make_state

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dataset_tools.common.extras import require
 from dataset_tools.common.files import sha256_file, write_json
-from dataset_tools.errors import UsageError
 from vfidpa_model.inference.checkpoint import Checkpoint, CheckpointError
 from vfidpa_model.networks.vfidpa import Body
 
 RECORD_NAME = "exports.json"
-# format -> (package, extra, files). A torch-export file is for other programs: PyTorch runs code from it on loading
-# (torch.export.load unpickles), and a checkpoint is untrusted.
-RUNTIMES = {"onnx": ("onnxruntime", "onnx"), "openvino": ("openvino", "openvino")}
+# The package that runs each format, and its files. A torch-export file is for other programs: PyTorch runs code from
+# it on loading (torch.export.load unpickles), and a checkpoint is untrusted.
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
 FILES = {"onnx": ("model.onnx",), "openvino": ("model.xml", "model.bin"), "torch-export": ("model.pt2",)}
 
 
@@ -92,7 +92,7 @@ def choose_backend(checkpoint: Checkpoint, device: torch.device) -> str:
     usable = {
         name: export
         for name, export in read_exports(checkpoint.folder).items()
-        if name in RUNTIMES and export.weights_sha256 == checkpoint.weights_sha256 and find_spec(RUNTIMES[name][0])
+        if name in RUNTIMES and export.weights_sha256 == checkpoint.weights_sha256 and find_spec(RUNTIMES[name])
     }
     faster = {name: e.milliseconds / e.torch_milliseconds for name, e in usable.items()}
     best = min(faster, key=faster.__getitem__, default=None)
@@ -106,9 +106,7 @@ def load_body(checkpoint: Checkpoint, name: str, *, fallback: Body) -> Body:
         UsageError: The runtime is not installed.
         CheckpointError: There is no such copy, or it is damaged or of other weights.
     """
-    package, extra = RUNTIMES[name]
-    if find_spec(package) is None:
-        raise UsageError(f'backend {name} needs {package}: pip install "vfi-difficulty[{extra}]"')
+    require(RUNTIMES[name])
     folder = checkpoint.folder
     export = read_exports(folder).get(name)
     again = f"run python -m vfidpa_model.export {folder} --format {name}"

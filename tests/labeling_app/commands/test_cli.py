@@ -14,9 +14,10 @@ import pytest
 from typer.main import get_command
 
 from dataset_tools.manifest import read_manifest
-from labeling_app.__main__ import app, main
+from labeling_app.__main__ import main
 from labeling_app.annotation import voting
 from labeling_app.annotation.serving import next_items
+from labeling_app.commands.serve import app
 from labeling_app.schemas import VoteRequest
 from tests.labeling_app.helpers import ROOT, add_user, first_line, make_state
 

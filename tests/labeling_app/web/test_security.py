@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from dataset_tools.errors import UsageError
-from labeling_app.__main__ import check_access
+from labeling_app.commands.serve import check_access
 from labeling_app.settings import Settings
 from tests.labeling_app.helpers import PASSWORD, Client, FakeClock, add_user, make_state
 

@@ -1,0 +1,39 @@
+"""Which extra brings a library that is not installed: the core does without those of the other roles."""
+
+import importlib
+from typing import Any
+
+from dataset_tools.errors import UsageError
+
+# extra -> the top-level modules it brings, as pyproject.toml declares them. Those that gradio brings are with it.
+EXTRAS = {
+    "label": ("alembic", "argon2", "crowdkit", "fastapi", "gradio", "sqlalchemy", "starlette", "uvicorn"),
+    "train": ("accelerate", "skimage", "sklearn", "tensorboard"),
+    "postgresql": ("psycopg",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "openvino": ("openvino",),
+}
+
+
+def explain_missing(error: ImportError) -> str | None:
+    """Return one line that names the extra of the module an import did not find; None when no extra brings it."""
+    library = (error.name or "").partition(".")[0]
+    extra = next((extra for extra, libraries in EXTRAS.items() if library in libraries), None)
+    if extra is None or not isinstance(error, ModuleNotFoundError):
+        return None
+    return f"{library} is not installed: this needs the extra {extra!r}: pip install 'vfi-difficulty[{extra}]'"
+
+
+def require(module: str) -> Any:
+    """Import a module that an extra brings, and return it.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        reason = explain_missing(error)
+        if reason is None:
+            raise
+        raise UsageError(reason) from error

@@ -1,0 +1,182 @@
+"""The labelling bench: serve it, and take votes and figures out of it.
+
+python -m labeling_app --manifest data_manifest.parquet
+python -m labeling_app export --manifest data_manifest.parquet
+"""
+
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from dataset_tools.common.cli import FAILED, new_app, program, run, say
+from dataset_tools.errors import UsageError, VfiError
+from dataset_tools.manifest import DEFAULT_NAME
+from labeling_app.commands.data import add_commands
+from labeling_app.commands.users import users_app
+from labeling_app.settings import Settings
+
+_PROG = "python -m labeling_app"
+_DEFAULT = Settings(Path(DEFAULT_NAME))
+_LANGUAGES = sorted(path.stem for path in (Path(__file__).parents[1] / "texts").glob("*.json"))
+
+app = new_app()
+app.add_typer(users_app, name="users")
+add_commands(app)
+
+
+class ServeError(VfiError):
+    """The server cannot start."""
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    manifest: Annotated[Path, typer.Option(help="Manifest whose triplets are labelled.")] = _DEFAULT.manifest,
+    db: Annotated[
+        str | None, typer.Option(help="Database URL: postgresql+psycopg://... for teams; SQLite beside the manifest.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than localhost needs accounts.")] = (
+        _DEFAULT.host
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = _DEFAULT.port,
+    open_mode: Annotated[
+        bool, typer.Option("--open", help="A name is enough to sign in; for one trusted user on localhost.")
+    ] = False,
+    header_auth: Annotated[
+        str | None, typer.Option(help="Header in which a trusted reverse proxy names the user, e.g. X-Forwarded-User.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None, typer.Option(help="Address or network of a proxy to be believed (repeatable).")
+    ] = None,
+    overlap: Annotated[int, typer.Option(min=1, max=100, help="Votes wanted per triplet.")] = _DEFAULT.overlap,
+    order: Annotated[
+        Literal["random", "uncertain"], typer.Option(help="Random and stratified, or what is most worth a vote first.")
+    ] = _DEFAULT.order,
+    blind: Annotated[bool, typer.Option("--blind", help="Show the two images as A and B in random order.")] = False,
+    gold_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of hidden gold items.")] = _DEFAULT.gold_rate,
+    repeat_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of hidden repeats.")] = _DEFAULT.repeat_rate,
+    lease_seconds: Annotated[
+        float, typer.Option(min=10, max=86400, help="How long an item is held for an annotator who is silent.")
+    ] = _DEFAULT.lease_seconds,
+    language: Annotated[str, typer.Option(help="Language of the page until an annotator chooses another.")] = (
+        _DEFAULT.language
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the annotators' orders.")] = _DEFAULT.seed,
+) -> None:
+    """Serve the labelling page for a manifest; votes are kept in SQLite beside it, or in PostgreSQL.
+
+    Without accounts the page asks for a name only and listens on localhost only. Add accounts with
+    "python -m labeling_app users add NAME" before listening on another address.
+
+    Example: python -m labeling_app --manifest demo/data_manifest.parquet --open
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings = Settings(
+        manifest=manifest,
+        db_url=db,
+        host=host,
+        port=port,
+        open_mode=open_mode,
+        header_auth=header_auth,
+        trusted_proxies=tuple(trusted_proxy or _DEFAULT.trusted_proxies),
+        overlap=overlap,
+        order=order,
+        blind=blind,
+        gold_rate=gold_rate,
+        repeat_rate=repeat_rate,
+        lease_seconds=lease_seconds,
+        language=language,
+        seed=seed,
+    )
+    run_server(settings)
+
+
+def run_server(settings: Settings) -> None:
+    """Serve until stopped.
+
+    Raises:
+        UsageError: The address is reachable from elsewhere, and anybody there could come in; an unknown language.
+        ServeError: The address is in use or not ours.
+    """
+    if settings.language not in _LANGUAGES:
+        raise UsageError(f"language {settings.language!r} must be one of {', '.join(_LANGUAGES)}")
+    settings = check_access(settings)
+    import uvicorn  # after the checks: wrong usage is told at once, the page takes seconds to load
+
+    from labeling_app.web.app import create_app
+
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listener = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ServeError(f"cannot listen on {settings.host}:{settings.port}: {reason}; try --port 0") from error
+    with listener:
+        # asyncio sets it only on sockets made with an explicit protocol; without it an answer's body waits 40 ms for
+        # the acknowledgement of its headers. Accepted connections inherit it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        application = create_app(settings)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        how = "a name is enough to sign in" if settings.open_mode else "sign in with an account"
+        print(f"labelling {settings.manifest} on http://{host}:{listener.getsockname()[1]} ({how})", flush=True)
+        # The bench reads forwarding headers itself, from trusted proxies only.
+        config = uvicorn.Config(
+            application,
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_level="warning",
+            timeout_keep_alive=75,  # longer than one looks at an item: the vote finds its connection open
+            timeout_graceful_shutdown=5,
+        )
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; every vote is on disk already
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def check_access(settings: Settings) -> Settings:
+    """Return the settings with open mode on where nobody has an account yet, after refusing what would be unsafe.
+
+    Raises:
+        UsageError: Listening beyond localhost in open mode, or without any account.
+    """
+    from labeling_app.accounts import num_with_password
+    from labeling_app.database.store import Store, database_exists
+
+    if settings.header_auth is not None and settings.open_mode:
+        raise UsageError("--open and --header-auth exclude each other")
+    if not settings.is_local and settings.open_mode:
+        raise UsageError(f"--open is for localhost only, not for {settings.host}; add accounts instead")
+    if settings.header_auth is not None or settings.open_mode:
+        return settings
+    if not settings.manifest.exists():
+        raise UsageError(f"manifest {settings.manifest} does not exist; name it with --manifest")
+    has_accounts = False
+    if database_exists(settings.database_url):  # else nothing is made yet: the manifest may still turn out wrong
+        store = Store(settings.database_url)
+        try:
+            with store.read() as connection:
+                has_accounts = num_with_password(connection) > 0
+        finally:
+            store.close()
+    if has_accounts:
+        return settings
+    if not settings.is_local:
+        hint = "add one first: python -m labeling_app users add NAME --role admin"
+        raise UsageError(f"listening on {settings.host} needs accounts; {hint}")
+    return replace(settings, open_mode=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        return run(app, argv, prog=_PROG)
+    except DBAPIError as error:  # a full disk, a server that went away: SQLAlchemy would add statement and values
+        say(f"{program(_PROG)}: the database refused: {' '.join(str(error.orig).split())}", is_error=True)
+        return FAILED
