@@ -67,12 +67,13 @@ def test_the_citation_is_of_this_version():
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda page: page.stem)
 def test_a_page_names_only_files_that_are_there(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)", text)
     named = re.findall(
-        r"\]\(([^):#]+)\)|`((?:docs|examples|benchmarks|tests|deploy|dataset_tools|labeling_app|vfidpa_model)/[\w/.]*)`",
-        text,
+        r"`((?:docs|examples|benchmarks|tests|deploy|dataset_tools|labeling_app|vfidpa_model)/[\w/.]+)`", text
     )
-    lost = [path for pair in named for path in pair if path and not (ROOT / path).exists()]
+    lost = {path for path in linked if not (page.parent / path).exists()}
+    lost |= {path for path in named if not (ROOT / path).exists()}
     assert not lost

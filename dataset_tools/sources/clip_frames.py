@@ -17,7 +17,7 @@ from dataset_tools.video.reader import Luma
 
 
 class Frame(Protocol):
-    """One frame: ``dataset_tools.video.VideoFrame``, or its like from an image file."""
+    """One frame: ``dataset_tools.video.reader.VideoFrame``, or its like from an image file."""
 
     index: int
 

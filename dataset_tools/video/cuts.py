@@ -1,8 +1,8 @@
 """Which stretches of a clip make no honest triplet: scene cuts, duplicated frames, fades. Pure functions.
 
 All is decided on signatures: luma planes of 96x54. The thresholds come from seven real clips (some 1,500 frames with
-six true cuts and an auto-exposure ramp) and 800 frame pairs joined across clips; ``tests/dataset_tools/test_cuts.py``
-holds the table.
+six true cuts and an auto-exposure ramp) and 800 frame pairs joined across clips;
+``tests/dataset_tools/video/test_cuts.py`` holds the table.
 """
 
 import itertools
