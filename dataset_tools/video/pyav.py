@@ -27,6 +27,7 @@ _FORMATS = (
 )
 _DECODER_THREADS = 2  # frame threading: 1.3 times one thread on two cores; more gains nothing beside other work
 _FALLBACK_FPS = Fraction(25)  # what FFmpeg assumes for a stream without time stamps and without a rate
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own give the picture alone
 _LUMA_FIRST = ("yuv4", "yuvj4", "nv12", "nv21", "gray")
 
 Sample = TypeVar("Sample", np.uint8, np.uint16)
@@ -74,11 +75,12 @@ class PyavReader(VideoReader):
         path: The clip.
     """
 
-    def __init__(self, path: Path, *, damage: DamageLog | None = None) -> None:
+    def __init__(self, path: Path, *, damage: DamageLog | None = None, with_alpha: bool = False) -> None:
         """Open a clip.
 
         Args:
             damage: Read on behind damage and write it down here; without, damage is an error.
+            with_alpha: Decode transparency, too, where FFmpeg's own decoder leaves it out (VP8 and VP9 in Matroska).
         """
         self.path = path
         self._next_index = 0
@@ -88,9 +90,10 @@ class PyavReader(VideoReader):
             self.stream = _first_video_stream(self.container, path)
             # Otherwise FFmpeg paints over what it cannot decode. Damage that decodes as another valid picture goes
             # unnoticed by any reader: most streams carry no checksum.
-            self.stream.codec_context.options = {"err_detect": "explode"}
-            self.stream.codec_context.thread_type = "FRAME"
-            self.stream.codec_context.thread_count = _DECODER_THREADS
+            self._decoder = _alpha_decoder(self.stream) if with_alpha else self.stream.codec_context
+            self._decoder.options = {"err_detect": "explode"}
+            self._decoder.thread_type = "FRAME"
+            self._decoder.thread_count = _DECODER_THREADS
             self._is_avi = self.container.format.name == "avi"
             self._slots: deque[Fraction] = deque()
             self._decoded = self._decode() if damage is None else self._decode_on(damage)
@@ -139,7 +142,8 @@ class PyavReader(VideoReader):
                 if not packet.size and packet.pts is not None:
                     continue  # a repeated picture (Theora): for FFmpeg that would be the end
                 self._note_slot(packet)
-                for frame in packet.decode():
+                for frame in self._decoder.decode(packet if packet.size else None):
+                    frame.time_base = self.stream.time_base  # the last ones, got without a packet, have none
                     if frame.is_corrupt:
                         raise self._broken("a picture is damaged")
                     yield frame
@@ -148,8 +152,8 @@ class PyavReader(VideoReader):
 
     def _decode_on(self, damage: DamageLog) -> Any:
         packets = self.container.demux(self.stream)
-        for frame in decode_past_damage(packets, self.stream.codec_context, damage, on_taken=self._note_slot):
-            frame.time_base = self.stream.time_base  # the last ones, got without a packet, have none
+        for frame in decode_past_damage(packets, self._decoder, damage, on_taken=self._note_slot):
+            frame.time_base = self.stream.time_base
             yield frame
 
     def _note_slot(self, packet: Any) -> None:
@@ -282,6 +286,21 @@ def _first_video_stream(container: av.container.InputContainer, path: Path) -> V
                 raise VideoError(f"clip {path}: no decoder for its video stream")
             return stream
     raise VideoError(f"clip {path}: no video stream")
+
+
+def _alpha_decoder(stream: VideoStream) -> Any:
+    """Return the decoder of a stream, the one that knows of its transparency where there is any."""
+    own: Any = stream.codec_context
+    library = _ALPHA_DECODERS.get(own.codec.canonical_name)
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if library is None or tags.get("alpha_mode") != "1":
+        return own
+    try:
+        decoder: Any = av.CodecContext.create(library, "r")
+    except av.codec.codec.UnknownCodecError:
+        return own
+    decoder.extradata = own.extradata
+    return decoder
 
 
 def _reason(error: Exception) -> str:

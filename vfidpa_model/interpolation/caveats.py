@@ -23,18 +23,23 @@ _NOT_KEPT = {
 _SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video", "ffv1")  # codecs whose own headers tell the pixel shape
 
 
-def caveats(reader: PyavReader, encoding: Encoding, container: str) -> list[str]:
+def caveats(
+    reader: PyavReader, first: av.VideoFrame, encoding: Encoding, container: str, *, keeps_alpha: bool
+) -> list[str]:
     """Return what is left out or taken otherwise than a viewer might expect.
 
     Args:
+        first: The first frame of ``reader``.
+        keeps_alpha: The input has transparency.
         container: FFmpeg's name of the output's container.
     """
-    first = reader.peek()
     found = [f"{track} is left out" for track in tracks_left_out(reader.container, reader.stream, container)]
     if first.interlaced_frame:
         found.append("the video is interlaced and taken as it is: deinterlace it first for good results")
-    if has_alpha(first.format) and reader.stream.codec_context.name != "gif":
-        found.append("transparency is left out")
+    if keeps_alpha and not has_alpha(av.VideoFormat(encoding.pix_fmt)):
+        found.append(
+            "transparency is left out; .webm, .mov, .gif, .apng and .webp keep it, .mkv with --codec libvpx-vp9 or ffv1"
+        )
     bits, kept = (fmt.components[0].bits for fmt in (first.format, av.VideoFormat(encoding.pix_fmt)))
     if kept < bits:
         found.append(f"pictures of {bits} bits become {kept} bits with {encoding.codec}")

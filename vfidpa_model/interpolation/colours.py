@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # (height, width, 3) RGB, full range
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # (height, width, 3 or 4) RGB or RGBA, full range
 
 COLOUR_TAGS = ("color_range", "color_primaries", "color_trc", "colorspace")  # of codec contexts and of frames
 # FFmpeg's tags for the YUV matrix, and swscale's names for them; all others are converted as BT.601.
@@ -40,20 +40,24 @@ class FrameConverter:
         self._tags = {name: int(getattr(like, name) if same else tags[name]) for name in COLOUR_TAGS}
         self._like_tags = {name: int(getattr(like, name)) for name in COLOUR_TAGS}
         self.deep = is_deep(like)
+        alpha = has_alpha(like.format) and has_alpha(av.VideoFormat(pix_fmt))
+        self._rgb = ("rgba64le" if self.deep else "rgba") if alpha else ("rgb48le" if self.deep else "rgb24")
         self._scalers: dict[str, VideoReformatter] = {}
 
     def pixels(self, frame: av.VideoFrame) -> Pixels:
-        """Return a stored frame as RGB, 8 bit, or 16 bit for a deeper format; not rotated."""
-        name = "rgb48le" if self.deep else "rgb24"
-        converted: Any = self._scale("pixels", frame, name).to_ndarray()
+        """Return a stored frame as RGB, 8 bit, or 16 bit for a deeper format; not rotated.
+
+        Where both the input and the output have transparency it is the fourth channel.
+        """
+        converted: Any = self._scale("pixels", frame, self._rgb).to_ndarray()
         return converted
 
     def made(self, pixels: Pixels) -> av.VideoFrame:
         """Return RGB pixels (as ``pixels`` gives them) as a frame of the output."""
         if self.deep:  # back by the way they came, then as the originals go: what one way shifts, the other shifts back
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb48le")
+            frame = av.VideoFrame.from_ndarray(pixels, format=self._rgb)
             return self.original(self._convert("back", frame, self._source, self._like_tags))
-        return self._enlarged(self._to_output(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        return self._enlarged(self._to_output(av.VideoFrame.from_ndarray(pixels, format=self._rgb)))
 
     def original(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return a stored frame as a frame of the output: itself, when format and size are the same."""
@@ -78,7 +82,7 @@ class FrameConverter:
         if self._tags["color_range"] == _FULL and is_rgb(frame.format) and len(made.planes) > 1 and not is_deep(made):
             fine = self._convert("fine", frame, _FINER.get(self._pix_fmt.replace("yuvj", "yuv"), _FINEST), self._tags)
             chroma = self._scale("coarse", fine, self._pix_fmt, dst_color_range=_FULL)
-            for plane, better in zip(made.planes[1:], chroma.planes[1:], strict=True):
+            for plane, better in zip(made.planes[1:3], chroma.planes[1:3], strict=True):
                 plane.update(bytes(better))
         return made
 

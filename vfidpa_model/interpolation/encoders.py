@@ -49,6 +49,8 @@ _THREADED = ("libvpx-vp9", "prores_ks", "png", "dnxhd")
 _LEAST_THREADS, _MOST_THREADS = 2, 8
 FOR_PLAYERS = ("libx264", "libx265", "libvpx-vp9", "libsvtav1")  # RGB is encoded as 4:2:0: little plays the rest
 _EVEN = ("libx264", "libx265", "libsvtav1", "nvenc", "qsv", "videotoolbox")  # need even sizes for halved chroma
+_WITH_ALPHA = {"mov": "prores_ks", "webm": "libvpx-vp9"}  # what keeps transparency, by container
+_OPAQUE = ("libx265", "libvpx")  # take pictures with transparency, but few players show it, or Matroska's has no place
 _BITRATE = re.compile(r"\d+(\.\d+)?[kKmM]?")
 
 
@@ -71,11 +73,12 @@ class EncoderChoice:
     options: dict[str, str] = field(default_factory=dict)
 
 
-def encoder_name(choice: EncoderChoice, *, container: str, first: av.VideoFrame) -> str:
+def encoder_name(choice: EncoderChoice, *, container: str, first: av.VideoFrame, keeps_alpha: bool = False) -> str:
     """Return the name of the encoder ("h264" is libx264), after checking that it fits the container.
 
     Args:
         first: A frame of the input: more than 8 bits become HEVC (AV1 in WebM), which players show, unlike H.264 so.
+        keeps_alpha: Transparency becomes ProRes 4444 in .mov and VP9 in .webm.
 
     Raises:
         VideoError: It is not in this build of FFmpeg, is not for video, or does not fit the container.
@@ -84,6 +87,7 @@ def encoder_name(choice: EncoderChoice, *, container: str, first: av.VideoFrame)
     if codec is None:
         plain, deep = ("libvpx-vp9", "libsvtav1") if container == "webm" else ("libx264", "libx265")
         codec = deep if is_deep(first) else plain
+        codec = _WITH_ALPHA.get(container, codec) if keeps_alpha else codec
     try:
         known = av.codec.Codec(codec, "w")
     except av.codec.codec.UnknownCodecError:
@@ -132,17 +136,24 @@ def encoder_options(codec: str, choice: EncoderChoice) -> dict[str, str]:
     return options
 
 
-def picture_format(codec: str, first: av.VideoFrame, *, is_chosen: bool = True) -> str:
+def picture_format(
+    codec: str, first: av.VideoFrame, *, is_chosen: bool = True, keeps_alpha: bool = False, container: str = ""
+) -> str:
     """Return the picture format to encode in: that of the input's first frame, else the closest the codec takes.
-
-    Never one with transparency: made frames have none, so that it would come and go.
 
     Args:
         is_chosen: The user asked for this codec; else it is 4:2:0, which all players show.
+        keeps_alpha: One with transparency, where the codec has one and the container stores it; else never one.
     """
     known = [fmt for fmt in av.codec.Codec(codec, "w").video_formats or () if fmt.components and not fmt.has_palette]
-    names = [fmt.name for fmt in known if not has_alpha(fmt)]
     source = first.format.name
+    clear = [fmt.name for fmt in known if has_alpha(fmt)] if keeps_alpha and _stores_alpha(codec, container) else []
+    if clear and codec in FOR_PLAYERS:
+        return "yuva420p"
+    if clear:
+        closest, _ = find_best_pix_fmt_of_list(clear, source, True)
+        return closest.name if closest else clear[0]
+    names = [fmt.name for fmt in known if not has_alpha(fmt)]
     colourless = source.startswith(("gray", "mono")) and not any(name.startswith("gray") for name in names)
     if codec in FOR_PLAYERS and ((not is_chosen and not _is_plain(first.format)) or is_rgb(first.format) or colourless):
         source = "yuv420p10le" if is_deep(first) else "yuv420p"
@@ -176,6 +187,10 @@ def encoded_size(codec: str, pix_fmt: str, first: av.VideoFrame) -> tuple[int, i
         return width, height
     across, down = (16 // side for side in (fmt.chroma_width(), fmt.chroma_height()))
     return -(-width // across) * across, -(-height // down) * down
+
+
+def _stores_alpha(codec: str, container: str) -> bool:
+    return codec not in _OPAQUE and (codec != "libvpx-vp9" or container in ("matroska", "webm"))
 
 
 def _is_plain(fmt: av.VideoFormat) -> bool:

@@ -23,7 +23,7 @@ from dataset_tools.video.cuts import CUT_LEVELS
 from dataset_tools.video.past_damage import DamageLog
 from dataset_tools.video.pyav import PyavReader, open_container
 from vfidpa_model.interpolation.caveats import caveats
-from vfidpa_model.interpolation.colours import FrameConverter
+from vfidpa_model.interpolation.colours import FrameConverter, has_alpha
 from vfidpa_model.interpolation.job import Job, Outcome, describe_routes
 from vfidpa_model.interpolation.models import build_dynamic
 from vfidpa_model.interpolation.prefetch import running_ahead
@@ -93,15 +93,16 @@ def run_job(
 def _look(job: Job, on_note: Callable[[str], None]) -> tuple[Survey, FrameConverter, Encoding]:
     """Decode the input once and find out what will come out, and what will not."""
     log = DamageLog()
-    with PyavReader(job.source, damage=log) as reader:
-        converter, encoding = plan_encoding(job, reader)
+    with PyavReader(job.source, damage=log, with_alpha=True) as reader:
+        first = reader.peek()
+        converter, encoding = plan_encoding(job, reader, first, keeps_alpha=has_alpha(first.format))
         with open_container(job.source) as original:
             check_tracks(original, job.container, encoding)
-        for note in caveats(reader, encoding, job.container):
-            on_note(note)
         found = survey(reader, log, damage=job.damage, max_gap=job.max_gap)
-    for note in found.notes:
-        on_note(note)
+        if has_alpha(first.format) and not found.has_alpha:
+            converter, encoding = plan_encoding(job, reader, first, keeps_alpha=False)
+        for note in caveats(reader, first, encoding, job.container, keeps_alpha=found.has_alpha) + found.notes:
+            on_note(note)
     check_clock(found.plan, job.timeline, job.container)
     return found, converter, encoding
 
@@ -132,7 +133,7 @@ def _process(work: _Work, folder: WorkFolder, *, done: int) -> Outcome:
             on_pair=on_pair,
         )
         with (
-            PyavReader(job.source, damage=DamageLog()) as reader,
+            PyavReader(job.source, damage=DamageLog(), with_alpha=True) as reader,
             running_ahead(
                 read_source(reader, plan, work.converter, skip=done * PIECE_FRAMES), depth=_READ_AHEAD
             ) as ahead,

@@ -14,13 +14,17 @@ from typing import Any, BinaryIO, cast
 
 import av
 from av.format import Flags
+from av.packet import PacketSideData
 from av.video.stream import VideoStream
 
 from dataset_tools.video.pyav import open_container
 from vfidpa_model.interpolation.timeline import decoding_times
 from vfidpa_model.interpolation.tracks import add_track, is_cover, tracks_to_copy
 
-_PACKET = struct.Struct("<qBI")  # presentation time, keyframe, number of bytes that follow
+_PACKET = struct.Struct("<qBI")  # presentation time, what there is (see below), number of bytes that follow
+_SIZE = struct.Struct("<I")
+_KEYFRAME, _HAS_ALPHA = 1, 2  # the second: a number of bytes and the transparency follow, as Matroska stores it beside
+_ALPHA_KIND, _ALPHA_NUMBER = "matroska_block_additional", 15  # FFmpeg's name and number of that
 _TIMED = ("audio", "subtitle", "video")
 _RUN_UP = Fraction(1, 10)  # seconds of sound before the start that a decoder may need: AAC 0.05, Opus 0.08
 # not about the film; a time code would become a track of its own
@@ -30,8 +34,11 @@ _ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder
 def write_packet(file: BinaryIO, packet: "av.Packet[Any]") -> None:
     """Append one encoded packet to a piece."""
     data = bytes(packet)
-    file.write(_PACKET.pack(packet.pts or 0, packet.is_keyframe, len(data)))
+    alpha = bytes(packet.get_sidedata(_ALPHA_KIND)) if packet.has_sidedata(_ALPHA_KIND) else b""
+    file.write(_PACKET.pack(packet.pts or 0, _KEYFRAME * packet.is_keyframe | _HAS_ALPHA * bool(alpha), len(data)))
     file.write(data)
+    if alpha:
+        file.write(_SIZE.pack(len(alpha)) + alpha)
 
 
 def join(pieces: list[Path], *, source: Path, target: Path, container: str, video: Any, end_ticks: int) -> int:
@@ -61,7 +68,7 @@ def join(pieces: list[Path], *, source: Path, target: Path, container: str, vide
         output.metadata.update(kept_tags(original.metadata))
         output.set_chapters(original.chapters())
         output.start_encoding()
-        pts = [value for piece in pieces for value, _, _ in _read(piece, with_data=False)]
+        pts = [value for piece in pieces for value, *_ in _read(piece, with_data=False)]
         start = clock_start(original)
         packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks, round(start / video.time_base))
         hides = container in ("mp4", "mov")  # these have edit lists
@@ -93,23 +100,31 @@ def _video_packets(
     following = dict(zip(sorted(pts), [*sorted(pts)[1:], end_ticks], strict=True))
     decoding = iter(decoding_times(pts))
     for piece in pieces:
-        for value, keyframe, data in _read(piece, with_data=True):
+        for value, keyframe, data, alpha in _read(piece, with_data=True):
             packet = av.Packet(data)
+            if alpha:
+                make: Any = PacketSideData
+                beside = make(_ALPHA_NUMBER, len(alpha))
+                beside.update(alpha)
+                packet.set_sidedata(beside)
             packet.pts, packet.dts = value - start_ticks, next(decoding) - start_ticks
             packet.duration = following[value] - value
-            packet.time_base, packet.is_keyframe, packet.stream = time_base, bool(keyframe), stream
+            packet.time_base, packet.is_keyframe, packet.stream = time_base, keyframe, stream
             yield packet
 
 
-def _read(piece: Path, *, with_data: bool) -> Iterator[tuple[int, int, bytes]]:
+def _read(piece: Path, *, with_data: bool) -> Iterator[tuple[int, bool, bytes, bytes]]:
+    """Yield presentation time, whether it is a keyframe, data and transparency of each packet."""
     with piece.open("rb") as file:
         while head := file.read(_PACKET.size):
-            pts, keyframe, size = _PACKET.unpack(head)
-            if with_data:
-                yield pts, keyframe, file.read(size)
-            else:
+            pts, flags, size = _PACKET.unpack(head)
+            data, alpha = (file.read(size), b"") if with_data else (b"", b"")
+            if not with_data:
                 file.seek(size, os.SEEK_CUR)
-                yield pts, keyframe, b""
+            if flags & _HAS_ALPHA:
+                (size,) = _SIZE.unpack(file.read(_SIZE.size))
+                alpha = file.read(size)
+            yield pts, bool(flags & _KEYFRAME), data, alpha
 
 
 def _other_packets(

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import av
 import av.error
 
 from dataset_tools.errors import VideoError
 from dataset_tools.video.pyav import PyavReader
-from vfidpa_model.interpolation.colours import FrameConverter
+from vfidpa_model.interpolation.colours import FrameConverter, has_alpha
 from vfidpa_model.interpolation.encoders import (
     checked_format,
     encoded_size,
@@ -21,22 +22,31 @@ from vfidpa_model.interpolation.writer import Encoding, describe_input
 from vfidpa_model.routing.dynamic import DynamicInterpolator
 
 
-def plan_encoding(job: Job, reader: PyavReader) -> tuple[FrameConverter, Encoding]:
+def plan_encoding(
+    job: Job, reader: PyavReader, first: av.VideoFrame, *, keeps_alpha: bool
+) -> tuple[FrameConverter, Encoding]:
     """Return how the frames of an input are converted and encoded.
 
     Args:
-        reader: Of which no frame has been taken.
+        first: The first frame of ``reader``.
+        keeps_alpha: The input has transparency.
 
     Raises:
         VideoError: The encoder is not there or takes no such options, or the colours cannot be converted.
     """
-    choice, first = job.encoder, reader.peek()
-    codec = encoder_name(choice, container=job.container, first=first)
+    choice = job.encoder
+    codec = encoder_name(choice, container=job.container, first=first, keeps_alpha=keeps_alpha)
     options = encoder_options(codec, choice)
     if "pix_fmt" in choice.options:
         pix_fmt = checked_format(codec, choice.options["pix_fmt"])
     else:
-        pix_fmt = picture_format(codec, first, is_chosen=choice.codec is not None)
+        pix_fmt = picture_format(
+            codec, first, is_chosen=choice.codec is not None, keeps_alpha=keeps_alpha, container=job.container
+        )
+    is_vp9_with_alpha = codec == "libvpx-vp9" and has_alpha(av.VideoFormat(pix_fmt))
+    metadata = kept_stream_tags(reader.stream.metadata)
+    if is_vp9_with_alpha:
+        options["auto-alt-ref"], metadata["alpha_mode"] = "0", "1"  # its hidden frames have no transparency
     tags, matrix = describe_input(reader.stream, first, pix_fmt)
     width, height = encoded_size(codec, pix_fmt, first)
     encoding = Encoding(
@@ -49,7 +59,7 @@ def plan_encoding(job: Job, reader: PyavReader) -> tuple[FrameConverter, Encodin
         fps=job.timeline.output_fps(reader.usual_fps),
         tags=tags,
         matrix=matrix,
-        metadata=kept_stream_tags(reader.stream.metadata),
+        metadata=metadata,
         disposition=int(reader.stream.disposition),
     )
     converter = FrameConverter(pix_fmt, tags, like=first, size=(width, height))

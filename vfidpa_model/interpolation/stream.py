@@ -148,7 +148,8 @@ class StreamInterpolator:
     ) -> tuple[list[Decision], dict[tuple[int, Fraction], Pixels]]:
         """Return the decision per pair, and what was made for (pair, timestep)."""
         stack = [pairs[0].first, *(pair.second for pair in pairs)]
-        images = torch.cat([_to_tensor(frame.pixels, self._device) for frame in stack])
+        everything = torch.cat([_to_tensor(frame.pixels, self._device) for frame in stack])
+        images, alphas = everything[:, :3], everything[:, 3:] if everything.shape[1] == 4 else None
         decisions = self._dynamic.decide(images[:-1], images[1:], cuts=[pair.route == "cut" for pair in pairs])
         made: dict[tuple[int, Fraction], Pixels] = {}
         for timestep in sorted({slot.timestep for row in slots for slot in row if 0 < slot.timestep < 1}):
@@ -163,10 +164,19 @@ class StreamInterpolator:
             results, timed = self._dynamic.render(img0, img1, float(timestep), decisions=[decisions[i] for i in chosen])
             for i, result, decision in zip(chosen, results, timed, strict=True):
                 decisions[i] = decision
-                made[i, timestep] = _to_pixels(
-                    result, deep=stack[0].pixels is not None and stack[0].pixels.dtype != np.uint8
-                )
+                deep = stack[0].pixels is not None and stack[0].pixels.dtype != np.uint8
+                if alphas is not None:
+                    result = torch.cat([result, self._made_alpha(alphas, i, timestep)])
+                made[i, timestep] = _to_pixels(result, deep=deep)
         return decisions, made
+
+    def _made_alpha(self, alphas: torch.Tensor, pair: int, timestep: Fraction) -> torch.Tensor:
+        """Return the transparency between two frames, (1, H, W): the fast network sees it as a grey picture."""
+        img0, img1 = alphas[pair][None].expand(1, 3, -1, -1), alphas[pair + 1][None].expand(1, 3, -1, -1)
+        if torch.equal(img0, img1):
+            return alphas[pair]
+        made: torch.Tensor = self._dynamic.fast.interpolate(img0, img1, float(timestep))
+        return made[0].mean(0, keepdim=True)
 
     def _render(self, pairs: Sequence["_Pair"]) -> Iterator[Shown]:
         if not pairs:

@@ -8,17 +8,21 @@ from fractions import Fraction
 from typing import cast
 
 import av
+import numpy as np
 from av.format import Flags
+from av.video.reformatter import VideoReformatter
 
 from dataset_tools.errors import VideoError
 from dataset_tools.video.cuts import is_repeat
 from dataset_tools.video.past_damage import DamageLog
 from dataset_tools.video.pyav import PyavReader
 from dataset_tools.video.reader import Luma
+from vfidpa_model.interpolation.colours import has_alpha
 from vfidpa_model.interpolation.plan import Plan, Rising, long_gap, lost_frames, rising, usual_step
 
 DAMAGE_CHOICES = ("stop", "hold")
 _FEW_GAPS = 2
+_OPAQUE = 255
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")
 
 
@@ -30,6 +34,7 @@ class _Seen:
     ticks: list[int | None] = field(default_factory=list)
     lengths: list[Fraction] = field(default_factory=list)
     repeats: set[int] = field(default_factory=set)
+    is_clear: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,14 @@ class Survey:
     """The plan for an input, and what there is to say about it, a sentence at a time.
 
     Attributes:
+        has_alpha: Whether any pixel is transparent.
         seams: Where the clock was set anew: the time there, and how much later what follows is shown, in seconds.
     """
 
     plan: Plan
     notes: list[str]
     seams: list[tuple[Fraction, Fraction]]
+    has_alpha: bool
 
 
 def survey(reader: PyavReader, log: DamageLog, *, damage: str = "stop", max_gap: Fraction | None = None) -> Survey:
@@ -84,7 +91,7 @@ def survey(reader: PyavReader, log: DamageLog, *, damage: str = "stop", max_gap:
     )
     notes = _damage_notes(plan, before, behind, log) + _time_notes(plan, times, seen.lengths[:kept])
     notes += _early_end(reader, log, plan, times)
-    return Survey(plan, notes, [(seen.pts[number], shift) for number, shift in times.seams.items()])
+    return Survey(plan, notes, [(seen.pts[number], shift) for number, shift in times.seams.items()], seen.is_clear)
 
 
 def kept_behind(lost: dict[int, int], kept: int) -> int:
@@ -95,16 +102,21 @@ def kept_behind(lost: dict[int, int], kept: int) -> int:
 def _look(reader: PyavReader) -> _Seen:
     seen = _Seen()
     picture: Luma | None = None  # the first of a run of equal ones: small changes add up
+    clearness: Luma | None = None
+    reformatter = VideoReformatter()
     for frame in reader.frames():
         raw = frame.raw
         seen.pts.append(frame.pts)
         seen.ticks.append(raw.pts)
         seen.lengths.append(raw.duration * raw.time_base if raw.duration and raw.time_base else Fraction(0))
         luma = frame.luma()
-        if picture is not None and is_repeat(picture, luma):
+        alpha = reformatter.reformat(raw, format="rgba").to_ndarray()[..., 3] if has_alpha(raw.format) else None
+        seen.is_clear |= alpha is not None and bool((alpha != _OPAQUE).any())
+        is_same = picture is not None and is_repeat(picture, luma)
+        if is_same and (alpha is None or np.array_equal(alpha, clearness)):
             seen.repeats.add(len(seen.pts) - 1)
         else:
-            picture = luma
+            picture, clearness = luma, alpha
     return seen
 
 

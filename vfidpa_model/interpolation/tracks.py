@@ -14,7 +14,9 @@ from dataset_tools.video.pyav import open_container
 
 _COPIED = ("audio", "subtitle", "attachment")
 _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}  # what players look for
-_STREAM_FACTS = re.compile(r"(encoder|duration|timecode|rotate|vendor_id|bps|number_of_.*|_statistics_.*)(-|$)", re.I)
+_STREAM_FACTS = re.compile(
+    r"(encoder|duration|timecode|rotate|vendor_id|bps|alpha_mode|number_of_.*|_statistics_.*)(-|$)", re.I
+)
 _FILE_TYPES = {"matroska": ".mkv", "mp4": ".mp4", "mov": ".mov"}
 
 
