@@ -72,6 +72,9 @@ def interpolate(
         float | None,
         typer.Option(help="Seconds between two frames above which the first is held. Default: five usual steps."),
     ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Leave out tracks: audio, subtitles or data; repeatable.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Taken, but not needed: the same command goes on.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Remove the finished pieces of an earlier run and begin anew.")
@@ -92,11 +95,15 @@ def interpolate(
     from vfidpa_model.interpolation.job import Job, Routing, describe_routes
     from vfidpa_model.interpolation.run import run_job
     from vfidpa_model.interpolation.survey import DAMAGE_CHOICES
+    from vfidpa_model.interpolation.tracks import DROP_CHOICES
 
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other; give one of them")
     if damage not in DAMAGE_CHOICES:
         raise UsageError(f"--damage {damage!r} must be one of {', '.join(DAMAGE_CHOICES)}")
+    for kind in drop or []:
+        if kind not in DROP_CHOICES:
+            raise UsageError(f"--drop {kind!r} must be one of {', '.join(DROP_CHOICES)}")
     if max_gap is not None and not max_gap > 0:
         raise UsageError(f"--max-gap {max_gap} must be above 0")
     routing = Routing(
@@ -114,6 +121,7 @@ def interpolate(
         scene_cuts,
         preview,
         damage=damage,
+        drop=tuple(drop or ()),
         max_gap=None if max_gap is None else Fraction(max_gap).limit_denominator(10_000),
     )
     started = time.monotonic()

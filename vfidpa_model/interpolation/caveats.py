@@ -1,5 +1,6 @@
 """What an output will not have of its input, in one line each: said before any work is done."""
 
+from collections.abc import Collection
 from typing import Any
 
 import av
@@ -9,7 +10,7 @@ from dataset_tools.video.pyav import PyavReader
 from vfidpa_model.interpolation.colours import has_alpha, is_rgb
 from vfidpa_model.interpolation.encoders import is_halved
 from vfidpa_model.interpolation.hdr import keeps_hdr, static_hdr
-from vfidpa_model.interpolation.tracks import tracks_left_out
+from vfidpa_model.interpolation.tracks import TrackPlan, tracks_changed, tracks_left_out
 from vfidpa_model.interpolation.writer import Encoding
 
 _NOT_KEPT = {
@@ -24,16 +25,24 @@ _SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video", "ffv1")  # codecs who
 
 
 def caveats(
-    reader: PyavReader, first: av.VideoFrame, encoding: Encoding, container: str, *, keeps_alpha: bool
+    reader: PyavReader,
+    first: av.VideoFrame,
+    encoding: Encoding,
+    container: str,
+    *,
+    tracks: Collection[TrackPlan],
+    keeps_alpha: bool,
 ) -> list[str]:
     """Return what is left out or taken otherwise than a viewer might expect.
 
     Args:
         first: The first frame of ``reader``.
+        tracks: What is taken over of the other tracks.
         keeps_alpha: The input has transparency.
         container: FFmpeg's name of the output's container.
     """
-    found = [f"{track} is left out" for track in tracks_left_out(reader.container, reader.stream, container)]
+    found = [f"{track} is left out" for track in tracks_left_out(reader.container, reader.stream, tracks)]
+    found += tracks_changed(reader.container, tracks)
     if first.interlaced_frame:
         found.append("the video is interlaced and taken as it is: deinterlace it first for good results")
     if keeps_alpha and not has_alpha(av.VideoFormat(encoding.pix_fmt)):

@@ -56,6 +56,8 @@ class Job:
         container: FFmpeg's name of the output's container.
         scene_cuts: Repeat the nearer frame across a cut.
         damage: ``stop`` before any work or ``hold`` the last good picture, where some inside cannot be decoded.
+        drop: Kinds of tracks that are left out, see ``tracks.DROP_CHOICES``.
+        stretch: How many seconds each one becomes.
         max_gap: Longest distance that is bridged, in seconds; ``None`` takes a few of the usual steps.
     """
 
@@ -69,6 +71,8 @@ class Job:
     preview: Path | None = None
     damage: str = "stop"
     max_gap: Fraction | None = None
+    drop: tuple[str, ...] = ()
+    stretch: Fraction = Fraction(1)
 
 
 @dataclass

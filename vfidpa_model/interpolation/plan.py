@@ -88,15 +88,14 @@ class Plan:
             lost={number - first: count for number, count in self.lost.items() if first <= number < last},
         )
 
-    def slowed(self, factor: Fraction) -> "Plan":
-        """Return the plan with all times ``factor`` as long, counted from the first frame."""
-        start = self.pts[0]
+    def mapped(self, zero: Fraction, stretch: Fraction) -> "Plan":
+        """Return the plan with the times of the output: ``zero`` becomes 0, and each second ``stretch`` seconds."""
         return replace(
             self,
-            pts=[start + (pts - start) * factor for pts in self.pts],
-            end=start + (self.end - start) * factor,
-            usual_step=self.usual_step * factor,
-            max_gap=self.max_gap * factor,
+            pts=[(pts - zero) * stretch for pts in self.pts],
+            end=(self.end - zero) * stretch,
+            usual_step=self.usual_step * stretch,
+            max_gap=self.max_gap * stretch,
         )
 
 

@@ -24,16 +24,18 @@ from dataset_tools.video.past_damage import DamageLog
 from dataset_tools.video.pyav import PyavReader, open_container
 from vfidpa_model.interpolation.caveats import caveats
 from vfidpa_model.interpolation.colours import FrameConverter, has_alpha
+from vfidpa_model.interpolation.copying import Clock, clock_start
 from vfidpa_model.interpolation.job import Job, Outcome, describe_routes
 from vfidpa_model.interpolation.models import build_dynamic
+from vfidpa_model.interpolation.plan import Plan
 from vfidpa_model.interpolation.prefetch import running_ahead
 from vfidpa_model.interpolation.preflight import check_clock, check_files
 from vfidpa_model.interpolation.preview import PieceRecord, write_page
 from vfidpa_model.interpolation.segments import join
 from vfidpa_model.interpolation.setup import identity, plan_encoding
 from vfidpa_model.interpolation.stream import PairDone, Shown, StreamInterpolator, read_source
-from vfidpa_model.interpolation.survey import Survey, survey
-from vfidpa_model.interpolation.tracks import check_tracks
+from vfidpa_model.interpolation.survey import survey
+from vfidpa_model.interpolation.tracks import TrackPlan, plan_tracks
 from vfidpa_model.interpolation.work_folder import WorkFolder
 from vfidpa_model.interpolation.writer import Encoding, write_piece
 from vfidpa_model.routing.dynamic import DynamicInterpolator
@@ -47,11 +49,11 @@ class _Work:
     """All that is decided before the first network runs."""
 
     job: Job
-    found: Survey
+    plan: Plan
+    clock: Clock
+    tracks: list[TrackPlan]
     converter: FrameConverter
     encoding: Encoding
-    dynamic: DynamicInterpolator
-    device: torch.device
 
 
 def run_job(
@@ -75,11 +77,11 @@ def run_job(
     check_files(job, overwrite=overwrite)
     chosen = select_device(device)
     with WorkFolder(job.target) as folder:
-        found, converter, encoding = _look(job, on_note)
-        work = _Work(job, found, converter, encoding, build_dynamic(job.routing, chosen), chosen)
-        done = folder.prepare(identity(job, work.dynamic, piece_frames=PIECE_FRAMES), restart=restart)
+        work = _look(job, on_note)
+        dynamic = build_dynamic(job.routing, chosen)
+        done = folder.prepare(identity(job, dynamic, piece_frames=PIECE_FRAMES), restart=restart)
         try:
-            outcome = _process(work, folder, done=done)
+            outcome = _process(work, dynamic, folder, done=done, device=chosen)
         except BaseException as error:
             if folder.count():
                 on_note(f"{folder.count()} finished pieces stay in {folder.path}; the same command goes on with them")
@@ -90,25 +92,31 @@ def run_job(
     return outcome
 
 
-def _look(job: Job, on_note: Callable[[str], None]) -> tuple[Survey, FrameConverter, Encoding]:
+def _look(job: Job, on_note: Callable[[str], None]) -> _Work:
     """Decode the input once and find out what will come out, and what will not."""
     log = DamageLog()
     with PyavReader(job.source, damage=log, with_alpha=True) as reader:
         first = reader.peek()
         converter, encoding = plan_encoding(job, reader, first, keeps_alpha=has_alpha(first.format))
         with open_container(job.source) as original:
-            check_tracks(original, job.container, encoding)
+            tracks = plan_tracks(original, job.container, encoding, drop=job.drop, stretches=job.stretch != 1)
+            zero = clock_start(original)
         found = survey(reader, log, damage=job.damage, max_gap=job.max_gap)
         if has_alpha(first.format) and not found.has_alpha:
             converter, encoding = plan_encoding(job, reader, first, keeps_alpha=False)
-        for note in caveats(reader, first, encoding, job.container, keeps_alpha=found.has_alpha) + found.notes:
+        notes = caveats(reader, first, encoding, job.container, tracks=tracks, keeps_alpha=found.has_alpha)
+        for note in notes + found.notes:
             on_note(note)
-    check_clock(found.plan, job.timeline, job.container)
-    return found, converter, encoding
+    clock = Clock(zero, job.stretch, [shift for _, shift in found.seams])
+    plan = found.plan.mapped(clock.zero, clock.stretch)
+    check_clock(plan, job.timeline, job.container)
+    return _Work(job, plan, clock, tracks, converter, encoding)
 
 
-def _process(work: _Work, folder: WorkFolder, *, done: int) -> Outcome:
-    job, plan, started = work.job, work.found.plan, time.perf_counter()
+def _process(
+    work: _Work, dynamic: DynamicInterpolator, folder: WorkFolder, *, done: int, device: torch.device
+) -> Outcome:
+    job, plan, started = work.job, work.plan, time.perf_counter()
     outcome = Outcome(resumed_pieces=done)
     for record in folder.records():
         outcome.routes.update(record.get("routes", {}))
@@ -123,12 +131,12 @@ def _process(work: _Work, folder: WorkFolder, *, done: int) -> Outcome:
 
         records: dict[int, PieceRecord] = {}
         stream = StreamInterpolator(
-            work.dynamic,
+            dynamic,
             job.timeline,
             plan,
             time_base=work.encoding.time_base,
             piece_frames=PIECE_FRAMES,
-            device=work.device,
+            device=device,
             cut_levels=CUT_LEVELS if job.scene_cuts else None,
             on_pair=on_pair,
         )
@@ -166,10 +174,12 @@ def _finish(work: _Work, folder: WorkFolder) -> int:
         frames = join(
             [folder.piece(index) for index in range(folder.count())],
             source=work.job.source,
+            tracks=work.tracks,
+            clock=work.clock,
             target=joined,
             container=work.job.container,
             video=work.encoding,
-            end_ticks=round(work.found.plan.end / work.encoding.time_base),
+            end_ticks=round(work.plan.end / work.encoding.time_base),
         )
         os.replace(joined, work.job.target)
     finally:

@@ -7,26 +7,25 @@ same video stream as one that was not.
 import heapq
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import av
-from av.format import Flags
 from av.packet import PacketSideData
 from av.video.stream import VideoStream
 
 from dataset_tools.video.pyav import open_container
+from vfidpa_model.interpolation.copying import Clock, other_packets
 from vfidpa_model.interpolation.timeline import decoding_times
-from vfidpa_model.interpolation.tracks import add_track, is_cover, tracks_to_copy
+from vfidpa_model.interpolation.tracks import TrackPlan, add_track
 
 _PACKET = struct.Struct("<qBI")  # presentation time, what there is (see below), number of bytes that follow
 _SIZE = struct.Struct("<I")
 _KEYFRAME, _HAS_ALPHA = 1, 2  # the second: a number of bytes and the transparency follow, as Matroska stores it beside
-_ALPHA_KIND, _ALPHA_NUMBER = "matroska_block_additional", 15  # FFmpeg's name and number of that
-_TIMED = ("audio", "subtitle", "video")
-_RUN_UP = Fraction(1, 10)  # seconds of sound before the start that a decoder may need: AAC 0.05, Opus 0.08
+_ALPHA_NUMBER = 15  # FFmpeg's AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL
 # not about the film; a time code would become a track of its own
 _ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode")
 
@@ -34,19 +33,33 @@ _ABOUT_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder
 def write_packet(file: BinaryIO, packet: "av.Packet[Any]") -> None:
     """Append one encoded packet to a piece."""
     data = bytes(packet)
-    alpha = bytes(packet.get_sidedata(_ALPHA_KIND)) if packet.has_sidedata(_ALPHA_KIND) else b""
+    alpha = (
+        bytes(packet.get_sidedata("matroska_block_additional"))
+        if packet.has_sidedata("matroska_block_additional")
+        else b""
+    )
     file.write(_PACKET.pack(packet.pts or 0, _KEYFRAME * packet.is_keyframe | _HAS_ALPHA * bool(alpha), len(data)))
     file.write(data)
     if alpha:
         file.write(_SIZE.pack(len(alpha)) + alpha)
 
 
-def join(pieces: list[Path], *, source: Path, target: Path, container: str, video: Any, end_ticks: int) -> int:
-    """Write ``target`` from the pieces, with the other tracks, chapters and tags of ``source``.
-
-    Where the clock of ``source`` starts anywhere, the output starts at 0.
+def join(
+    pieces: list[Path],
+    *,
+    source: Path | None,
+    tracks: Sequence[TrackPlan],
+    clock: Clock,
+    target: Path,
+    container: str,
+    video: Any,
+    end_ticks: int,
+) -> int:
+    """Write ``target`` from the pieces, with other tracks, chapters and tags of ``source``.
 
     Args:
+        tracks: What becomes of the other tracks of ``source``.
+        clock: How times in ``source`` become times in the output, which those of the pieces are.
         target: Written in place: give a temporary name in the folder of the final one.
         container: FFmpeg's name of the container.
         video: A ``vfidpa_model.interpolation.writer.Encoding``.
@@ -54,39 +67,36 @@ def join(pieces: list[Path], *, source: Path, target: Path, container: str, vide
 
     Returns:
         The number of frames written.
-
-    Raises:
-        VideoError: A track cannot be stored in this container.
     """
     url = f"file:{target}"  # else a colon in the name is taken for a protocol
-    with (
-        open_container(source) as original,
-        av.open(url, "w", format=container, options=_options(original, container)) as output,
-    ):
+    with ExitStack() as stack:
+        original = None if source is None else stack.enter_context(open_container(source))
+        output = stack.enter_context(av.open(url, "w", format=container, options=_options(original, container)))
         stream = video.add_stream(output)
-        copied = {track.index: add_track(track, output) for track in tracks_to_copy(original, container)}
-        output.metadata.update(kept_tags(original.metadata))
-        output.set_chapters(original.chapters())
+        others: Iterator[Any] = iter(())
+        if original is not None:
+            copied = {track.index: add_track(original.streams[track.index], output, track) for track in tracks}
+            output.metadata.update(kept_tags(original.metadata))
+            output.set_chapters([_moved(chapter, clock) for chapter in original.chapters()])
+            hides = container in ("mp4", "mov")  # these have edit lists
+            others = other_packets(original, copied, clock, tracks=tracks, hides=hides)
         output.start_encoding()
         pts = [value for piece in pieces for value, *_ in _read(piece, with_data=False)]
-        start = clock_start(original)
-        packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks, round(start / video.time_base))
-        hides = container in ("mp4", "mov")  # these have edit lists
-        for packet in heapq.merge(packets, _other_packets(original, copied, start, hides=hides), key=_seconds):
+        packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks)
+        for packet in heapq.merge(packets, others, key=_seconds):
             output.mux_one(packet)
     _sync(target)
     return len(pts)
 
 
-def clock_start(original: av.container.InputContainer) -> Fraction:
-    """Return the time at which a stream begins that was cut out of a broadcast, whose clock starts anywhere; else 0.
-
-    FFmpeg marks these containers (MPEG-TS, MPEG-PS, Ogg). In others a late start is meant: a player shows it.
-    """
-    flags, anywhere = int(original.format.flags), cast(int, Flags.ts_discont.value)
-    if original.start_time is None or not flags & anywhere:
-        return Fraction(0)
-    return Fraction(original.start_time, av.time_base)
+def _moved(chapter: Any, clock: Clock) -> Any:
+    if (clock.zero, clock.stretch, clock.end) == (0, 1, None):
+        return chapter
+    unit = chapter["time_base"]
+    last = chapter["end"] * unit if clock.end is None else clock.zero + clock.end / clock.stretch
+    ends = [max(clock.zero, min(chapter[name] * unit, last)) for name in ("start", "end")]
+    start, end = (round(clock.output(value) / unit) for value in ends)
+    return {**chapter, "start": start, "end": end}
 
 
 def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
@@ -95,7 +105,7 @@ def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _video_packets(
-    pieces: list[Path], pts: list[int], stream: VideoStream, time_base: Fraction, end_ticks: int, start_ticks: int
+    pieces: list[Path], pts: list[int], stream: VideoStream, time_base: Fraction, end_ticks: int
 ) -> Iterator[Any]:
     following = dict(zip(sorted(pts), [*sorted(pts)[1:], end_ticks], strict=True))
     decoding = iter(decoding_times(pts))
@@ -107,7 +117,7 @@ def _video_packets(
                 beside = make(_ALPHA_NUMBER, len(alpha))
                 beside.update(alpha)
                 packet.set_sidedata(beside)
-            packet.pts, packet.dts = value - start_ticks, next(decoding) - start_ticks
+            packet.pts, packet.dts = value, next(decoding)
             packet.duration = following[value] - value
             packet.time_base, packet.is_keyframe, packet.stream = time_base, keyframe, stream
             yield packet
@@ -127,36 +137,14 @@ def _read(piece: Path, *, with_data: bool) -> Iterator[tuple[int, bool, bytes, b
             yield pts, bool(flags & _KEYFRAME), data, alpha
 
 
-def _other_packets(
-    original: av.container.InputContainer, copied: dict[int, Any], start: Fraction, *, hides: bool
-) -> Iterator[Any]:
-    """Yield the packets of the other tracks; ``hides``: the output can have sound that is not to be heard."""
-    wanted = [stream for stream in original.streams if stream.index in copied and copied[stream.index].type in _TIMED]
-    if not wanted:
-        return
-    for packet in original.demux(wanted):
-        if is_cover(packet.stream) and packet.size:
-            packet.pts = packet.dts = 0
-        elif (decoded := packet.pts if packet.dts is None else packet.dts) is None:
-            continue
-        else:
-            ticks = round(start / packet.time_base)
-            packet.dts, packet.pts = decoded - ticks, None if packet.pts is None else packet.pts - ticks
-            ends = (decoded - ticks + (packet.duration or 0)) * packet.time_base
-            if packet.is_discard and not hides and ends < -_RUN_UP:
-                continue
-        packet.stream = copied[packet.stream.index]
-        yield packet
-
-
-def _options(original: av.container.InputContainer, container: str) -> dict[str, str]:
+def _options(original: av.container.InputContainer | None, container: str) -> dict[str, str]:
     """Return options for the container: what tells the place of all is put in front, for players on the web.
 
     Phones put place, date and camera into tags that are only kept when told.
     """
     if container not in ("mp4", "mov"):
         return {}
-    kept = "+use_metadata_tags" if any(key.startswith("com.") for key in original.metadata) else ""
+    kept = "+use_metadata_tags" if original and any(key.startswith("com.") for key in original.metadata) else ""
     return {"movflags": "+faststart" + kept}
 
 

@@ -94,5 +94,6 @@ def identity(job: Job, dynamic: DynamicInterpolator, *, piece_frames: int) -> di
         "--scene-cuts": job.scene_cuts,
         "--damage": job.damage,
         "--max-gap": job.max_gap and str(job.max_gap),
+        "--slow-motion": str(job.stretch),
         "frames per piece": piece_frames,
     }

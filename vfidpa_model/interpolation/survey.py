@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -110,14 +110,20 @@ def _look(reader: PyavReader) -> _Seen:
         seen.ticks.append(raw.pts)
         seen.lengths.append(raw.duration * raw.time_base if raw.duration and raw.time_base else Fraction(0))
         luma = frame.luma()
-        alpha = reformatter.reformat(raw, format="rgba").to_ndarray()[..., 3] if has_alpha(raw.format) else None
-        seen.is_clear |= alpha is not None and bool((alpha != _OPAQUE).any())
+        alpha = _alpha(raw, reformatter) if has_alpha(raw.format) else luma[:0]
+        seen.is_clear |= bool((alpha != _OPAQUE).any())
         is_same = picture is not None and is_repeat(picture, luma)
-        if is_same and (alpha is None or np.array_equal(alpha, clearness)):
+        if is_same and clearness is not None and np.array_equal(alpha, clearness):
             seen.repeats.add(len(seen.pts) - 1)
         else:
             picture, clearness = luma, alpha
     return seen
+
+
+def _alpha(raw: av.VideoFrame, reformatter: VideoReformatter) -> Luma:
+    rgba: Any = reformatter.reformat(raw, format="rgba").to_ndarray()
+    alpha: Luma = rgba[..., 3]
+    return alpha
 
 
 def _tail(ticks: Sequence[int], lost: dict[int, int], log: DamageLog) -> int:

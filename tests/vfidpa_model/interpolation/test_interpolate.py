@@ -349,10 +349,42 @@ def test_an_output_is_replaced_only_when_told(tmp_path, capsys):
     assert len(read(target)) == 6
 
 
-def test_subtitles_that_do_not_fit_the_container_are_refused_before_any_work(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("source", "target", "codec", "words"),
+    [
+        ("in.mkv", "out.mp4", "mov_text", b"\x00\x07bonjour"),
+        ("in.mp4", "out.mkv", "subrip", b"bonjour"),
+        ("in.mkv", "out.mov", "mov_text", b"\x00\x07bonjour"),
+    ],
+)
+def test_subtitles_become_what_the_container_holds(tmp_path, capsys, source, target, codec, words):
+    clip_with_tracks(tmp_path / source)
+    assert main([str(tmp_path / source), str(tmp_path / target), "--fast", MEAN]) == 0
+    assert f"becomes {codec}" in capsys.readouterr().err
+    with av.open(str(tmp_path / target)) as output:
+        (text,) = output.streams.subtitles
+        assert (text.codec_context.codec.canonical_name, text.language) == (codec, "fra")
+        shown = [packet for packet in output.demux(text) if packet.size > 2]  # MP4 fills the time between
+        assert [bytes(packet) for packet in shown] == [words]
+        assert float(shown[0].pts * shown[0].time_base) == pytest.approx(0.25, abs=0.001)
+        assert float(shown[0].duration * shown[0].time_base) == pytest.approx(0.5, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (["--drop", "subtitles"], ["video", "audio"]),
+        (["--drop", "audio"], ["video", "subtitle"]),
+        (["--drop", "audio", "--drop", "subtitles"], ["video"]),
+    ],
+)
+def test_tracks_are_left_out_when_told(tmp_path, capsys, options, kept):
     clip_with_tracks(tmp_path / "in.mkv")
-    assert main([str(tmp_path / "in.mkv"), str(tmp_path / "out.mp4"), "--fast", MEAN]) == 1
-    assert "track 2 (subtitle, subrip) cannot be stored in mp4; name OUT .mkv" in capsys.readouterr().err
+    assert main([str(tmp_path / "in.mkv"), str(tmp_path / "out.mkv"), "--fast", MEAN, *options]) == 0
+    with av.open(str(tmp_path / "out.mkv")) as output:
+        assert [stream.type for stream in output.streams] == kept
+    assert main([str(tmp_path / "in.mkv"), str(tmp_path / "x.mkv"), "--fast", MEAN, "--drop", "picture"]) == 2
+    assert "--drop 'picture' must be one of audio, subtitles, data" in capsys.readouterr().err
 
 
 def test_half_precision_is_a_choice(tmp_path, capsys):

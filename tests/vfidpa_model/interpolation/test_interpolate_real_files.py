@@ -181,6 +181,24 @@ def test_a_broadcast_s_clock_starts_at_zero_and_sound_stays_in_step(tmp_path, su
         assert output.duration / av.time_base < 1.2
 
 
+def test_sound_stays_in_step_behind_the_seam_of_joined_streams(tmp_path):
+    source, target = tmp_path / "in.ts", tmp_path / "out.mkv"
+    write_sound(source)
+    once = source.read_bytes()
+    source.write_bytes(once + once)
+    assert run(source, target) == 0
+    with av.open(str(target)) as output:
+        times: dict[str, list[float]] = {"video": [], "audio": []}
+        for packet in output.demux():
+            if packet.size:
+                times[packet.stream.type].append(float(packet.pts * packet.time_base))
+    video = sorted(times["video"])
+    assert len(video) == 96
+    assert np.diff(video).max() < 1.5 / 48
+    assert np.diff(times["audio"]).min() > 0
+    assert max(times["audio"]) == pytest.approx(max(video), abs=0.1)
+
+
 def test_sound_hidden_by_an_edit_list_stays_unheard(tmp_path):
     source = tmp_path / "in.mp4"
     write_sound(source)
