@@ -3,21 +3,16 @@
 import sys
 import time
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dataset_tools.common.cli import program, run, say
 from dataset_tools.errors import UsageError
-from vfidpa_model.interpolation.timeline import MAX_DENOMINATOR, Timeline
+from dataset_tools.video.cuts import CUT_LEVELS
 
-if TYPE_CHECKING:
-    from vfidpa_model.interpolation.encoders import EncoderChoice
-
-CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
-_MAX_FACTOR = 32
+DUPLICATE_CHOICES = ("keep", "smooth")
 _PROG = "python -m vfidpa_model.interpolate"
 
 
@@ -45,6 +40,28 @@ def interpolate(
     calibration: Annotated[
         Path | None, typer.Option(help="Result of vfidpa_model.calibration, for --budget and --quality.")
     ] = None,
+    slow_motion: Annotated[
+        str | None,
+        typer.Option(help="How many times as long it lasts, e.g. 4: frames are added, sound keeps its pitch."),
+    ] = None,
+    start: Annotated[float | None, typer.Option(help="Begin so many seconds after the first frame.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Use so many seconds of the input.")] = None,
+    duplicates: Annotated[
+        str,
+        typer.Option(help="Repeated frames (animation on twos and threes): keep, or smooth the motion over them."),
+    ] = "keep",
+    loop: Annotated[
+        bool, typer.Option("--loop", help="The clip repeats: put frames between its last and first, too.")
+    ] = False,
+    deinterlace: Annotated[
+        bool, typer.Option("--deinterlace", help="Fill in the lines of interlaced pictures (bwdif).")
+    ] = False,
+    scene_threshold: Annotated[
+        float | None, typer.Option(help="Smallest change that is a cut, in levels of 255. Default 10.")
+    ] = None,
+    flow_scale: Annotated[
+        float, typer.Option(help="Look for motion at this share of the size: 0.5 for 4K (rife and rife-v4).")
+    ] = 1.0,
     scene_cuts: Annotated[bool, typer.Option(help="Repeat the nearer frame across a cut.")] = True,
     codec: Annotated[
         str | None,
@@ -92,6 +109,7 @@ def interpolate(
 
     Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --assessor runs/x --threshold 2.5
     """
+    from vfidpa_model.interpolation import options
     from vfidpa_model.interpolation.job import Job, Routing, describe_routes
     from vfidpa_model.interpolation.run import run_job
     from vfidpa_model.interpolation.survey import DAMAGE_CHOICES
@@ -99,30 +117,31 @@ def interpolate(
 
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other; give one of them")
-    if damage not in DAMAGE_CHOICES:
-        raise UsageError(f"--damage {damage!r} must be one of {', '.join(DAMAGE_CHOICES)}")
-    for kind in drop or []:
-        if kind not in DROP_CHOICES:
-            raise UsageError(f"--drop {kind!r} must be one of {', '.join(DROP_CHOICES)}")
+    routing = Routing(
+        fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision,
+        flow_scale,
+    )  # fmt: skip
+    stretch = options.parse_slow_motion(slow_motion)
     if max_gap is not None and not max_gap > 0:
         raise UsageError(f"--max-gap {max_gap} must be above 0")
-    routing = Routing(
-        fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision
-    )  # fmt: skip
-    kind = _container(target, container)
-    encoder = _encoder(codec, crf, bitrate, preset, encoder_option or [])
     job = Job(
         source,
         target,
-        _timeline(factor, fps),
+        options.parse_timeline(factor, fps, stretch),
         routing,
-        kind,
-        encoder,
-        scene_cuts,
+        options.parse_container(target, container),
+        options.parse_encoder(codec, crf, bitrate, preset, encoder_option or []),
+        (CUT_LEVELS if scene_threshold is None else scene_threshold) if scene_cuts else None,
         preview,
-        damage=damage,
-        drop=tuple(drop or ()),
-        max_gap=None if max_gap is None else Fraction(max_gap).limit_denominator(10_000),
+        damage=options.parse_choice("--damage", damage, DAMAGE_CHOICES),
+        drop=tuple(options.parse_choice("--drop", kind, DROP_CHOICES) for kind in drop or ()),
+        max_gap=options.parse_seconds("--max-gap", max_gap, least=0),
+        stretch=stretch,
+        start=options.parse_seconds("--start", start, least=0),
+        duration=options.parse_seconds("--duration", duration, least=0.001),
+        duplicates=options.parse_choice("--duplicates", duplicates, DUPLICATE_CHOICES),
+        is_loop=loop,
+        deinterlaces=deinterlace,
     )
     started = time.monotonic()
     outcome = run_job(job, device=device, restart=restart, overwrite=overwrite, on_note=_note)
@@ -134,44 +153,6 @@ def interpolate(
 
 def _note(text: str) -> None:
     say(f"{program(_PROG)}: note: {text}", is_error=True)
-
-
-def _timeline(factor: int | None, fps: str | None) -> Timeline:
-    if fps is not None:
-        if factor is not None:
-            raise UsageError("--factor and --fps exclude each other; give one of them")
-        try:
-            rate = Fraction(fps).limit_denominator(MAX_DENOMINATOR)
-        except (ValueError, ZeroDivisionError):
-            rate = Fraction(0)
-        if not 0 < rate <= 1000:
-            raise UsageError(f"--fps {fps!r} must be a number above 0 and up to 1000, or a fraction like 60000/1001")
-        return Timeline(fps=rate)
-    factor = 2 if factor is None else factor
-    if not 2 <= factor <= _MAX_FACTOR:
-        raise UsageError(f"--factor {factor} must be 2 to {_MAX_FACTOR}")
-    return Timeline(factor=factor)
-
-
-def _encoder(
-    codec: str | None, crf: int | None, bitrate: str | None, preset: str | None, options: list[str]
-) -> "EncoderChoice":
-    from vfidpa_model.interpolation.encoders import EncoderChoice
-
-    if crf is not None and bitrate is not None:
-        raise UsageError("--crf and --bitrate exclude each other; give one of them")
-    pairs = [option.partition("=") for option in options]
-    for option, (name, _, value) in zip(options, pairs, strict=True):
-        if not name or not value:
-            raise UsageError(f"--encoder-option {option!r} must be KEY=VALUE, e.g. tune=animation")
-    return EncoderChoice(codec, crf, bitrate, preset, {name: value for name, _, value in pairs})
-
-
-def _container(target: Path, container: str | None) -> str:
-    name = container or target.suffix.lower().removeprefix(".")
-    if name not in CONTAINERS:
-        raise UsageError(f"container {name!r} must be one of {', '.join(CONTAINERS)}; name OUT so or give --container")
-    return CONTAINERS[name]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -62,6 +62,10 @@ class PyavFrame(VideoFrame):
         converted = self._reformatter.reformat(self.raw, format="rgb24", threads=1)
         return orient(converted.to_ndarray(), self._matrix)
 
+    def with_picture(self, raw: av.VideoFrame) -> "PyavFrame":
+        """Return the frame with another picture of the same shape."""
+        return PyavFrame(self.index, self.pts, raw=raw, matrix=self._matrix, reformatter=self._reformatter)
+
     def luma(self) -> Luma:
         return orient(_luma_plane(self.raw, self._reformatter), self._matrix)
 

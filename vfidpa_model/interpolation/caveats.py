@@ -43,8 +43,6 @@ def caveats(
     """
     found = [f"{track} is left out" for track in tracks_left_out(reader.container, reader.stream, tracks)]
     found += tracks_changed(reader.container, tracks)
-    if first.interlaced_frame:
-        found.append("the video is interlaced and taken as it is: deinterlace it first for good results")
     if keeps_alpha and not has_alpha(av.VideoFormat(encoding.pix_fmt)):
         found.append(
             "transparency is left out; .webm, .mov, .gif, .apng and .webp keep it, .mkv with --codec libvpx-vp9 or ffv1"

@@ -1,5 +1,6 @@
 """The packets of the other tracks on the way into an output: as they are, or as subtitles of another kind."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,7 @@ from vfidpa_model.interpolation.tracks import TrackPlan, is_cover
 
 _RUN_UP = Fraction(1, 10)  # seconds of sound before the start that a decoder may need: AAC 0.05, Opus 0.08
 _TIMED = ("audio", "subtitle", "video")
+_FONT = re.compile(rb'(?s)<font (?:face="[^"<>]*" ?|size="\d+" ?)+>(.*)</font>')  # MP4's default, said for each line
 _BACK_SECONDS, _AHEAD_SECONDS = Fraction(1, 2), 10  # as in ``plan``: such a jump begins another recording
 
 
@@ -136,7 +138,10 @@ def _rewritten(packet: Any, stream: Any) -> Iterator[Any]:
     if words is None or not len(words):
         return
     made = stream.codec_context.encode_subtitle(words)
-    made.pts = made.dts = packet.pts
-    made.duration = packet.duration or round(Fraction(made.duration, 1000) / packet.time_base)
+    length = packet.duration or round(Fraction(made.duration, 1000) / packet.time_base)
+    plain = _FONT.fullmatch(bytes(made))
+    if plain:
+        made = av.Packet(plain[1])
+    made.pts, made.dts, made.duration = packet.pts, packet.pts, length
     made.time_base, made.stream = packet.time_base, stream
     yield made

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset_tools.errors import UsageError
 from dataset_tools.interpolators.precision import PRECISIONS
+from dataset_tools.video.cuts import CUT_LEVELS
 from vfidpa_model.interpolation.encoders import EncoderChoice
 from vfidpa_model.interpolation.timeline import Timeline
 
@@ -20,6 +21,7 @@ class Routing:
         assessor: RUN folder or checkpoint of VFI-DPA, or ``None``.
         threshold, budget, quality: How the threshold is set; at most one.
         calibration: File that ``budget`` and ``quality`` are looked up in.
+        flow_scale: At which share of the size both look for motion.
         precision: Of both interpolators, see ``dataset_tools.interpolators.precision.PRECISIONS``.
     """
 
@@ -33,6 +35,7 @@ class Routing:
     quality: float | None = None
     calibration: Path | None = None
     precision: str = "auto"
+    flow_scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Check what can be told before anything is loaded.
@@ -44,6 +47,8 @@ class Routing:
             raise UsageError("--threshold, --budget and --quality exclude each other; give one of them")
         if self.assessor is None and (self.budget is not None or self.quality is not None):
             raise UsageError("--budget and --quality need --assessor, the model they were calibrated with")
+        if not 0 < self.flow_scale <= 1:
+            raise UsageError(f"--flow-scale {self.flow_scale} must be above 0 and up to 1")
         if self.precision not in PRECISIONS:
             raise UsageError(f"--precision {self.precision!r} must be one of {', '.join(PRECISIONS)}")
 
@@ -54,25 +59,35 @@ class Job:
 
     Attributes:
         container: FFmpeg's name of the output's container.
-        scene_cuts: Repeat the nearer frame across a cut.
+        timeline: When frames are shown; ``None`` keeps the input's rate.
+        cut_levels: Smallest change that is a scene cut, across which the nearer frame is repeated; ``None``: none is.
         damage: ``stop`` before any work or ``hold`` the last good picture, where some inside cannot be decoded.
         drop: Kinds of tracks that are left out, see ``tracks.DROP_CHOICES``.
         stretch: How many seconds each one becomes.
+        start, duration: The part of the input that is used, in seconds from its first frame.
+        duplicates: ``keep`` repeated frames, or ``smooth`` the motion over them.
+        is_loop: Put frames between the last and the first one, too.
+        deinterlaces: Fill in the lines of interlaced pictures.
         max_gap: Longest distance that is bridged, in seconds; ``None`` takes a few of the usual steps.
     """
 
     source: Path
     target: Path
-    timeline: Timeline
+    timeline: Timeline | None
     routing: Routing
     container: str
     encoder: EncoderChoice = field(default_factory=EncoderChoice)
-    scene_cuts: bool = True
+    cut_levels: float | None = CUT_LEVELS
     preview: Path | None = None
     damage: str = "stop"
     max_gap: Fraction | None = None
     drop: tuple[str, ...] = ()
     stretch: Fraction = Fraction(1)
+    start: Fraction | None = None
+    duration: Fraction | None = None
+    duplicates: str = "keep"
+    is_loop: bool = False
+    deinterlaces: bool = False
 
 
 @dataclass

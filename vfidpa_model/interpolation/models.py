@@ -1,5 +1,7 @@
 """The two interpolators of a job, behind their router."""
 
+from typing import Any
+
 import torch
 
 from dataset_tools.errors import UsageError
@@ -15,7 +17,9 @@ from vfidpa_model.routing.routers import AllFast, FlowMagnitude
 
 def build_dynamic(routing: Routing, device: torch.device) -> DynamicInterpolator:
     """Return the two interpolators with their router; the accurate one is not loaded when nothing can reach it."""
-    options = {} if routing.precision == "auto" else {"precision": routing.precision}
+    options: dict[str, Any] = {} if routing.precision == "auto" else {"precision": routing.precision}
+    if routing.flow_scale != 1:
+        options["scale"] = routing.flow_scale
     fast = AnyTimestep(create_interpolator(routing.fast, weights=routing.fast_weights, device=device, **options))
     if routing.assessor is None and routing.threshold is None:
         return DynamicInterpolator(AllFast(), fast, fast, 0.0)

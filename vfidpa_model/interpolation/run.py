@@ -9,7 +9,8 @@ import operator
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 
 import av
@@ -19,12 +20,12 @@ import torch
 from dataset_tools.common.device import select_device
 from dataset_tools.common.progress import track
 from dataset_tools.errors import VideoError
-from dataset_tools.video.cuts import CUT_LEVELS
 from dataset_tools.video.past_damage import DamageLog
-from dataset_tools.video.pyav import PyavReader, open_container
+from dataset_tools.video.pyav import PyavFrame, PyavReader, open_container
 from vfidpa_model.interpolation.caveats import caveats
 from vfidpa_model.interpolation.colours import FrameConverter, has_alpha
 from vfidpa_model.interpolation.copying import Clock, clock_start
+from vfidpa_model.interpolation.deinterlacing import deinterlaced
 from vfidpa_model.interpolation.job import Job, Outcome, describe_routes
 from vfidpa_model.interpolation.models import build_dynamic
 from vfidpa_model.interpolation.plan import Plan
@@ -35,6 +36,7 @@ from vfidpa_model.interpolation.segments import join
 from vfidpa_model.interpolation.setup import identity, plan_encoding
 from vfidpa_model.interpolation.stream import PairDone, Shown, StreamInterpolator, read_source
 from vfidpa_model.interpolation.survey import survey
+from vfidpa_model.interpolation.timeline import MAX_DENOMINATOR, Timeline
 from vfidpa_model.interpolation.tracks import TrackPlan, plan_tracks
 from vfidpa_model.interpolation.work_folder import WorkFolder
 from vfidpa_model.interpolation.writer import Encoding, write_piece
@@ -49,6 +51,7 @@ class _Work:
     """All that is decided before the first network runs."""
 
     job: Job
+    timeline: Timeline
     plan: Plan
     clock: Clock
     tracks: list[TrackPlan]
@@ -97,20 +100,42 @@ def _look(job: Job, on_note: Callable[[str], None]) -> _Work:
     log = DamageLog()
     with PyavReader(job.source, damage=log, with_alpha=True) as reader:
         first = reader.peek()
-        converter, encoding = plan_encoding(job, reader, first, keeps_alpha=has_alpha(first.format))
+        timeline = job.timeline or Timeline(fps=reader.usual_fps.limit_denominator(MAX_DENOMINATOR))
+        converter, encoding = plan_encoding(job, timeline, reader, first, keeps_alpha=has_alpha(first.format))
         with open_container(job.source) as original:
             tracks = plan_tracks(original, job.container, encoding, drop=job.drop, stretches=job.stretch != 1)
             zero = clock_start(original)
-        found = survey(reader, log, damage=job.damage, max_gap=job.max_gap)
+        until = None if job.duration is None else (job.start or 0) + job.duration
+        found = survey(reader, log, _frames(job, reader), damage=job.damage, max_gap=job.max_gap, until=until)
         if has_alpha(first.format) and not found.has_alpha:
-            converter, encoding = plan_encoding(job, reader, first, keeps_alpha=False)
+            converter, encoding = plan_encoding(job, timeline, reader, first, keeps_alpha=False)
         notes = caveats(reader, first, encoding, job.container, tracks=tracks, keeps_alpha=found.has_alpha)
+        if first.interlaced_frame and not job.deinterlaces:
+            notes.append("the video is interlaced and taken as it is: --deinterlace fills in the missing lines")
         for note in notes + found.notes:
             on_note(note)
-    clock = Clock(zero, job.stretch, [shift for _, shift in found.seams])
-    plan = found.plan.mapped(clock.zero, clock.stretch)
-    check_clock(plan, job.timeline, job.container)
-    return _Work(job, plan, clock, tracks, converter, encoding)
+    plan, end = found.plan, None
+    if until is not None or job.start:
+        zero = plan.pts[0] + (job.start or 0)
+        try:
+            plan = plan.part(job.start or Fraction(0), job.duration)
+        except ValueError as error:
+            raise VideoError(f"clip {job.source}: {error}; give another --start or --duration") from error
+        end = (plan.end - zero) * job.stretch
+    if job.duplicates == "smooth":
+        plan = plan.smoothed()
+    clock = Clock(zero, job.stretch, [shift for _, shift in found.seams], end)
+    plan = replace(plan.mapped(clock.zero, clock.stretch), is_loop=job.is_loop)
+    check_clock(plan, timeline, job.container)
+    return _Work(job, timeline, plan, clock, tracks, converter, encoding)
+
+
+def _frames(job: Job, reader: PyavReader) -> Iterator[PyavFrame]:
+    """Return the frames of a reader of which none has been taken."""
+    if not job.deinterlaces:
+        return reader.frames()
+    like, time_base = reader.peek(), reader.stream.time_base
+    return deinterlaced(reader.frames(), like=like, time_base=time_base)
 
 
 def _process(
@@ -132,18 +157,18 @@ def _process(
         records: dict[int, PieceRecord] = {}
         stream = StreamInterpolator(
             dynamic,
-            job.timeline,
+            work.timeline,
             plan,
             time_base=work.encoding.time_base,
             piece_frames=PIECE_FRAMES,
             device=device,
-            cut_levels=CUT_LEVELS if job.scene_cuts else None,
+            cut_levels=job.cut_levels,
             on_pair=on_pair,
         )
         with (
             PyavReader(job.source, damage=DamageLog(), with_alpha=True) as reader,
             running_ahead(
-                read_source(reader, plan, work.converter, skip=done * PIECE_FRAMES), depth=_READ_AHEAD
+                read_source(_frames(job, reader), plan, work.converter, skip=done * PIECE_FRAMES), depth=_READ_AHEAD
             ) as ahead,
             running_ahead(stream.run(ahead), depth=_WRITE_BEHIND) as shown,
         ):

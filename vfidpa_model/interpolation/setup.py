@@ -17,13 +17,14 @@ from vfidpa_model.interpolation.encoders import (
 )
 from vfidpa_model.interpolation.hdr import with_hdr
 from vfidpa_model.interpolation.job import Job
+from vfidpa_model.interpolation.timeline import Timeline
 from vfidpa_model.interpolation.tracks import kept_stream_tags
 from vfidpa_model.interpolation.writer import Encoding, describe_input
 from vfidpa_model.routing.dynamic import DynamicInterpolator
 
 
 def plan_encoding(
-    job: Job, reader: PyavReader, first: av.VideoFrame, *, keeps_alpha: bool
+    job: Job, timeline: Timeline, reader: PyavReader, first: av.VideoFrame, *, keeps_alpha: bool
 ) -> tuple[FrameConverter, Encoding]:
     """Return how the frames of an input are converted and encoded.
 
@@ -55,8 +56,8 @@ def plan_encoding(
         pix_fmt=pix_fmt,
         width=width,
         height=height,
-        time_base=job.timeline.time_base(reader.stream.time_base or 1 / reader.usual_fps),
-        fps=job.timeline.output_fps(reader.usual_fps),
+        time_base=timeline.time_base((reader.stream.time_base or 1 / reader.usual_fps) / job.stretch.denominator),
+        fps=timeline.output_fps(reader.usual_fps / job.stretch),
         tags=tags,
         matrix=matrix,
         metadata=metadata,
@@ -78,8 +79,8 @@ def identity(job: Job, dynamic: DynamicInterpolator, *, piece_frames: int) -> di
     facts = job.source.stat()
     return {
         "input": [str(job.source.resolve()), facts.st_size, facts.st_mtime_ns],
-        "--factor": job.timeline.factor,
-        "--fps": job.timeline.fps and str(job.timeline.fps),
+        "--factor": job.timeline and job.timeline.factor,
+        "--fps": job.timeline and job.timeline.fps and str(job.timeline.fps),
         "--fast": [dynamic.fast.name, dynamic.fast.weights_sha256],
         "--accurate": [dynamic.accurate.name, dynamic.accurate.weights_sha256],
         "--assessor": job.routing.assessor and str(job.routing.assessor),
@@ -91,9 +92,15 @@ def identity(job: Job, dynamic: DynamicInterpolator, *, piece_frames: int) -> di
         "--preset": job.encoder.preset,
         "--encoder-option": [f"{name}={value}" for name, value in sorted(job.encoder.options.items())],
         "--container": job.container,
-        "--scene-cuts": job.scene_cuts,
+        "--scene-threshold": job.cut_levels,
         "--damage": job.damage,
         "--max-gap": job.max_gap and str(job.max_gap),
+        "--flow-scale": job.routing.flow_scale,
         "--slow-motion": str(job.stretch),
+        "--start": job.start and str(job.start),
+        "--duration": job.duration and str(job.duration),
+        "--duplicates": job.duplicates,
+        "--loop": job.is_loop,
+        "--deinterlace": job.deinterlaces,
         "frames per piece": piece_frames,
     }

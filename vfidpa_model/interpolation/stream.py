@@ -12,7 +12,7 @@ import torch
 
 from dataset_tools.errors import VideoError
 from dataset_tools.video.cuts import CUT_LEVELS, FrameSignature, is_scene_cut, signature, unexplained_change
-from dataset_tools.video.pyav import PyavReader
+from dataset_tools.video.pyav import PyavFrame
 from vfidpa_model.interpolation.colours import FrameConverter, Pixels
 from vfidpa_model.interpolation.plan import Plan
 from vfidpa_model.interpolation.timeline import Slot, Timeline
@@ -70,14 +70,16 @@ class PairDone:
     made: Pixels | None
 
 
-def read_source(reader: PyavReader, plan: Plan, converter: FrameConverter, *, skip: int = 0) -> Iterator[SourceFrame]:
+def read_source(
+    frames: Iterator[PyavFrame], plan: Plan, converter: FrameConverter, *, skip: int = 0
+) -> Iterator[SourceFrame]:
     """Yield the frames of a plan, converted from number ``skip`` on.
 
     Raises:
-        VideoError: The clip ends before the plan does.
+        VideoError: They end before the plan does.
     """
     number = -1
-    for frame in reader.frames():
+    for frame in frames:
         number = frame.index - plan.skip
         if number >= len(plan.pts):
             return
@@ -87,7 +89,7 @@ def read_source(reader: PyavReader, plan: Plan, converter: FrameConverter, *, sk
         pixels = converter.pixels(frame.raw) if is_needed else None
         yield SourceFrame(number, plan.pts[number], frame.raw, pixels, signature(frame.luma()))
     if number + 1 < len(plan.pts):
-        raise VideoError(f"clip {reader.path}: ends after {number + 1} of {len(plan.pts)} frames; was it changed?")
+        raise VideoError(f"the clip ends after {number + 1} of {len(plan.pts)} frames; was it changed?")
 
 
 class StreamInterpolator:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, cast
@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 from dataset_tools.errors import VideoError
 from dataset_tools.video.cuts import is_repeat
 from dataset_tools.video.past_damage import DamageLog
-from dataset_tools.video.pyav import PyavReader
+from dataset_tools.video.pyav import PyavFrame, PyavReader
 from dataset_tools.video.reader import Luma
 from vfidpa_model.interpolation.colours import has_alpha
 from vfidpa_model.interpolation.plan import Plan, Rising, long_gap, lost_frames, rising, usual_step
@@ -35,6 +35,7 @@ class _Seen:
     lengths: list[Fraction] = field(default_factory=list)
     repeats: set[int] = field(default_factory=set)
     is_clear: bool = False
+    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,34 @@ class Survey:
     has_alpha: bool
 
 
-def survey(reader: PyavReader, log: DamageLog, *, damage: str = "stop", max_gap: Fraction | None = None) -> Survey:
+def survey(
+    reader: PyavReader,
+    log: DamageLog,
+    frames: Iterator[PyavFrame],
+    *,
+    damage: str = "stop",
+    max_gap: Fraction | None = None,
+    until: Fraction | None = None,
+) -> Survey:
     """Take all frames of a reader and return the plan for a second one.
 
     Args:
         reader: Opened with ``log``.
+        frames: Of ``reader``.
+        until: How many seconds of the input are needed.
         damage: ``"hold"`` takes an input with a hole inside.
         max_gap: See ``Plan``; ``None`` takes five usual steps.
 
     Raises:
         VideoError: The size changes, or pictures inside cannot be decoded and ``damage`` is ``"stop"``.
     """
-    seen = _look(reader)
+    seen = _look(frames, until)
     flags, anywhere = int(reader.container.format.flags), cast(int, Flags.ts_discont.value)
     step = usual_step(seen.pts, 1 / reader.usual_fps)
     ticks = [value for value in seen.ticks if value is not None]
     is_clear = len(ticks) == len(seen.ticks) and ticks == sorted(set(ticks))
     before, lost, behind = lost_frames(ticks, log.packet_pts) if is_clear else (0, {}, 0)
+    behind = 0 if seen.is_partial else behind
     kept = len(seen.pts)
     if log.ends_broken and is_clear:
         kept = _tail(ticks, lost, log)
@@ -90,7 +102,7 @@ def survey(reader: PyavReader, log: DamageLog, *, damage: str = "stop", max_gap:
         lost=lost,
     )
     notes = _damage_notes(plan, before, behind, log) + _time_notes(plan, times, seen.lengths[:kept])
-    notes += _early_end(reader, log, plan, times)
+    notes += [] if seen.is_partial else _early_end(reader, log, plan, times)
     return Survey(plan, notes, [(seen.pts[number], shift) for number, shift in times.seams.items()], seen.is_clear)
 
 
@@ -99,12 +111,12 @@ def kept_behind(lost: dict[int, int], kept: int) -> int:
     return sum(count for number, count in lost.items() if number >= kept - 1)
 
 
-def _look(reader: PyavReader) -> _Seen:
+def _look(frames: Iterator[PyavFrame], until: Fraction | None) -> _Seen:
     seen = _Seen()
     picture: Luma | None = None  # the first of a run of equal ones: small changes add up
     clearness: Luma | None = None
     reformatter = VideoReformatter()
-    for frame in reader.frames():
+    for frame in frames:
         raw = frame.raw
         seen.pts.append(frame.pts)
         seen.ticks.append(raw.pts)
@@ -117,6 +129,9 @@ def _look(reader: PyavReader) -> _Seen:
             seen.repeats.add(len(seen.pts) - 1)
         else:
             picture, clearness = luma, alpha
+        if until is not None and seen.pts[-1] - seen.pts[0] > until:
+            seen.is_partial = True
+            break
     return seen
 
 
@@ -143,7 +158,7 @@ def _end(reader: PyavReader, log: DamageLog, seen: _Seen, pts: Sequence[Fraction
     belongs to another one. There the stream's own end counts, where it can be right.
     """
     stream, last, length = reader.stream, pts[-1], seen.lengths[len(pts) - 1]
-    if len(pts) < len(seen.pts) or log.ends_broken:
+    if len(pts) < len(seen.pts) or log.ends_broken or seen.is_partial:
         return last + step
     if not reader.container.format.name.startswith("mov"):
         return last + (length or step)

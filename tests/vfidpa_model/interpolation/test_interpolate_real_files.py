@@ -274,7 +274,7 @@ def test_interlaced_and_cut_off_video_is_told(tmp_path, capsys):
         file.truncate(size // 3)
     assert run(source, tmp_path / "out.mkv") == 0
     said = capsys.readouterr().err
-    assert "note: the video is interlaced and taken as it is" in said
+    assert "note: the video is interlaced and taken as it is: --deinterlace fills in" in said
     assert "note: the video ends" in said
     assert "before the file says (3.0 s): it may be cut off" in said
 
