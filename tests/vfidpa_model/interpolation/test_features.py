@@ -127,9 +127,10 @@ def test_the_smallest_cut_is_a_choice(tmp_path, capsys):
     with av.open(str(source), "w") as output:
         stream = output.add_stream("ffv1", rate=24)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for number, level in enumerate([40] * 9 + [90] * 3):
-            shade = np.full((96, 160, 3), level, np.uint8)
-            shade[::2] += number
+        for number in range(12):
+            shade = np.full((96, 160, 3), 60, np.uint8)
+            bright = np.s_[:, :80] if number < 9 else np.s_[:48]
+            shade[bright] = 100 + 4 * number
             frame = av.VideoFrame.from_ndarray(shade, format="rgb24").reformat(format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, 24)
             output.mux(stream.encode(frame))
