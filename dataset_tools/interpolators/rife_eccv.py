@@ -23,7 +23,6 @@ from dataset_tools.interpolators.warp import backward_warp
 _SCALES = (4.0, 2.0, 1.0)  # of the three blocks
 _USER_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 _MULTIPLE = 32  # image sizes must divide by it, at scale 1
-_WORSE_BY = 0.01  # a pixel is distilled where the student's error exceeds the teacher's by this much
 
 
 @dataclass(frozen=True)
@@ -126,25 +125,6 @@ class IFNet(nn.Module):
         images = torch.cat((img0, img1, found.warped0, found.warped1, found.mask_logit), 1)
         residual = self.unet(images, flow, context0, context1)
         return (found.merged[-1] + residual).clamp(0, 1)
-
-    def teach(self, img0: Tensor, img1: Tensor, gt: Tensor, timestep: float = 0.5) -> tuple[Tensor, Tensor]:
-        """Return the teacher's merged frame and the distillation loss (section 3.3), for training.
-
-        The student learns the teacher's flow where its own merged frame is clearly worse than the teacher's.
-        """
-        found = self.estimate(img0, img1, timestep)
-        images = self._images(img0, img1, timestep)
-        parts = (images, found.warped0, found.warped1, found.mask_logit, gt)
-        flow_change, mask_change = self.block_tea(parts, found.flows[-1], 1.0)
-        flow, mask = found.flows[-1] + flow_change, found.mask_logit + mask_change
-        taught = _merge(backward_warp(img0, flow[:, :2]), backward_warp(img1, flow[:, 2:]), mask)
-        allowed = (taught - gt).abs().mean(1, keepdim=True) + _WORSE_BY
-        loss = flow.new_zeros(())
-        for student_flow, frame in zip(found.flows, found.merged, strict=True):
-            worse = ((frame - gt).abs().mean(1, keepdim=True) > allowed).float().detach()
-            distance = (flow.detach() - student_flow).square().mean(1, keepdim=True).sqrt()
-            loss = loss + (distance * worse).mean()
-        return taught, loss
 
     @torch.inference_mode()
     def interpolate(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Tensor:

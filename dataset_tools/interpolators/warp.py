@@ -1,7 +1,6 @@
 """Operators that move pixels along a flow, shared by the interpolation networks."""
 
 from functools import lru_cache
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -61,37 +60,21 @@ def warp_small(img: torch.Tensor, flow: torch.Tensor, divisor: float) -> torch.T
     return F.avg_pool2d(_sample(img, middles(flow), middles(_grid(H, W, flow.device, flow.dtype))), 2)
 
 
-SplatMode = Literal["summation", "average", "linear", "softmax"]
-
-
-def splat(
-    img: torch.Tensor, flow: torch.Tensor, metric: torch.Tensor | None = None, *, mode: SplatMode = "average"
-) -> torch.Tensor:
-    """Return ``img`` with every pixel moved along its flow: forward warping, the values that meet are blended.
+def splat(img: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+    """Return ``img`` with every pixel moved along its flow: forward warping, the values that meet are averaged.
 
     A pixel lands between four neighbours and is shared among them bilinearly; what falls outside is dropped. Tensors
     that move along one flow are best concatenated: the positions are computed once. ("Softmax Splatting for Video
-    Frame Interpolation", CVPR 2020, equations 1 to 9.)
+    Frame Interpolation", CVPR 2020, "average splatting", equations 1 to 5.)
 
     Args:
         img: (B, C, H, W), float.
         flow: (B, 2, H, W) in pixels, x first.
-        metric: (B, 1, H, W), the weight of each pixel: ``linear`` takes it as it is, ``softmax`` its exponential.
-        mode: ``summation`` adds up; the others divide by the sum of the weights that arrived. Where nothing
-            arrived the result is exactly 0.
 
     Returns:
-        (B, C, H, W), differentiable in all inputs.
-
-    Raises:
-        ValueError: ``linear`` or ``softmax`` without a metric, or a metric with another mode.
+        (B, C, H, W), differentiable in both inputs; exactly 0 where nothing arrived.
     """
-    if (metric is not None) != (mode in ("linear", "softmax")):
-        raise ValueError(f"splat mode {mode!r} {'needs a' if metric is None else 'takes no'} metric")
-    if mode == "summation":
-        return _splat_sum(img, flow)
-    weight = torch.ones_like(img[:, :1]) if metric is None else metric.exp() if mode == "softmax" else metric
-    total = _splat_sum(torch.cat((img if metric is None else img * weight, weight), 1), flow)
+    total = _splat_sum(torch.cat((img, torch.ones_like(img[:, :1])), 1), flow)
     weights = total[:, -1:]
     # Exactly 0 becomes 1, without an epsilon: trained networks know their holes as 0.
     return total[:, :-1] / torch.where(weights == 0, 1.0, weights)

@@ -7,16 +7,12 @@ difficulty is assessed before anything is interpolated, and the threshold is the
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from dataset_tools.common.files import atomic_writer
 from dataset_tools.interpolators import Interpolator
 from dataset_tools.interpolators.padding import check_pair
 from dataset_tools.levels import HARD_ABOVE
@@ -24,8 +20,6 @@ from dataset_tools.video.cuts import is_scene_cut, signature
 
 Route = Literal["fast", "accurate", "repeat", "cut", "hold"]
 ROUTES: tuple[Route, ...] = ("fast", "accurate", "repeat", "cut")
-
-_SCHEMA = pa.schema([("pair", pa.int64()), ("score", pa.float64()), ("route", pa.string()), ("seconds", pa.float64())])
 
 
 class Router(Protocol):
@@ -158,18 +152,6 @@ class DynamicInterpolator:
             for i in chosen:
                 timed[i] = replace(timed[i], seconds=timed[i].seconds + seconds)
         return frames, timed
-
-    def write_decisions(self, path: Path) -> None:
-        """Write ``decisions`` to a Parquet file: pair (0-based), score, route, seconds."""
-        columns = [
-            range(len(self.decisions)),
-            [decision.score for decision in self.decisions],
-            [decision.route for decision in self.decisions],
-            [decision.seconds for decision in self.decisions],
-        ]
-        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-        with atomic_writer(path) as file:
-            pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), file)
 
     def _obvious(self, first: Tensor, second: Tensor, cut: bool | None) -> Route | None:
         if torch.equal(first, second):

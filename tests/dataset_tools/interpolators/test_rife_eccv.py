@@ -6,7 +6,7 @@ import torch
 from dataset_tools.errors import WeightsError
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.rife_eccv import IFNet, IFNet2R, IFNetM
-from tests.golden_weights import FOLDER, TOLERANCE, fill_with_golden_weights, golden, golden_inputs
+from tests.golden_weights import TOLERANCE, fill_with_golden_weights, golden, golden_inputs
 
 MODELS = {"ifnet": IFNet, "ifnet_m": IFNetM, "ifnet_2r": IFNet2R}
 
@@ -43,22 +43,6 @@ def test_interpolate_gives_the_same_and_averages_with_the_turned_result(case):
     model.flip_average = True
     close(model.interpolate(*golden_inputs("64x96")), arrays["tta"])
     model.flip_average = False
-
-
-def test_teacher_equals_the_official_one(case):
-    model, arrays = case
-    img0, img1 = golden_inputs("64x96")
-    with torch.inference_mode():
-        taught, loss = model.teach(img0, img1, golden_ground_truth())
-    close(taught, arrays["merged_teacher"])
-    close(loss, arrays["loss_distill"])
-
-
-def golden_ground_truth():
-    import numpy as np
-
-    with np.load(FOLDER / "inputs.npz") as file:
-        return torch.from_numpy(file["g_64x96"]).float() / 255
 
 
 def test_only_rife_m_interpolates_at_any_time():

@@ -7,13 +7,10 @@ from dataset_tools.interpolators.warp import backward_warp, correlation, resize,
 from tests.golden_weights import golden
 
 
-@pytest.mark.parametrize(
-    ("mode", "metric"), [("summation", None), ("average", None), ("linear", "metric_pos"), ("softmax", "metric")]
-)
-def test_splat_equals_the_official_operator(mode, metric):
+def test_splat_equals_the_official_operator():
     arrays, _ = golden("operators")
-    moved = splat(arrays["input"], arrays["flow"], arrays[metric] if metric else None, mode=mode)
-    torch.testing.assert_close(moved, arrays[f"splat_{mode}"], atol=1e-5, rtol=1e-5)
+    moved = splat(arrays["input"], arrays["flow"])
+    torch.testing.assert_close(moved, arrays["splat_average"], atol=1e-5, rtol=1e-5)
 
 
 def test_correlation_and_backward_warp_equal_the_official_operators():
@@ -56,22 +53,9 @@ def test_a_batch_of_several_tensors_gives_what_single_calls_give():
 
 def test_operators_are_differentiable():
     generator = torch.Generator().manual_seed(1)
-    img, metric, flow = (
-        torch.rand(1, channels, 4, 5, dtype=torch.float64, generator=generator).requires_grad_()
-        for channels in (2, 1, 2)
-    )
-    for mode in ("summation", "average"):
-        assert torch.autograd.gradcheck(lambda i, f, mode=mode: splat(i, f, mode=mode), (img, flow))
-    assert torch.autograd.gradcheck(lambda i, f, m: splat(i, f, m, mode="softmax"), (img, flow, metric))
+    img, flow = (torch.rand(1, 2, 4, 5, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(2))
+    assert torch.autograd.gradcheck(splat, (img, flow))
     assert torch.autograd.gradcheck(correlation, (img, img.detach().flip(3).requires_grad_()))
-
-
-def test_a_metric_belongs_to_two_modes_only():
-    img, flow = torch.rand(1, 1, 4, 4), torch.zeros(1, 2, 4, 4)
-    with pytest.raises(ValueError, match="'softmax' needs a metric"):
-        splat(img, flow, mode="softmax")
-    with pytest.raises(ValueError, match="'average' takes no metric"):
-        splat(img, flow, torch.ones(1, 1, 4, 4))
 
 
 @pytest.mark.parametrize("divisor", [1, 2, 4, 8, 16, 2.5])

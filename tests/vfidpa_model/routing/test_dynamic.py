@@ -2,7 +2,6 @@
 
 import itertools
 
-import pandas as pd
 import pytest
 import torch
 
@@ -88,17 +87,6 @@ def test_one_decision_serves_several_timesteps_and_times_add_up(frames):
         made, decisions = dynamic.render(frames[:2], frames[1:3], timestep, decisions=decisions)
         torch.testing.assert_close(made, frames[:2] * (1 - timestep) + frames[1:3] * timestep)
     assert [decision.seconds for decision in decisions] == [2.5, 2.5]
-
-
-def test_decisions_can_be_read_back(frames, tmp_path):
-    dynamic = DynamicInterpolator(Scores(1.5, 3.5), Blend("f", 0), Blend("a", 0))
-    dynamic.interpolate(torch.cat((frames[:2], frames[:1])), torch.cat((frames[1:3], frames[:1])))
-    dynamic.write_decisions(tmp_path / "decisions.parquet")
-    table = pd.read_parquet(tmp_path / "decisions.parquet")
-    assert table.columns.tolist() == ["pair", "score", "route", "seconds"]
-    assert table.route.tolist() == ["fast", "accurate", "repeat"]
-    assert table.score.tolist()[:2] == [1.5, 3.5]
-    assert table.score.isna().tolist() == [False, False, True]
 
 
 def test_the_default_pair_and_a_model_give_what_the_chosen_network_gives(frames):
