@@ -51,8 +51,11 @@ def _tracked_files():
     return [Path(line) for line in listed.stdout.splitlines()]
 
 
+LARGEST = {Path("vfidpa_model/pretrained/light/model.safetensors"): 8_000_000}  # the weights that come with it
+
+
 def test_no_file_is_long_or_heavy():
     for path in _tracked_files():
-        assert (ROOT / path).stat().st_size < 1_000_000, f"{path} is too large for the repository"
+        assert (ROOT / path).stat().st_size < LARGEST.get(path, 1_000_000), f"{path} is too large for the repository"
         if path.suffix == ".py":
             assert len((ROOT / path).read_text().splitlines()) <= 400, f"{path} is longer than 400 lines"

@@ -4,12 +4,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vfidpa_model.inference.assessor import load_checkpoint
+    from vfidpa_model.inference.assessor import load_assessor, load_checkpoint
     from vfidpa_model.networks.ahiq import AHIQ
     from vfidpa_model.networks.vfidpa import VFIDPA
 
-_HOMES = {"VFIDPA": "networks.vfidpa", "AHIQ": "networks.ahiq", "load_checkpoint": "inference.assessor"}
-__all__ = ["AHIQ", "VFIDPA", "load_checkpoint"]
+_HOMES = {
+    "VFIDPA": "networks.vfidpa",
+    "AHIQ": "networks.ahiq",
+    "load_assessor": "inference.assessor",
+    "load_checkpoint": "inference.assessor",
+}
+__all__ = ["AHIQ", "VFIDPA", "load_assessor", "load_checkpoint"]
 
 
 def __getattr__(name: str) -> Any:

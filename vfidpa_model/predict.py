@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from dataset_tools.manifest import Manifest
     from vfidpa_model.inference.assessor import Assessor
 
+DEFAULT_ASSESSOR = "light"  # see inference.checkpoint.SHIPPED
 _BATCH = 8
 SCORED_BY = "scored_by"  # key of the manifest's metadata: tier -> what gave the scores
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="training run or checkpoint folder")],
-    frames: Annotated[list[Path] | None, typer.Argument(help="img0 and img1, two image files")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RUN] [IMG0 IMG1]",
+            help="training run, checkpoint folder or light, the model that comes with the toolkit (the default); "
+            "and two image files",
+        ),
+    ] = None,
     manifest: Annotated[Path | None, typer.Option(help="score every pair of this manifest, into column score")] = None,
     map: Annotated[  # noqa: A002
         Path | None, typer.Option(help="also write the score map over the mean of the two frames to this PNG")
@@ -41,24 +48,35 @@ def predict(
 
     \b
     Examples:
-      python -m vfidpa_model.predict runs/light img0.png img1.png --map difficulty.png
+      python -m vfidpa_model.predict img0.png img1.png --map difficulty.png
+      python -m vfidpa_model.predict runs/light img0.png img1.png
       python -m vfidpa_model.predict runs/light --manifest data/data_manifest.parquet
     """
-    if (manifest is None) == (not frames):
-        raise UsageError("give either two frames or --manifest")
-    if frames and len(frames) != 2:
-        raise UsageError(f"frames ({len(frames)}) must be two: img0 and img1")
+    run, frames = _split_arguments(paths or [], has_manifest=manifest is not None)
     if map is not None and not frames:
         raise UsageError("--map goes with two frames, not with --manifest")
     from dataset_tools.common.device import select_device
     from vfidpa_model.inference.assessor import load_checkpoint
 
     assessor = load_checkpoint(run, device=select_device(device), backend=backend)
-    if frames:
-        _predict_pair(assessor, frames[0], frames[1], picture=map)
-        return cli.OK
-    assert manifest is not None
-    return _predict_manifest(assessor, manifest)
+    if manifest is not None:
+        return _predict_manifest(assessor, manifest)
+    _predict_pair(assessor, frames[0], frames[1], picture=map)
+    return cli.OK
+
+
+def _split_arguments(paths: Sequence[Path], *, has_manifest: bool) -> tuple[Path, Sequence[Path]]:
+    """Return the run and the frames; without a run it is the model that comes with the toolkit.
+
+    Raises:
+        UsageError: Neither two frames nor a manifest, or both.
+    """
+    num_frames = 0 if has_manifest else 2
+    if len(paths) not in (num_frames, num_frames + 1):
+        wanted = "at most a run" if has_manifest else "two frames, or a run and two frames, or --manifest"
+        raise UsageError(f"arguments ({len(paths)}) must be {wanted}")
+    is_given = len(paths) > num_frames
+    return (paths[0] if is_given else Path(DEFAULT_ASSESSOR)), paths[is_given:]
 
 
 def _predict_pair(assessor: "Assessor", first: Path, second: Path, *, picture: Path | None) -> None:

@@ -18,6 +18,8 @@ def train_command(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     resolution: options.Resolution = TrainConfig.resolution,
     labels: options.Labels = TrainConfig.labels,
+    target: options.Target = TrainConfig.target,
+    start: options.Start = None,
     backbone: options.Backbone = ModelConfig.backbone,
     head: options.Head = ModelConfig.head,
     upsample: options.Upsample = ModelConfig.upsample,
@@ -28,6 +30,9 @@ def train_command(
     epochs: options.Epochs = TrainConfig.epochs,
     batch: options.Batch = TrainConfig.batch,
     lr: options.LearningRate = TrainConfig.lr,
+    warmup_steps: options.WarmupSteps = TrainConfig.warmup_steps,
+    accumulate: options.Accumulate = TrainConfig.accumulate,
+    ema: options.Ema = TrainConfig.ema,
     crop: options.Crop = TrainConfig.crop,
     aux_weight: options.AuxWeight = TrainConfig.aux_weight,
     patience: options.Patience = TrainConfig.patience,
@@ -38,7 +43,7 @@ def train_command(
     cache: options.Cache = Machine.cache,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
 ) -> None:
-    """Train VFI-DPA on the labelled triplets of a manifest.
+    """Train VFI-DPA on the labelled triplets of a manifest, or on where an accurate model gains (--target gain).
 
     \b
     Examples:
@@ -51,14 +56,16 @@ def train_command(
 
     config = options.from_options(
         TrainConfig, resolution=resolution, epochs=epochs, batch=batch, lr=lr, crop=crop, aux_weight=aux_weight,
-        labels=labels, seed=seed, precision=precision, patience=patience,
+        labels=labels, seed=seed, precision=precision, patience=patience, target=target, warmup_steps=warmup_steps,
+        accumulate=accumulate, ema=ema,
     )  # fmt: skip
     model_config = options.from_options(
         ModelConfig, backbone=backbone, head=head, upsample=upsample, temporal_difference=temporal_difference,
         difference_form=difference_form, tier=resolution, input_height=input_height, ahiq_patch=ahiq_patch,
     )  # fmt: skip
     machine = Machine(device, workers, cache)
-    train(manifest, out, model_config=model_config, config=config, machine=machine, resume=resume)
+    train(manifest, out, model_config=model_config, config=config, machine=machine, resume=resume,
+          start=Path(start) if start else None)  # fmt: skip
     if PartialState().is_main_process:
         print(out)
 

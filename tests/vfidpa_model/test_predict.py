@@ -87,9 +87,9 @@ def test_labels_that_come_while_it_scores_are_kept(run, manifest, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "either two frames or --manifest"),
-        (["a.png"], "frames (1) must be two"),
-        (["a.png", "b.png", "--manifest", "m.parquet"], "either two frames or --manifest"),
+        ([], "arguments (1) must be two frames, or a run and two frames, or --manifest"),
+        (["a.png", "b.png", "c.png"], "arguments (4) must be two frames"),
+        (["a.png", "b.png", "--manifest", "m.parquet"], "arguments (3) must be at most a run"),
         (["--manifest", "m.parquet", "--map", "x.png"], "--map goes with two frames"),
     ],
 )

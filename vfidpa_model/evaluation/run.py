@@ -20,7 +20,8 @@ def evaluate(
     """Return the evaluation of a run's best checkpoint on one split of a manifest; nothing is written.
 
     Args:
-        labels: ``human``, ``proxy`` or ``any``; None takes what the model was trained with.
+        labels: ``human``, ``proxy`` or ``any``; None takes what the model was trained with. A model of gain is
+            judged on gain.
 
     Raises:
         UsageError: An unknown split, or the manifest holds no triplets of the model's tier.
@@ -35,14 +36,20 @@ def evaluate(
     from vfidpa_model.evaluation.scoring import levels_of, score_samples
     from vfidpa_model.inference.assessor import load_checkpoint
     from vfidpa_model.inference.checkpoint import flatten
+    from vfidpa_model.pairs.gains import GainScale, gain_samples
     from vfidpa_model.pairs.labels import check_frames_exist, pairs_sha256, samples_of_split, select_samples
     from vfidpa_model.pairs.loading import FrameReader
 
     chosen = select_device(device)
     assessor = load_checkpoint(run, device=chosen)
     trained = flatten(assessor.meta)
-    kind = labels or trained.get("train.labels", "human")
-    samples = select_samples(read_manifest(manifest_path), resolution=assessor.config.tier, labels=kind)
+    manifest = read_manifest(manifest_path)
+    if trained.get("train.target") == "gain":
+        kind, scale = "gain", GainScale(trained["gain_scale.unit"], trained["gain_scale.top"])
+        samples, _ = gain_samples(manifest, resolution=assessor.config.tier, scale=scale)
+    else:
+        kind = labels or trained.get("train.labels", "human")
+        samples = select_samples(manifest, resolution=assessor.config.tier, labels=kind)
     evaluated = samples_of_split(samples, split, manifest=manifest_path, labels=kind)
     train = [sample for sample in samples if sample.split == "train"]
     check_frames_exist([*evaluated, *train], manifest_path)

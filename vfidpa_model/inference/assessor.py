@@ -14,7 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from dataset_tools.errors import UsageError
-from vfidpa_model.inference.checkpoint import load_model
+from dataset_tools.levels import LEVELS
+from vfidpa_model.inference.checkpoint import CheckpointError, load_model
+from vfidpa_model.inference.score_scale import ScoreScale
 from vfidpa_model.networks.vfidpa import VFIDPA, Assessment, Body
 from vfidpa_model.pairs.resize import shrink_to_height
 
@@ -32,6 +34,7 @@ class Assessor:
         meta: What the training recorded.
         weights_sha256: Of the checkpoint's weights file; empty for a model that never was in one.
         backend: What computes: ``torch``, ``onnx`` or ``openvino``.
+        score_scale: The map onto the level scale that was fitted on validation; None leaves the raw scores.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Assessor:
         self.weights_sha256 = weights_sha256
         self.device = torch.device(device)
         self.backend = "torch"
+        self.score_scale = _score_scale(self.meta)
         self._body: Body = self.model.body
 
     def use_body(self, body: Body, *, backend: str) -> None:
@@ -60,21 +64,34 @@ class Assessor:
         return self.config.rows
 
     def assess(self, img0: Tensor, img1: Tensor) -> Assessment:
-        """Return score and maps of a batch.
+        """Return score and maps of a batch. Identical frames are level 1 everywhere: there is nothing to interpolate.
 
         Args:
             img0, img1: RGB, float in [0, 1] or uint8, (B, 3, H, W), any size from 64 a side once brought down to
                 ``tier_height`` (area averaging, never up).
 
         Raises:
-            ValueError: The shapes do not fit.
+            ValueError: The shapes do not fit, or a value is not in [0, 1].
         """
         if img0.shape != img1.shape or img0.dim() != 4:
             raise ValueError(f"img0 {tuple(img0.shape)} and img1 {tuple(img1.shape)} must be (B, 3, H, W) and equal")
+        for name, images in (("img0", img0), ("img1", img1)):
+            _check_values(images, name)
         with torch.inference_mode():
             small0 = shrink_to_height(img0.to(self.device), self.tier_height)
             small1 = shrink_to_height(img1.to(self.device), self.tier_height)
-            return self.model.assess_with(self._body, small0, small1)
+            found = self.model.assess_with(self._body, small0, small1)
+            if self.score_scale is not None:
+                score, score_map = self.score_scale(found.score), self.score_scale(found.score_map)
+                found = found._replace(score=score, score_map=score_map)
+            same = (img0 == img1).flatten(1).all(dim=1).to(self.device)
+            if not same.any():
+                return found
+            easiest = float(LEVELS[0])
+            return found._replace(
+                score=found.score.masked_fill(same, easiest),
+                score_map=found.score_map.masked_fill(same[:, None, None], easiest),
+            )
 
     def predict(self, img0: Images, img1: Images) -> npt.NDArray[np.float32]:
         """Return the score of each pair, (B,); (1,) for a single pair.
@@ -88,6 +105,25 @@ class Assessor:
         """
         scores = self.assess(as_batch(img0), as_batch(img1)).score
         return scores.float().cpu().numpy()
+
+
+def _score_scale(meta: Mapping[str, Any]) -> ScoreScale | None:
+    stored = meta.get("score_scale")
+    if stored is None:
+        return None
+    try:
+        return ScoreScale.from_dict(stored)
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint.json: {error}") from error
+
+
+def _check_values(images: Tensor, name: str) -> None:
+    """Refuse what would give a score without meaning: 0..255 as floats, -1..1, NaN."""
+    if not images.is_floating_point() or images.numel() == 0:
+        return
+    low, high = (float(value) for value in images.aminmax())
+    if not (low >= 0 and high <= 1):  # NaN is neither
+        raise ValueError(f"{name} holds values from {low:g} to {high:g}; floats must be in [0, 1], or take uint8")
 
 
 def as_batch(images: Images) -> Tensor:
@@ -117,7 +153,8 @@ def load_checkpoint(path: Path | str, *, device: torch.device | str = "cpu", bac
     """Return an Assessor for the checkpoint at ``path``.
 
     Args:
-        path: A training run (its best checkpoint is taken) or a checkpoint folder.
+        path: A training run (its best checkpoint is taken), a checkpoint folder, or ``light``, the model that comes
+            with the toolkit.
         backend: ``torch``; ``onnx`` or ``openvino`` for a file written by ``vfidpa_model.export``; ``auto`` takes on
             a CPU the fastest one that has been exported, by the times the export measured, and PyTorch elsewhere.
 
@@ -137,3 +174,6 @@ def load_checkpoint(path: Path | str, *, device: torch.device | str = "cpu", bac
             raise UsageError(f"backend {chosen!r} runs on the CPU; use --backend torch on {assessor.device}")
         assessor.use_body(load_body(checkpoint, chosen, fallback=model.body), backend=chosen)
     return assessor
+
+
+load_assessor = load_checkpoint  # the name for what comes back; load_checkpoint is the older one

@@ -22,6 +22,8 @@ from vfidpa_model.networks.vfidpa import VFIDPA, is_finite
 
 FORMAT_VERSION = 1
 WEIGHTS_NAME, RECORD_NAME = "model.safetensors", "checkpoint.json"
+# Models that come with the toolkit: name -> folder. A folder of that name where the command runs wins.
+SHIPPED = {"light": Path(__file__).parents[1] / "pretrained" / "light"}
 
 
 class CheckpointError(VfiError):
@@ -68,15 +70,18 @@ def save_checkpoint(folder: Path, model: VFIDPA, *, meta: Mapping[str, Any]) -> 
 
 
 def find_checkpoint(path: Path) -> Path:
-    """Return the checkpoint folder meant by ``path``: itself, or ``best`` inside a training run.
+    """Return the checkpoint folder meant by ``path``: itself, ``best`` inside a training run, or a name of ``SHIPPED``.
 
     Raises:
         CheckpointError: There is none.
     """
-    for folder in (path, path / "best"):
+    shipped = [SHIPPED[str(path)]] if str(path) in SHIPPED else []
+    for folder in (path, path / "best", *shipped):
         if (folder / RECORD_NAME).is_file():
             return folder
-    raise CheckpointError(f"no checkpoint in {path}: it must hold {RECORD_NAME} or best/{RECORD_NAME}")
+    raise CheckpointError(
+        f"no checkpoint in {path}: it must hold {RECORD_NAME} or best/{RECORD_NAME}, or be {' or '.join(SHIPPED)}"
+    )
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -5,6 +5,7 @@ Nothing here rescales, blurs or recolours: that would change how hard the pair i
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,10 +34,12 @@ class Augmentation:
             img0, img1 = img1, img0
         return self._frame(img0), self._frame(img1)
 
+    def turn(self, plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return a frame, or a map (height, width) that belongs to it, mirrored and turned as the frames are."""
+        return np.rot90(plane[:, ::-1] if self.flip_x else plane, self.quarter_turns)
+
     def _frame(self, rgb: Rgb) -> Rgb:
-        if self.flip_x:
-            rgb = rgb[:, ::-1]
-        rgb = np.rot90(rgb, self.quarter_turns)
+        rgb = self.turn(rgb)
         if self.reverse_channels:
             rgb = rgb[:, :, ::-1]
         return np.ascontiguousarray(rgb)
@@ -47,10 +50,15 @@ def generator_for(seed: int, epoch: int, index: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, index))
 
 
-def draw_augmentation(rng: np.random.Generator) -> Augmentation:
-    """Return a random augmentation, all 32 equally likely."""
+def draw_augmentation(rng: np.random.Generator, *, keep_shape: bool = False) -> Augmentation:
+    """Return a random augmentation, all 32 equally likely.
+
+    Args:
+        keep_shape: Only half turns, so that frames that are no squares keep height and width.
+    """
     bits = int(rng.integers(32))
-    return Augmentation(bool(bits & 1), (bits >> 1) & 3, bool(bits & 8), bool(bits & 16))
+    turns = (bits >> 1) & (2 if keep_shape else 3)
+    return Augmentation(bool(bits & 1), turns, bool(bits & 8), bool(bits & 16))
 
 
 def draw_crop(rng: np.random.Generator, *, height: int, width: int, crop: int) -> tuple[slice, slice]:

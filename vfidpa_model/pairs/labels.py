@@ -30,6 +30,8 @@ class Sample:
         distribution: Share of the votes per level, sums to 1; without votes the two levels around ``level``.
         votes: annotator -> level, the latest vote of each; empty for proxy labels.
         inputs_lpips, motion: From the manifest; NaN where it has none.
+        gain, cell_levels: Error an accurate model removes per 64-pixel cell, row after row, and that on the level
+            scale (see ``pairs.gains``); empty unless gain is the label.
     """
 
     triplet_id: str
@@ -47,6 +49,8 @@ class Sample:
     votes: Mapping[str, int]
     inputs_lpips: float
     motion: float
+    gain: tuple[float, ...] = ()
+    cell_levels: tuple[float, ...] = ()
 
 
 def latest_votes(votes: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:
@@ -89,19 +93,29 @@ def select_samples(manifest: Manifest, *, resolution: str, labels: str) -> list[
     """
     if labels not in LABEL_CHOICES:
         raise UsageError(f"labels ({labels!r}) must be one of {', '.join(LABEL_CHOICES)}")
-    if resolution not in (*RESOLUTION_HEIGHTS, ALL_TIERS):
-        raise UsageError(f"resolution ({resolution!r}) must be one of {', '.join(RESOLUTION_HEIGHTS)}, {ALL_TIERS}")
-    rows = manifest.rows()
-    check_one_split_per_clip(rows, manifest.path)
-    tiers = sorted({str(row["resolution"]) for row in rows})
-    of_tier = [row for row in rows if resolution in (ALL_TIERS, row["resolution"])]
-    if not of_tier:
-        raise UsageError(f"resolution ({resolution}) must be a tier of {manifest.path}, which has {', '.join(tiers)}")
+    check_one_split_per_clip(manifest.rows(), manifest.path)
+    of_tier = rows_of_tier(manifest, resolution)
     labelled = [row for row in of_tier if row["level"] is not None]
     wanted = [row for row in labelled if labels in ("any", row["level_source"])]
     if not wanted:
         raise ManifestError(_no_labels(manifest.path, resolution=resolution, labels=labels, labelled=labelled))
-    return [_sample(manifest, row) for row in wanted]
+    return [row_sample(manifest, row) for row in wanted]
+
+
+def rows_of_tier(manifest: Manifest, resolution: str) -> list[dict[str, Any]]:
+    """Return the rows of a tier, or of all, in ``triplet_id`` order.
+
+    Raises:
+        UsageError: An unknown tier, or the manifest holds others only.
+    """
+    if resolution not in (*RESOLUTION_HEIGHTS, ALL_TIERS):
+        raise UsageError(f"resolution ({resolution!r}) must be one of {', '.join(RESOLUTION_HEIGHTS)}, {ALL_TIERS}")
+    rows = manifest.rows()
+    found = [row for row in rows if resolution in (ALL_TIERS, row["resolution"])]
+    if not found:
+        tiers = ", ".join(sorted({str(row["resolution"]) for row in rows}))
+        raise UsageError(f"resolution ({resolution}) must be a tier of {manifest.path}, which has {tiers}")
+    return found
 
 
 def samples_of_split(samples: Sequence[Sample], split: str, *, manifest: Path, labels: str) -> list[Sample]:
@@ -130,6 +144,7 @@ def pairs_sha256(samples: Sequence[Sample]) -> str:
     """
     facts = [
         [s.triplet_id, s.split, s.img0_sha256, s.img1_sha256, s.level, s.distribution, s.inputs_lpips, s.motion]
+        + ([s.gain] if s.gain else [])  # only there, so that runs on levels keep their hash
         for s in samples
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -142,8 +157,7 @@ def training_samples(manifest: Manifest, *, resolution: str, labels: str, aux_we
         UsageError, ManifestError: As ``select_samples``; frames are missing; nothing to learn from.
     """
     samples = select_samples(manifest, resolution=resolution, labels=labels)
-    check_frames_exist(samples, manifest.path)
-    _check_trainable(samples, manifest.path, aux_weight=aux_weight)
+    check_trainable(samples, manifest.path, aux_weight=aux_weight)
     return samples
 
 
@@ -175,7 +189,13 @@ def check_frames_exist(samples: Sequence[Sample], path: Path) -> None:
         )
 
 
-def _check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float) -> None:
+def check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float) -> None:
+    """Check that frames are there and that there is something to learn.
+
+    Raises:
+        ManifestError: Frames are missing, split train is empty or of one level, LPIPS is needed and nowhere known.
+    """
+    check_frames_exist(samples, path)
     train = [sample for sample in samples if sample.split == "train"]
     if not train:
         raise ManifestError(f"{path} has no labelled row in split train; label some, or extract with another --split")
@@ -185,7 +205,12 @@ def _check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float
         raise ManifestError(f"{path} has no inputs_lpips; run dataset_tools.predict, or train with --aux-weight 0")
 
 
-def _sample(manifest: Manifest, row: Mapping[str, Any]) -> Sample:
+def row_sample(manifest: Manifest, row: Mapping[str, Any]) -> Sample:
+    """Return a labelled row as a sample.
+
+    Raises:
+        ManifestError: Its level is off the scale, its frames are too small, or a path leaves the data set.
+    """
     level = float(row["level"])
     if not is_on_scale(level):
         raise ManifestError(f"triplet {row['triplet_id']}: level ({level:g}) must be from 1 to 4")

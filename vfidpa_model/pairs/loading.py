@@ -1,19 +1,23 @@
 """Frame pairs for training and evaluation: reading, cropping, caching, and the order of batches."""
 
+import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from dataset_tools.common.files import atomic_writer
 from dataset_tools.errors import FrameError
 from dataset_tools.frames import Rgb, fit_height, pixels_sha256, read_image, resize_area
+from dataset_tools.prediction.gains import CELL, cell_grid
+from vfidpa_model.networks.backbones import SHALLOW_STRIDE
 from vfidpa_model.pairs.augment import draw_augmentation, draw_crop, generator_for, mirror_pad
 from vfidpa_model.pairs.labels import Sample
 
@@ -41,8 +45,12 @@ class FrameReader:
         Raises:
             FrameError: A file is missing, damaged, or not of the size that the manifest states.
         """
-        size = self._size(sample.width, sample.height)
+        size = self.size_of(sample)
         return self._frame(sample.img0, sample.img0_sha256, size), self._frame(sample.img1, sample.img1_sha256, size)
+
+    def size_of(self, sample: Sample) -> tuple[int, int]:
+        """Return width and height that the model sees a sample at."""
+        return self._size(sample.width, sample.height)
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         if self.input_height is None or height <= self.input_height:
@@ -74,25 +82,59 @@ def _load_cached(path: Path) -> Rgb | None:
 
 
 class TrainingPairs(Dataset[Batch]):
-    """Augmented square crops. A key is (epoch, index): what comes back depends on nothing else but the seed."""
+    """Augmented square crops, or whole frames. A key is (epoch, index): nothing else but the seed decides."""
 
     def __init__(self, samples: Sequence[Sample], *, reader: FrameReader, crop: int, seed: int) -> None:
+        """Take the samples; ``crop`` is the side of the crops in pixels at the model's height, 0 for whole frames."""
         self.samples, self.reader, self.crop, self.seed = list(samples), reader, crop, seed
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """Return one sample: img0, img1 uint8 (3, crop, crop) and its targets, see ``targets_of``."""
+        """Return one sample: img0, img1 uint8 (3, height, width) and its targets, see ``targets_of``.
+
+        Where the sample has ``cell_levels``, they come as ``location_levels`` (ceil(height / 8), ceil(width / 8)):
+        the level of the cell that each location of the score map lies in.
+        """
         epoch, index = key
         sample = self.samples[index]
         rng = generator_for(self.seed, epoch, index)
         img0, img1 = self.reader.pair(sample)
         height, width = min(img0.shape[0], img1.shape[0]), min(img0.shape[1], img1.shape[1])
-        window = draw_crop(rng, height=height, width=width, crop=self.crop)
-        cropped = [mirror_pad(np.asarray(img[window]), height=self.crop, width=self.crop) for img in (img0, img1)]
-        img0, img1 = draw_augmentation(rng).apply(*cropped)
-        return {"img0": _planes(img0), "img1": _planes(img1), **targets_of(sample)}
+        window = draw_crop(rng, height=height, width=width, crop=self.crop or max(height, width))
+        sides = (self.crop or height, self.crop or width)
+        cropped = [mirror_pad(np.asarray(img[window]), height=sides[0], width=sides[1]) for img in (img0, img1)]
+        augmentation = draw_augmentation(rng, keep_shape=not self.crop)
+        targets = targets_of(sample)
+        if sample.cell_levels:
+            levels = location_levels(sample, frame=(height, width), window=window, sides=sides)
+            targets["location_levels"] = torch.from_numpy(np.ascontiguousarray(augmentation.turn(levels)))
+        img0, img1 = augmentation.apply(*cropped)
+        return {"img0": _planes(img0), "img1": _planes(img1), **targets}
+
+
+def location_levels(
+    sample: Sample, *, frame: tuple[int, int], window: tuple[slice, slice], sides: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Return the level of the 64-pixel cell under each location of a crop's score map, (h, w).
+
+    Args:
+        frame: Height and width the model sees the whole frame at.
+        window: Rows and columns of it that the crop shows.
+        sides: Height and width of the crop, grown by mirroring where the frame is smaller.
+    """
+    cells = np.asarray(sample.cell_levels, dtype=np.float32).reshape(cell_grid(sample.width, sample.height))
+    places = []
+    for axis, stored in enumerate((sample.height, sample.width)):
+        pixels = np.arange(SHALLOW_STRIDE // 2, sides[axis] + SHALLOW_STRIDE // 2, SHALLOW_STRIDE)
+        pixels = np.minimum(pixels, sides[axis] - 1)  # the last location may see less than half a stride
+        shown = window[axis].stop - window[axis].start
+        folded = pixels % (2 * shown)  # mirroring repeats after twice the shown side
+        pixels = window[axis].start + np.where(folded < shown, folded, 2 * shown - 1 - folded)
+        scaled = (pixels + 0.5) * stored / frame[axis]
+        places.append(np.minimum(scaled.astype(np.int64) // CELL, cells.shape[axis] - 1))
+    return cells[np.ix_(*places)]
 
 
 class WholePairs(Dataset[Batch]):
@@ -131,22 +173,49 @@ def epoch_order(num_samples: int, *, seed: int, epoch: int) -> list[int]:
     return [int(index) for index in np.random.default_rng((seed, epoch)).permutation(num_samples)]
 
 
+def epoch_batches(
+    num_samples: int, *, batch: int, seed: int, epoch: int, shapes: Sequence[Hashable] | None = None
+) -> list[list[int]]:
+    """Return the batches of an epoch, each of ``batch`` indices in range(num_samples).
+
+    Without ``shapes`` the last, smaller batch is left out, other samples each epoch. With them, one for each sample, a
+    batch holds one shape only; a shape's last batch is filled up with its first samples, so that a rare shape counts.
+    """
+    order = epoch_order(num_samples, seed=seed, epoch=epoch)
+    if shapes is None:
+        return [order[start : start + batch] for start in range(0, num_samples - batch + 1, batch)]
+    by_shape: dict[Hashable, list[int]] = defaultdict(list)
+    for index in order:
+        by_shape[shapes[index]].append(index)
+    found = []
+    for group in by_shape.values():
+        filled = list(itertools.islice(itertools.cycle(group), -(-len(group) // batch) * batch))
+        found += [filled[start : start + batch] for start in range(0, len(filled), batch)]
+    return [found[place] for place in epoch_order(len(found), seed=seed, epoch=epoch)]
+
+
 def batches_from(
-    first_step: int, *, num_steps: int, num_samples: int, batch: int, seed: int, rank: int = 0, world: int = 1
+    first_step: int,
+    *,
+    num_steps: int,
+    num_samples: int,
+    batch: int,
+    seed: int,
+    rank: int = 0,
+    world: int = 1,
+    shapes: Sequence[Hashable] | None = None,
 ) -> Iterator[list[tuple[int, int]]]:
     """Yield this process's keys of every step from ``first_step`` to ``num_steps``, across epochs.
 
-    Step s is batch s mod k of epoch s // k, where k = num_samples // batch: the last, smaller batch is left out, other
-    samples each epoch. Process ``rank`` takes every ``world``-th key, so that all processes together see the batch
-    that one process would, with equal shares.
+    Step s is batch s mod k of epoch s // k, where k is the number of ``epoch_batches``. Process ``rank`` takes every
+    ``world``-th key, so that all processes together see the batch that one process would, with equal shares.
     """
-    per_epoch = num_samples // batch
-    order: list[int] = []
+    epoch, found = -1, epoch_batches(num_samples, batch=batch, seed=seed, epoch=0, shapes=shapes)
     for step in range(first_step, num_steps):
-        epoch, position = divmod(step, per_epoch)
-        if position == 0 or not order:
-            order = epoch_order(num_samples, seed=seed, epoch=epoch)
-        yield [(epoch, index) for index in order[position * batch : (position + 1) * batch]][rank::world]
+        if step // len(found) != epoch:
+            epoch = step // len(found)
+            found = epoch_batches(num_samples, batch=batch, seed=seed, epoch=epoch, shapes=shapes)
+        yield [(epoch, index) for index in found[step % len(found)]][rank::world]
 
 
 def shape_batches(samples: Sequence[Sample], indices: Sequence[int], *, batch: int) -> list[list[int]]:

@@ -8,15 +8,18 @@ from typing import Any
 from vfidpa_model.networks.config import SMALLEST_SIDE, TIERS, check_choices
 from vfidpa_model.pairs.labels import LABEL_CHOICES
 
+TARGETS = ("level", "gain")
 _TRAIN_CHOICES = {
     "resolution": TIERS,
+    "target": TARGETS,
     "labels": LABEL_CHOICES,
     "loss_norm": ("l1", "l2"),
     "precision": ("fp32", "bf16", "fp16"),
 }
 
 
-_TRAIN_LEAST = {"epochs": 1, "batch": 1, "crop": SMALLEST_SIDE}  # of the other numbers: 0
+_TRAIN_LEAST = {"epochs": 1, "batch": 1, "accumulate": 1}  # of the other numbers: 0
+_TRAIN_MOST = {"seed": 2**31 - 1, "ema": 0.9999}  # NumPy and PyTorch take no larger seeds once steps are mixed in
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,16 @@ class TrainConfig:
 
     Attributes:
         resolution: Tier whose triplets are used, or ``all``.
+        target: ``level`` (labels of people, or proxies) or ``gain``: the error an accurate model removes, by place.
         batch: Pairs per optimizer step, over all processes.
-        lr: Highest learning rate; the backbone takes a tenth of it.
-        crop: Side of the square training crop, pixels, at least 64; smaller frames are mirrored up to it.
+        accumulate: Parts in which a batch is worked off one after another: less memory, the same step.
+        lr: Highest learning rate.
+        backbone_lr_share: What the backbone takes of it: it is trained already, or too deep for large steps.
+        warmup_steps: Steps over which the learning rate rises; at most half of all. In steps, because a small set has
+            epochs of four, after which AdamW's estimates are still wild.
+        ema: Decay of a running mean of the weights, which is what is validated and kept; 0 keeps the last weights.
+        crop: Side of the square training crop, pixels, at least 64; smaller frames are mirrored up to it. 0 takes whole
+            frames, whose label is exact.
         aux_weight: Weight of the auxiliary loss; 0 turns it off.
         labels: ``human``, ``proxy`` or ``any``: proxy labels are used only when asked for.
         loss_norm: ``l1`` or ``l2``, of both losses.
@@ -37,11 +47,15 @@ class TrainConfig:
     """
 
     resolution: str = "256p"
+    target: str = "level"
     epochs: int = 30
     batch: int = 8
-    lr: float = 1e-3
+    accumulate: int = 1
+    lr: float = 5e-4
+    backbone_lr_share: float = 0.1
     weight_decay: float = 1e-2
-    warmup_epochs: float = 1.0
+    warmup_steps: int = 200
+    ema: float = 0.0
     crop: int = 224
     aux_weight: float = 0.1
     labels: str = "human"
@@ -62,6 +76,12 @@ class TrainConfig:
             least = _TRAIN_LEAST.get(name, 0)
             if name not in _TRAIN_CHOICES and not (isfinite(value) and value >= least):
                 raise ValueError(f"{name} ({value}) must be a number from {least}")
+            if name in _TRAIN_MOST and value > _TRAIN_MOST[name]:
+                raise ValueError(f"{name} ({value}) must be at most {_TRAIN_MOST[name]}")
+        if 0 < self.crop < SMALLEST_SIDE:
+            raise ValueError(f"crop ({self.crop}) must be 0 (whole frames) or at least {SMALLEST_SIDE}")
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch ({self.batch}) must be a multiple of accumulate ({self.accumulate})")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

@@ -48,6 +48,7 @@ class Losses(NamedTuple):
     total: Tensor
     difficulty: Tensor
     auxiliary: Tensor
+    dense: Tensor
 
 
 def compute_losses(
@@ -58,6 +59,7 @@ def compute_losses(
     lpips_level: Tensor,
     aux_weight: float,
     norm: str = "l1",
+    location_levels: Tensor | None = None,
 ) -> Losses:
     """Return the losses of a batch, means over its pairs.
 
@@ -67,6 +69,8 @@ def compute_losses(
         distribution: (B, K), share of the votes per level.
         lpips_level: (B,), LPIPS between the inputs on the level scale; NaN leaves a pair out.
         norm: ``l1`` or ``l2``.
+        location_levels: (B, h, w), the level under each location of the score map, where that is known; the dense
+            loss asks for it everywhere, beside the pair's own level.
     """
     if assessment.level_logits is None:
         difficulty = distance(assessment.score, level, norm=norm).mean()
@@ -77,7 +81,10 @@ def compute_losses(
     gaps = distance(assessment.score_map.mean(dim=(1, 2)), target, norm=norm)
     # Divided by the batch, not by the known pairs: one process and several then weigh every pair alike.
     auxiliary = torch.where(known, gaps, 0.0).mean()
-    return Losses(difficulty + aux_weight * auxiliary, difficulty, auxiliary)
+    dense = difficulty.new_zeros(())
+    if location_levels is not None:
+        dense = distance(assessment.score_map, location_levels, norm=norm).mean()
+    return Losses(difficulty + aux_weight * auxiliary + dense, difficulty, auxiliary, dense)
 
 
 def distance(predicted: Tensor, wanted: Tensor, *, norm: str) -> Tensor:

@@ -24,11 +24,22 @@ AhiqPatch = Annotated[int, typer.Option(help="Patch size of AHIQ's ViT: 8, or 16
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")]
 Batch = Annotated[int, typer.Option(min=1, help="Pairs per step, over all processes.")]
 LearningRate = Annotated[float, typer.Option(min=0, help="Highest learning rate; the backbone takes a tenth.")]
-Crop = Annotated[int, typer.Option(min=SMALLEST_SIDE, help="Side of the training crop, pixels.")]
+WarmupSteps = Annotated[int, typer.Option(min=0, help="Steps over which the learning rate rises.")]
+Ema = Annotated[float, typer.Option(min=0, max=0.9999, help="Decay of a running mean of the weights; 0: off.")]
+Accumulate = Annotated[int, typer.Option(min=1, help="Parts of a batch, one after another, to save memory.")]
+Target = Annotated[
+    str, typer.Option(help="level, or gain: where an accurate model removes error (predict --as accurate).")
+]
+Start = Annotated[
+    str | None, typer.Option(help="Checkpoint (or light) whose weights to start from, with the same layers.")
+]
+Crop = Annotated[int, typer.Option(help=f"Side of the training crop, from {SMALLEST_SIDE} pixels; 0: whole frames.")]
 AuxWeight = Annotated[float, typer.Option(min=0, help="Weight of the LPIPS loss; 0: off.")]
 Patience = Annotated[int, typer.Option(min=0, help="Epochs without a better validation before stopping; 0: never.")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random; of several trainings, the first one's.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random; of several trainings, the first one's.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that load frames; 0 loads in between steps.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder for decoded frames, for slow disks and large frames.")]

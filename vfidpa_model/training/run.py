@@ -5,6 +5,7 @@ One linear loop for the CPU, one GPU, several GPUs and several machines: Acceler
 rounding only.
 """
 
+import contextlib
 import math
 import sys
 import time
@@ -18,9 +19,11 @@ from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.training.config import Machine, TrainConfig
 
 if TYPE_CHECKING:
+    from vfidpa_model.inference.score_scale import ScoreScale
     from vfidpa_model.pairs.loading import Batch
     from vfidpa_model.training.run_log import RunLog
     from vfidpa_model.training.session import Session
+    from vfidpa_model.training.state import Counters
 
 
 _SAVE_EVERY_SECONDS = 600.0  # besides every epoch's end: a kill costs at most this much of a long epoch
@@ -41,6 +44,7 @@ def train(
     config: TrainConfig,
     machine: Machine = Machine(),
     resume: bool = False,
+    start: Path | None = None,
     save_every_seconds: float = _SAVE_EVERY_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
@@ -49,6 +53,9 @@ def train(
     It then holds ``best/`` and ``last/`` (checkpoints), ``config.json``, ``metrics.jsonl``, ``tensorboard/`` and
     ``report.html``. Killed at any moment and called again with ``resume``, it goes on; on a CPU the result is the
     same to the bit.
+
+    Args:
+        start: A checkpoint whose weights training begins with, in place of ImageNet's in the backbone.
 
     Raises:
         UsageError, ManifestError: See ``labels.training_samples``; an option that cannot be; ``out`` holds another run.
@@ -60,7 +67,9 @@ def train(
     from vfidpa_model.training.run_log import RunLog
     from vfidpa_model.training.session import prepare
 
-    session = prepare(manifest_path, out, model_config=model_config, config=config, machine=machine, resume=resume)
+    session = prepare(
+        manifest_path, out, model_config=model_config, config=config, machine=machine, resume=resume, start=start
+    )
     counters, plan, is_main = session.counters, session.plan, session.accelerator.is_main_process
     was_finished = counters.is_finished
     if not was_finished:
@@ -101,6 +110,7 @@ def batches(session: "Session") -> "Iterator[Batch]":
         seed=config.seed,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
+        shapes=session.shapes,
     )
     pairs = TrainingPairs(session.train, reader=session.reader, crop=config.crop, seed=config.seed)
     for batch in read_batches(pairs, keys, workers=session.workers):
@@ -121,26 +131,36 @@ def take_step(session: "Session", batch: "Batch") -> dict[str, float]:
         group["lr"] = rate * group["lr_share"]
     seed_step(config.seed, step, accelerator.process_index)
     session.model.train()
-    with accelerator.autocast():
-        assessment = session.model(batch["img0"], batch["img1"])
-    losses = compute_losses(
-        assessment,
-        level=batch["level"],
-        distribution=batch["distribution"],
-        lpips_level=session.lpips_scale.levels(batch["inputs_lpips"]),
-        aux_weight=config.aux_weight,
-        norm=config.loss_norm,
-    )
     session.optimizer.zero_grad()
-    accelerator.backward(losses.total)
+    total = torch.zeros(4, device=accelerator.device)
+    for number in range(config.accumulate):
+        is_last = number == config.accumulate - 1
+        part = {name: values.chunk(config.accumulate)[number] for name, values in batch.items()}
+        with contextlib.nullcontext() if is_last else accelerator.no_sync(session.model):
+            with accelerator.autocast():
+                assessment = session.model(part["img0"], part["img1"])
+            losses = compute_losses(
+                assessment,
+                level=part["level"],
+                distribution=part["distribution"],
+                lpips_level=session.lpips_scale.levels(part["inputs_lpips"]),
+                aux_weight=config.aux_weight,
+                norm=config.loss_norm,
+                location_levels=part.get("location_levels"),
+            )
+            accelerator.backward(losses.total / config.accumulate)
+        total += torch.stack(losses).detach().float() / config.accumulate
     norm = float("nan")
     if config.clip_grad_norm > 0:
         norm = float(accelerator.clip_grad_norm_(session.model.parameters(), config.clip_grad_norm))
     session.optimizer.step()
-    loss, difficulty, auxiliary = accelerator.reduce(torch.stack(losses).detach().float(), "mean").tolist()
+    if session.ema is not None:
+        session.ema.update_parameters(session.bare_model)
+    loss, difficulty, auxiliary, dense = accelerator.reduce(total, "mean").tolist()
     if not math.isfinite(loss) and accelerator.scaler is None:  # a scaler skips such a step and goes on
         raise _diverged(session)
-    return {"loss": loss, "difficulty": difficulty, "auxiliary": auxiliary, "grad_norm": norm, "lr": rate}
+    found = {"loss": loss, "difficulty": difficulty, "auxiliary": auxiliary, "grad_norm": norm, "lr": rate}
+    return {**found, "dense": dense} if "location_levels" in batch else found
 
 
 def _finish_epoch(session: "Session", log: "RunLog") -> None:
@@ -151,10 +171,11 @@ def _finish_epoch(session: "Session", log: "RunLog") -> None:
         raise _diverged(session)
     counters, config = session.counters, session.config
     epoch = counters.step // session.plan.steps_per_epoch
-    found = _validate(session)
-    is_best = not session.val or found["mae"] < counters.best_mae
+    found, scale = _validate(session)
+    is_best = not session.val or _is_better(found, counters)
     if is_best:
         counters.best_mae, counters.best_epoch = found.get("mae", counters.best_mae), epoch
+        counters.best_srcc = found.get("srcc", counters.best_srcc)
     is_stale = bool(session.val) and 0 < config.patience <= epoch - counters.best_epoch
     counters.is_finished = is_stale or counters.step >= session.plan.num_steps
     if session.val:
@@ -162,11 +183,22 @@ def _finish_epoch(session: "Session", log: "RunLog") -> None:
     if session.accelerator.is_main_process:
         _draw_pictures(session, log)
         if is_best:
-            _save_checkpoint(session, "best", found)
-        _save_last(session, found)
+            _save_checkpoint(session, "best", found, scale)
+        _save_last(session, found, scale)
         if session.val:
             mark = ", best" if is_best else ""
             print(f"epoch {epoch}: val MAE {found['mae']:.3f}, SRCC {found['srcc']:.3f}{mark}", file=sys.stderr)
+
+
+def _is_better(found: dict[str, float], counters: "Counters") -> bool:
+    """Return whether an epoch is better than the best: by order first, for a map can mend levels but never an order.
+
+    Where ranks say nothing (all validation levels or scores are equal), the MAE decides.
+    """
+    srcc = found["srcc"]
+    if math.isnan(srcc) or srcc == counters.best_srcc:
+        return math.isinf(counters.best_srcc) and found["mae"] < counters.best_mae
+    return srcc > counters.best_srcc
 
 
 def _diverged(session: "Session") -> DivergedError:
@@ -174,19 +206,22 @@ def _diverged(session: "Session") -> DivergedError:
     return DivergedError(f"training diverged after {steps} steps; take a lower --lr ({rate:g}) and another --out")
 
 
-def _validate(session: "Session") -> dict[str, float]:
-    """Return the measures of whole validation frames; every process scores its share, all get the result."""
+def _validate(session: "Session") -> tuple[dict[str, float], "ScoreScale | None"]:
+    """Return the measures of whole validation frames and the map from scores to levels fitted on them.
+
+    Measures hold for the mapped scores, as a user gets them; every process scores its share, all get the result.
+    """
     import torch
 
     from vfidpa_model.evaluation.measures import measure_all
     from vfidpa_model.evaluation.scoring import levels_of, score_samples
+    from vfidpa_model.inference.score_scale import fit_score_scale
 
     if not session.val:
-        return {}
+        return {}, None
     accelerator = session.accelerator
-    model = session.bare_model.eval()
     scores = score_samples(
-        model,
+        session.kept_model.eval(),
         session.val,
         reader=session.reader,
         device=accelerator.device,
@@ -194,10 +229,14 @@ def _validate(session: "Session") -> dict[str, float]:
         world=accelerator.num_processes,
     )
     whole = accelerator.reduce(torch.from_numpy(scores).to(accelerator.device), "sum").cpu().numpy()
-    return measure_all(whole, levels_of(session.val))
+    levels = levels_of(session.val)
+    scale = fit_score_scale(whole, levels)
+    if scale is not None:
+        whole = scale(torch.from_numpy(whole)).numpy()
+    return measure_all(whole, levels), scale
 
 
-def _save_checkpoint(session: "Session", name: str, found: dict[str, float]) -> None:
+def _save_checkpoint(session: "Session", name: str, found: dict[str, float], scale: "ScoreScale | None" = None) -> None:
     from vfidpa_model.evaluation.measures import json_ready
     from vfidpa_model.inference.checkpoint import save_checkpoint
 
@@ -206,22 +245,25 @@ def _save_checkpoint(session: "Session", name: str, found: dict[str, float]) -> 
         "counters": json_ready(asdict(session.counters)),
         "val": json_ready(found),
     }
-    save_checkpoint(session.out / name, session.bare_model, meta=meta)
+    if scale is not None:
+        meta["score_scale"] = scale.to_dict()
+    save_checkpoint(session.out / name, session.kept_model, meta=meta)
 
 
-def _save_last(session: "Session", found: dict[str, float] | None = None) -> None:
+def _save_last(session: "Session", found: dict[str, float] | None = None, scale: "ScoreScale | None" = None) -> None:
     """Save what a resumed run goes on from; the checkpoint beside it is for use."""
     from vfidpa_model.training.state import save_state
 
     if not session.accelerator.is_main_process:
         return
-    _save_checkpoint(session, "last", found or {})
+    _save_checkpoint(session, "last", found or {}, scale)
     save_state(
         session.out / "last",
         session.counters,
         model=session.bare_model,
         optimizer=session.optimizer,
         scaler=session.accelerator.scaler,
+        ema=session.ema,
     )
 
 
@@ -231,5 +273,5 @@ def _draw_pictures(session: "Session", log: "RunLog") -> None:
     shown = (session.val or session.train)[:_NUM_PICTURES]
     for sample in shown:
         img0, img1 = session.reader.pair(sample)
-        picture, _ = pair_with_map(session.bare_model.eval(), img0, img1, device=session.accelerator.device)
+        picture, _ = pair_with_map(session.kept_model.eval(), img0, img1, device=session.accelerator.device)
         log.picture(f"{sample.triplet_id} level {sample.level:g}", session.counters.step, picture)

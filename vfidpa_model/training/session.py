@@ -1,27 +1,34 @@
 """The beginning of a training: every check, then model, optimizer, data and plan in one object."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from dataset_tools.common.device import describe_device, select_device
 from dataset_tools.common.files import sha256_file, write_json
 from dataset_tools.errors import UsageError
 from dataset_tools.manifest import read_manifest
 from dataset_tools.sampling.splits import SPLITS
+from vfidpa_model.inference.checkpoint import load_model
 from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.networks.head import LinearScale
 from vfidpa_model.networks.vfidpa import VFIDPA, create_model
-from vfidpa_model.pairs.labels import Sample, pairs_sha256, training_samples
-from vfidpa_model.pairs.loading import FrameReader
+from vfidpa_model.pairs.gains import GainScale, gain_samples
+from vfidpa_model.pairs.labels import Sample, check_trainable, pairs_sha256, training_samples
+from vfidpa_model.pairs.loading import FrameReader, epoch_batches
 from vfidpa_model.training.config import Machine, TrainConfig
 from vfidpa_model.training.losses import LpipsScale, fit_lpips_scale
 from vfidpa_model.training.state import CONFIG_NAME, Counters, check_same_run, git_state, load_state
 
-_BACKBONE_LR_SHARE = 0.1  # it is trained already, or too deep for large steps; the rest starts from nothing
+_START_SHARE = 0.1  # of the head's random last weights: every score then begins near the mean label
 
 
 @dataclass(frozen=True)
@@ -55,28 +62,39 @@ class Session:
     counters: Counters
     workers: int
     lpips_scale: LpipsScale
+    shapes: list[tuple[int, int]] | None  # of the training pairs, where whole frames are taken
+    ema: AveragedModel | None
 
     @property
     def bare_model(self) -> VFIDPA:
         """The model itself, without wrappers."""
         return self.accelerator.unwrap_model(self.model)
 
+    @property
+    def kept_model(self) -> VFIDPA:
+        """What is validated and saved for use: the running mean of the weights where there is one."""
+        return self.bare_model if self.ema is None else cast(VFIDPA, self.ema.module)
 
-def plan_steps(num_samples: int, config: TrainConfig, *, world: int) -> Plan:
+
+def plan_steps(num_samples: int, config: TrainConfig, *, world: int, shapes: Sequence[Hashable] | None = None) -> Plan:
     """Return the plan for a training set.
+
+    Args:
+        shapes: Of the samples, when a batch must hold one shape only.
 
     Raises:
         UsageError: The batch cannot be shared equally by ``world`` processes.
     """
-    if config.batch % world:
-        raise UsageError(f"--batch ({config.batch}) must be a multiple of the number of processes ({world})")
-    batch = min(config.batch, num_samples // world * world)
+    if config.batch % (world * config.accumulate):
+        parts = f" times --accumulate ({config.accumulate})" if config.accumulate > 1 else ""
+        raise UsageError(f"--batch ({config.batch}) must be a multiple of the number of processes ({world}){parts}")
+    share = world * config.accumulate
+    batch = min(config.batch, num_samples // share * share)
     if batch == 0:
         raise UsageError(f"{num_samples} training pairs cannot be shared by {world} processes; start fewer")
-    steps_per_epoch = num_samples // batch
+    steps_per_epoch = len(epoch_batches(num_samples, batch=batch, seed=config.seed, epoch=0, shapes=shapes))
     num_steps = config.epochs * steps_per_epoch
-    warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps // 2)
-    return Plan(batch, steps_per_epoch, num_steps, warmup_steps)
+    return Plan(batch, steps_per_epoch, num_steps, min(config.warmup_steps, num_steps // 2))
 
 
 def prepare(
@@ -87,15 +105,15 @@ def prepare(
     config: TrainConfig,
     machine: Machine,
     resume: bool,
+    start: Path | None = None,
 ) -> Session:
     """Check everything that can fail, then build the session; nothing is written before the checks are done."""
-    manifest = read_manifest(manifest_path)
-    samples = training_samples(
-        manifest, resolution=config.resolution, labels=config.labels, aux_weight=config.aux_weight
-    )
+    samples, gain_scale = _samples(manifest_path, model_config, config)
     accelerator = _start_accelerator(machine.device, config.precision)
     by_split = {split: [sample for sample in samples if sample.split == split] for split in SPLITS}
-    plan = plan_steps(len(by_split["train"]), config, world=accelerator.num_processes)
+    reader = FrameReader(model_config.rows, machine.cache)
+    shapes = None if config.crop else [reader.size_of(sample) for sample in by_split["train"]]
+    plan = plan_steps(len(by_split["train"]), config, world=accelerator.num_processes, shapes=shapes)
     settings: dict[str, Any] = {
         "model": model_config.to_dict(),
         "train": config.to_dict(),
@@ -108,20 +126,23 @@ def prepare(
         write_json(out / CONFIG_NAME, settings)
     torch.set_flush_denormal(True)  # a random Swin-T takes twice its time on denormals
     torch.manual_seed(config.seed)
-    created = create_model(model_config, pretrained=not has_state)
+    created = _first_model(model_config, by_split["train"], start=start, is_needed=not has_state)
     model: Any = created
     optimizer: Any = _make_optimizer(created, config)
     model, optimizer = accelerator.prepare(model, optimizer)
     bare = accelerator.unwrap_model(model)
+    ema = running_mean(bare, config.ema) if config.ema else None
     counters = Counters()
     if has_state:
         counters = load_state(
-            out / "last", model=bare, optimizer=optimizer, scaler=accelerator.scaler, device=accelerator.device
+            out / "last", model=bare, optimizer=optimizer, scaler=accelerator.scaler, device=accelerator.device, ema=ema
         )
     lpips_scale = _lpips_scale(by_split["train"])
     settings["model"] = created.config.to_dict()  # now with what the backbone started from
     settings |= {"git": git_state(), "torch": torch.__version__, "device": describe_device(accelerator.device)}
     settings["lpips_scale"] = lpips_scale._asdict()
+    if gain_scale is not None:
+        settings["gain_scale"] = gain_scale._asdict()
     settings["num_samples"] = {split: len(of_split) for split, of_split in by_split.items()}
     return Session(
         accelerator=accelerator,
@@ -131,13 +152,75 @@ def prepare(
         plan=plan,
         train=by_split["train"],
         val=by_split["val"],
-        reader=FrameReader(model_config.rows, machine.cache),
+        reader=reader,
         out=out,
         settings=settings,
         counters=counters,
         workers=machine.workers,
         lpips_scale=lpips_scale,
+        shapes=shapes,
+        ema=ema,
     )
+
+
+def running_mean(model: VFIDPA, decay: float) -> AveragedModel:
+    """Return a copy of ``model`` that follows it: decay 1/10, 2/11, ... up to ``decay``, which forgets the start.
+
+    It counts its updates itself, in the state that ``training_state.pt`` keeps.
+    """
+
+    def follow(mean: Tensor, new: Tensor, num_averaged: Tensor | int) -> Tensor:
+        count = float(num_averaged)
+        return mean.lerp(new, 1 - min(decay, (1 + count) / (10 + count)))
+
+    return AveragedModel(model, avg_fn=follow, use_buffers=False)
+
+
+def _samples(
+    manifest_path: Path, model_config: ModelConfig, config: TrainConfig
+) -> tuple[list[Sample], GainScale | None]:
+    manifest = read_manifest(manifest_path)
+    if config.target == "level":
+        found = training_samples(
+            manifest, resolution=config.resolution, labels=config.labels, aux_weight=config.aux_weight
+        )
+        return found, None
+    if model_config.head != "regression" or model_config.backbone == "ahiq":
+        chosen = f"--head {model_config.head}, --backbone {model_config.backbone}"
+        raise UsageError(f"--target gain needs --head regression and swin_t or efficientnet_lite0, not {chosen}")
+    found, scale = gain_samples(manifest, resolution=config.resolution)
+    check_trainable(found, manifest_path, aux_weight=config.aux_weight)
+    return found, scale
+
+
+def _first_model(model_config: ModelConfig, train: list[Sample], *, start: Path | None, is_needed: bool) -> VFIDPA:
+    """Return the model that training begins with; what it begins with is ``is_needed`` unless a state follows."""
+    if start is not None and is_needed:
+        begun, checkpoint = load_model(start)
+        same = replace(begun.config, tier=model_config.tier, input_height=model_config.input_height, pretrained="none")
+        if same != replace(model_config, pretrained="none"):
+            raise UsageError(f"--start {start} has other layers than this training: {_differing(same, model_config)}")
+        begun.config = replace(model_config, pretrained=f"checkpoint {checkpoint.weights_sha256[:12]}")
+        return begun
+    created = create_model(model_config, pretrained=is_needed)
+    if is_needed:
+        start_at(created, float(np.mean([sample.level for sample in train])))
+    return created
+
+
+def start_at(model: VFIDPA, level: float) -> None:
+    """Let every score begin near ``level``: random last weights alone put the first scores anywhere."""
+    head = getattr(model.body, "head", None)
+    if head is None or not isinstance(model.scale, LinearScale):
+        return
+    with torch.no_grad():
+        head.score.weight.mul_(_START_SHARE)
+        head.score.bias.fill_(level - model.scale.middle)
+
+
+def _differing(one: ModelConfig, other: ModelConfig) -> str:
+    names = [name for name, value in one.to_dict().items() if value != other.to_dict()[name] and name != "pretrained"]
+    return ", ".join(f"{name} {one.to_dict()[name]!r} against {other.to_dict()[name]!r}" for name in names)
 
 
 def _start_accelerator(device: str, precision: str) -> Accelerator:
@@ -161,7 +244,7 @@ def _make_optimizer(model: VFIDPA, config: TrainConfig) -> torch.optim.Optimizer
     """AdamW. The backbone takes smaller steps (``lr_share``); biases and scales of normalisations do not decay."""
     groups = []
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    for is_backbone, share in ((True, _BACKBONE_LR_SHARE), (False, 1.0)):
+    for is_backbone, share in ((True, config.backbone_lr_share), (False, 1.0)):
         part = [parameter for name, parameter in named if name.startswith("body.backbone.") == is_backbone]
         for weights, decay in (
             ([p for p in part if p.dim() > 1], config.weight_decay),

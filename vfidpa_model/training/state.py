@@ -11,9 +11,10 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from dataset_tools.common.files import atomic_writer
 from dataset_tools.errors import UsageError, WeightsError
@@ -30,13 +31,15 @@ class Counters:
 
     Attributes:
         step: Optimizer steps done.
-        best_mae: Lowest validation MAE so far, in levels; infinite before the first.
+        best_mae: Validation MAE of the best epoch so far, in levels; infinite before the first.
+        best_srcc: Its rank correlation, by which epochs are compared; minus infinity before the first.
         best_epoch: Epoch of it, counted from 1; 0 before the first.
         is_finished: Whether training ended, by its last epoch or early.
     """
 
     step: int = 0
     best_mae: float = float("inf")
+    best_srcc: float = float("-inf")
     best_epoch: int = 0
     is_finished: bool = False
 
@@ -47,7 +50,13 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 
 def save_state(
-    folder: Path, counters: Counters, *, model: VFIDPA, optimizer: torch.optim.Optimizer, scaler: Any
+    folder: Path,
+    counters: Counters,
+    *,
+    model: VFIDPA,
+    optimizer: torch.optim.Optimizer,
+    scaler: Any,
+    ema: AveragedModel | None = None,
 ) -> None:
     """Write ``training_state.pt`` into ``folder`` atomically; ``scaler`` is of fp16 training, else None."""
     state = {
@@ -56,15 +65,22 @@ def save_state(
         "pretrained": model.config.pretrained,
         "optimizer": optimizer.state_dict(),
         "scaler": scaler.state_dict() if scaler is not None else {},
+        "ema": ema.state_dict() if ema is not None else {},
     }
     with atomic_writer(folder / STATE_NAME) as file:
         torch.save(state, file)
 
 
 def load_state(
-    folder: Path, *, model: VFIDPA, optimizer: torch.optim.Optimizer, scaler: Any, device: torch.device
+    folder: Path,
+    *,
+    model: VFIDPA,
+    optimizer: torch.optim.Optimizer,
+    scaler: Any,
+    device: torch.device,
+    ema: AveragedModel | None = None,
 ) -> Counters:
-    """Put the stored state into model, optimizer and scaler, and return where the run stands.
+    """Put the stored state into model, optimizer, scaler and running mean, and return where the run stands.
 
     Raises:
         WeightsError: The file is damaged or does not fit.
@@ -77,6 +93,9 @@ def load_state(
         optimizer.load_state_dict(state["optimizer"])
         if scaler is not None and state["scaler"]:
             scaler.load_state_dict(state["scaler"])
+        if ema is not None:
+            ema.load_state_dict(state["ema"])
+            cast(VFIDPA, ema.module).config = model.config
         return Counters(**state["counters"])
     except pickle.UnpicklingError as error:  # PyTorch's own words would advise to load it unsafely
         raise WeightsError(f"cannot resume from {path}: not a saved state; train into another --out") from error

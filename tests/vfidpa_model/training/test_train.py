@@ -105,7 +105,7 @@ def test_the_best_checkpoint_gives_the_validated_scores(run, manifest):
     val = [s for s in select_samples(read_manifest(manifest), resolution="256p", labels="human") if s.split == "val"]
     scores = [float(load_checkpoint(run).predict(*FrameReader().pair(sample))[0]) for sample in val]
     stored = read_checkpoint(run).meta["val"]["mae"]
-    assert np.mean(np.abs(np.array(scores) - [s.level for s in val])) == pytest.approx(stored, abs=1e-5)
+    assert np.mean(np.abs(np.array(scores) - [s.level for s in val])) == pytest.approx(stored, abs=1e-4)
 
 
 def weights_of(run):
@@ -196,7 +196,12 @@ def test_two_processes_give_the_loss_curve_of_one(run, manifest, tmp_path):
         ({"lr": "nan"}, [], 2, "--lr"),
         ({"lr": -1}, [], 2, "--lr"),
         ({"device": "tpu"}, [], 2, "device 'tpu' must be auto, cpu, cuda or cuda:N"),
-        ({"crop": 32}, [], 2, "--crop"),
+        ({"crop": 32}, [], 2, "crop (32) must be 0 (whole frames) or at least 64"),
+        ({"seed": 10**10}, [], 2, "--seed"),
+        ({"accumulate": 5}, [], 2, "batch (12) must be a multiple of accumulate (5)"),
+        ({"target": "speed"}, [], 2, "target ('speed') must be one of level, gain"),
+        ({"target": "gain"}, [], 1, "has no accurate_gain at 256p; run dataset_tools.predict"),
+        ({"target": "gain"}, ["--head", "ordinal"], 2, "--target gain needs --head regression"),
     ],
 )
 def test_refused_before_anything_is_written(manifest, tmp_path, capsys, changed, more, code, words):
@@ -209,7 +214,7 @@ def test_refused_before_anything_is_written(manifest, tmp_path, capsys, changed,
     ("more", "changed", "words"),
     [
         ([], {}, "holds a run already; add --resume"),
-        (["--resume"], {"lr": 0.5}, "was trained with train.lr 0.001, not 0.5; resume with the same options"),
+        (["--resume"], {"lr": 0.5}, "was trained with train.lr 0.0005, not 0.5; resume with the same options"),
         (["--resume"], {"upsample": "nearest"}, "was trained with model.upsample 'pixelshuffle', not 'nearest'"),
     ],
 )
@@ -288,10 +293,11 @@ def test_overfits_16_real_pairs(manifest):
 @pytest.mark.parametrize(
     ("num_samples", "batch", "world", "expected"),
     [
-        (48, 8, 1, (8, 6, 60, 6)),
-        (50, 8, 2, (8, 6, 60, 6)),
-        (5, 8, 1, (5, 1, 10, 1)),
-        (5, 8, 2, (4, 1, 10, 1)),
+        (48, 8, 1, (8, 6, 60, 30)),
+        (50, 8, 2, (8, 6, 60, 30)),
+        (5, 8, 1, (5, 1, 10, 5)),
+        (5, 8, 2, (4, 1, 10, 5)),
+        (8000, 8, 1, (8, 1000, 10000, 200)),
     ],
 )
 def test_plan(num_samples, batch, world, expected):
