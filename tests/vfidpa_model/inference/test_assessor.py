@@ -1,0 +1,65 @@
+"""What an assessor refuses, what it says of identical frames, and that its scores are on the fitted scale."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.vfidpa_model.light_checkpoint import light_model, real_frames
+from vfidpa_model.inference.assessor import Assessor
+from vfidpa_model.inference.checkpoint import CheckpointError
+
+SCALE = {"scores": [1.0, 2.0, 3.0], "levels": [1.0, 2.2, 4.0], "pairs": 30}
+
+
+@pytest.fixture(scope="module")
+def frames(demo_clips):
+    return real_frames(demo_clips / "bikes.mp4", (3, 6))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return light_model(input_height=64)
+
+
+def as_floats(rgb):
+    return torch.from_numpy(rgb).permute(2, 0, 1).float()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda image: image, "img0 holds values from 0 to 255"),
+        (lambda image: image / 127.5 - 1, "img0 holds values from -1 to 1"),
+        (lambda image: image / 255 * float("nan"), "img0 holds values from nan to nan"),
+        (lambda image: image / 255 + float("inf"), "must be in \\[0, 1\\], or take uint8"),
+    ],
+)
+def test_values_that_would_give_a_score_without_meaning(model, frames, change, says):
+    images = [change(as_floats(rgb)) for rgb in frames]
+    with pytest.raises(ValueError, match=says):
+        Assessor(model).predict(*images)
+
+
+def test_identical_frames_are_level_1(model, frames):
+    batch = [np.stack([frames[0]] * 2), np.stack([frames[0], frames[1]])]
+    assessor = Assessor(model)
+    same, other = assessor.predict(*batch)
+    assert same == 1.0
+    assert other == pytest.approx(assessor.predict(*frames)[0], abs=1e-5)
+    found = assessor.assess(*(torch.from_numpy(images).permute(0, 3, 1, 2) for images in batch))
+    assert (found.score_map[0] == 1).all()
+    assert found.score_map[1].std() > 0
+
+
+def test_scores_and_maps_are_on_the_fitted_scale(model, frames):
+    images = [torch.from_numpy(rgb).permute(2, 0, 1)[None] for rgb in frames]
+    raw, found = Assessor(model).assess(*images), Assessor(model, meta={"score_scale": SCALE}).assess(*images)
+    for before, after in ((raw.score, found.score), (raw.score_map, found.score_map)):
+        x = before.numpy()
+        low, high = 1 + (x - 1) * 1.2, 2.2 + (x - 2) * 1.8  # both go on beyond the outer knots
+        np.testing.assert_allclose(after.numpy(), np.where(x <= 2, low, high), atol=1e-5)
+
+
+def test_a_damaged_scale_is_refused(model):
+    with pytest.raises(CheckpointError, match="score scale must have two or more"):
+        Assessor(model, meta={"score_scale": {**SCALE, "levels": [3, 2, 1]}})

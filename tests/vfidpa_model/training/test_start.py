@@ -1,0 +1,120 @@
+"""A steady start from the defaults, running means of weights, and batches in parts; whole frames by shape."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.vfidpa_model.labelled_set import labelled_manifest
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.pairs.loading import batches_from, epoch_batches
+from vfidpa_model.training.config import Machine, TrainConfig
+from vfidpa_model.training.run import batches, take_step, train
+from vfidpa_model.training.session import prepare
+
+LIGHT = ModelConfig(backbone="efficientnet_lite0")
+CPU = Machine("cpu")
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory, demo_clips):
+    return labelled_manifest(tmp_path_factory.mktemp("labelled"), demo_clips).path
+
+
+def a_session(manifest, out, model=LIGHT, **changes):
+    config = TrainConfig(**{"epochs": 1, "batch": 12, "crop": 64, **changes})
+    return prepare(manifest, out, model_config=model, config=config, machine=CPU, resume=False)
+
+
+def losses_of(session, num_steps):
+    found = []
+    for batch in batches(session):
+        found.append(take_step(session, batch)["loss"])
+        session.counters.step += 1
+        if len(found) == num_steps:
+            break
+    return found
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "swin_t"])
+def test_the_defaults_start_without_a_blow_up(manifest, tmp_path, backbone, monkeypatch):
+    monkeypatch.setattr("vfidpa_model.networks.backbones._torch_hub_state", lambda url: None)  # from scratch
+    model = ModelConfig(backbone=backbone)
+    defaults = {"batch": TrainConfig.batch, "epochs": TrainConfig.epochs}
+    session = a_session(manifest, tmp_path / backbone, model, **defaults)
+    levels = np.array([sample.level for sample in session.train])
+    guess = np.abs(levels - levels.mean()).mean()  # what saying the mean level all the time costs
+    losses = losses_of(session, 24)
+    assert losses[0] < 1.6 * guess
+    assert max(losses) < 2 * guess
+    assert np.mean(losses[-6:]) < 1.25 * guess
+
+
+def test_a_batch_in_parts_takes_the_same_step(manifest, tmp_path):
+    whole, parts = (a_session(manifest, tmp_path / str(n), accumulate=n) for n in (1, 3))
+    first, second = losses_of(whole, 2), losses_of(parts, 2)
+    assert first == pytest.approx(second, rel=1e-4)
+    for one, other in zip(whole.bare_model.parameters(), parts.bare_model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_the_running_mean_is_what_is_kept(manifest, tmp_path):
+    session = a_session(manifest, tmp_path / "mean", ema=0.9, lr=1e-2, warmup_steps=0)
+    weight = session.bare_model.body.head.score.weight
+    expected = None
+    for number, batch in enumerate(batches(session)):
+        take_step(session, batch)
+        session.counters.step += 1
+        share = min(0.9, (1 + number) / (10 + number))
+        expected = weight.detach().clone() if expected is None else expected * share + weight.detach() * (1 - share)
+    torch.testing.assert_close(session.kept_model.body.head.score.weight, expected)
+    assert not torch.equal(weight, expected)
+
+
+def test_a_killed_run_with_a_running_mean_goes_on_to_the_bit(manifest, tmp_path):
+    ways = {"whole": None, "stopped": 3}
+    for name, stop in ways.items():
+        config = TrainConfig(epochs=2, batch=12, crop=0, ema=0.9, accumulate=2)
+        ticks = iter(range(0, 10**6, 1000))
+
+        def clock(ticks=ticks, stop=stop):
+            value = next(ticks)
+            if stop is not None and value // 1000 > stop:
+                raise KeyboardInterrupt
+            return value
+
+        options = {"model_config": LIGHT, "config": config, "machine": CPU}
+        try:
+            train(manifest, tmp_path / name, **options, save_every_seconds=1, clock=clock)
+        except KeyboardInterrupt:
+            train(manifest, tmp_path / name, **options, resume=True)
+    for kind in ("best", "last"):
+        files = [(tmp_path / name / kind / "model.safetensors").read_bytes() for name in ways]
+        assert files[0] == files[1]
+
+
+def test_a_run_can_start_from_another_models_weights(manifest, tmp_path, capsys):
+    first = train(
+        manifest, tmp_path / "a", model_config=LIGHT, config=TrainConfig(epochs=1, batch=12, crop=64), machine=CPU
+    )
+    config = TrainConfig(epochs=1, batch=12, crop=64, lr=0.0)
+    second = train(manifest, tmp_path / "b", model_config=LIGHT, config=config, machine=CPU, start=first)
+    weights = [(run / "last" / "model.safetensors").read_bytes() for run in (first, second)]
+    assert weights[0] == weights[1]
+
+
+def test_whole_frames_come_in_batches_of_one_shape():
+    shapes = ["wide"] * 20 + ["tall"] * 3 + ["square"]
+    found = epoch_batches(24, batch=4, seed=1, epoch=5, shapes=shapes)
+    assert all(len(batch) == 4 and len({shapes[index] for index in batch}) == 1 for batch in found)
+    assert {index for batch in found for index in batch} == set(range(24))
+    assert len(found) == 5 + 1 + 1
+    assert found == epoch_batches(24, batch=4, seed=1, epoch=5, shapes=shapes)
+    assert found != epoch_batches(24, batch=4, seed=1, epoch=6, shapes=shapes)
+
+
+@pytest.mark.parametrize("shapes", [None, ["a"] * 5 + ["b"] * 6])
+def test_a_resumed_order_is_the_rest_of_the_whole_order(shapes):
+    options = {"num_steps": 9, "num_samples": 11, "batch": 3, "seed": 2, "shapes": shapes}
+    whole = list(batches_from(0, **options))
+    for first in range(9):
+        assert list(batches_from(first, **options)) == whole[first:]
