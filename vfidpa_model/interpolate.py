@@ -3,22 +3,34 @@
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataset_tools.common.cli import program, run, say
+from dataset_tools.common.device import select_device
 from dataset_tools.errors import UsageError
 from dataset_tools.video.cuts import CUT_LEVELS
+
+if TYPE_CHECKING:
+    from vfidpa_model.interpolation.job import Job, Outcome
 
 DUPLICATE_CHOICES = ("keep", "smooth")
 _PROG = "python -m vfidpa_model.interpolate"
 
 
 def interpolate(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Video file.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Video file to write: .mp4, .mov, .mkv or .webm.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IN... OUT",
+            help="Video file (or several, or a folder of them), numbered pictures (a folder, or a pattern like "
+            "frames/%06d.png), or - for Y4M on standard input. Then what to write: .mp4, .mov, .mkv, .webm, .gif, "
+            ".apng, .webp, a pattern for pictures, - for Y4M, or a folder for several.",
+        ),
+    ],
     factor: Annotated[
         int | None, typer.Option(help="Frames for each one, 2 to 32; time stamps are kept. Default 2.")
     ] = None,
@@ -76,7 +88,14 @@ def interpolate(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="FFmpeg's option for the encoder, e.g. tune=animation; repeatable."),
     ] = None,
-    container: Annotated[str | None, typer.Option(help="mp4, mov, mkv or webm. Default: by the name of OUT.")] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(help="mp4, mov, mkv, webm, gif, ...; y4m or rawvideo for -. Default: by the name of OUT."),
+    ] = None,
+    input_fps: Annotated[str, typer.Option(help="Frames per second of numbered pictures and of --raw.")] = "24",
+    raw: Annotated[
+        str | None, typer.Option(metavar="WxH:FORMAT", help="Standard input is raw video, e.g. 1920x1080:yuv420p.")
+    ] = None,
     preview: Annotated[Path | None, typer.Option(help="HTML page with samples of each route.")] = None,
     damage: Annotated[
         str,
@@ -110,7 +129,10 @@ def interpolate(
     Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --assessor runs/x --threshold 2.5
     """
     from vfidpa_model.interpolation import options
-    from vfidpa_model.interpolation.job import Job, Routing, describe_routes
+    from vfidpa_model.interpolation.batch import is_batch, pairs, run_batch, with_files
+    from vfidpa_model.interpolation.job import Job, Routing
+    from vfidpa_model.interpolation.models import build_dynamic
+    from vfidpa_model.interpolation.preflight import check_pipe
     from vfidpa_model.interpolation.run import run_job
     from vfidpa_model.interpolation.survey import DAMAGE_CHOICES
     from vfidpa_model.interpolation.tracks import DROP_CHOICES
@@ -124,12 +146,20 @@ def interpolate(
     stretch = options.parse_slow_motion(slow_motion)
     if max_gap is not None and not max_gap > 0:
         raise UsageError(f"--max-gap {max_gap} must be above 0")
+    if len(files) < 2:
+        raise UsageError("IN and OUT are needed: what to read, and what to write")
+    *sources, target = files
+    is_several = is_batch(sources, target)
+    if is_several:
+        kind = ""
+    else:
+        target, kind = options.parse_target(sources[0], target, container)
     job = Job(
-        source,
+        sources[0],
         target,
         options.parse_timeline(factor, fps, stretch),
         routing,
-        options.parse_container(target, container),
+        kind,
         options.parse_encoder(codec, crf, bitrate, preset, encoder_option or []),
         (CUT_LEVELS if scene_threshold is None else scene_threshold) if scene_cuts else None,
         preview,
@@ -142,13 +172,37 @@ def interpolate(
         duplicates=options.parse_choice("--duplicates", duplicates, DUPLICATE_CHOICES),
         is_loop=loop,
         deinterlaces=deinterlace,
+        input_fps=options.parse_rate("--input-fps", input_fps),
+        raw=raw,
     )
-    started = time.monotonic()
-    outcome = run_job(job, device=device, restart=restart, overwrite=overwrite, on_note=_note)
-    seconds = time.monotonic() - started
+    check_pipe(job)
+    run_one = partial(run_job, device=device, restart=restart, overwrite=overwrite, on_note=_note)
+    if not is_several:
+        started = time.monotonic()
+        _tell(job, run_one(job), time.monotonic() - started)
+        return 0
+    jobs = [
+        with_files(job, file, output, options.parse_target(file, output, None)[1])
+        for file, output in pairs(sources, target, container=container)
+    ]
+    dynamic = build_dynamic(routing, select_device(device))
+    summary = run_batch(
+        jobs,
+        partial(run_one, dynamic=dynamic),
+        overwrite=overwrite,
+        on_done=lambda job, outcome: _tell(job, outcome, outcome.stream_seconds),
+        on_failed=lambda job, error: say(f"{_PROG}: {job.source}: {error}", is_error=True),
+    )
+    say(f"{target}: {summary}")
+    return 1 if summary.failed else 0
+
+
+def _tell(job: "Job", outcome: "Outcome", seconds: float) -> None:
+    from vfidpa_model.interpolation.job import describe_routes
+
     kept = f", {outcome.resumed_pieces} of {outcome.piece_count} pieces kept" if outcome.resumed_pieces else ""
-    say(f"{target}: {outcome.frames} frames; {describe_routes(outcome.routes)}; {seconds:.1f} s{kept}")
-    return 0
+    routes = describe_routes(outcome.routes)
+    say(f"{job.whole}: {outcome.frames} frames; {routes}; {seconds:.1f} s{kept}", is_error=job.is_to_pipe)
 
 
 def _note(text: str) -> None:

@@ -79,17 +79,25 @@ class PyavReader(VideoReader):
         path: The clip.
     """
 
-    def __init__(self, path: Path, *, damage: DamageLog | None = None, with_alpha: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        damage: DamageLog | None = None,
+        with_alpha: bool = False,
+        container: av.container.InputContainer | None = None,
+    ) -> None:
         """Open a clip.
 
         Args:
             damage: Read on behind damage and write it down here; without, damage is an error.
+            container: The clip, opened already; ``path`` is then only its name.
             with_alpha: Decode transparency, too, where FFmpeg's own decoder leaves it out (VP8 and VP9 in Matroska).
         """
         self.path = path
         self._next_index = 0
         self._reformatter = VideoReformatter()
-        self.container = open_container(path)
+        self.container = open_container(path) if container is None else container
         try:
             self.stream = _first_video_stream(self.container, path)
             # Otherwise FFmpeg paints over what it cannot decode. Damage that decodes as another valid picture goes
@@ -231,7 +239,7 @@ def display_matrix(frame: av.VideoFrame, path: Path) -> Matrix:
     Raises:
         VideoError: The picture is to be turned by something else than quarter turns, or sheared.
     """
-    data: Any = cast(Any, frame.side_data).get(SideDataType.DISPLAYMATRIX)
+    data = side_data(frame, SideDataType.DISPLAYMATRIX)
     if data is None:
         return _IDENTITY
     # Nine int32: a b u, c d v, x y w; a to d are 16.16 fixed point, so "1" is 65536.
@@ -239,6 +247,14 @@ def display_matrix(frame: av.VideoFrame, path: Path) -> Matrix:
     if (abs(a), abs(b), abs(c), abs(d)) not in ((1, 0, 0, 1), (0, 1, 1, 0)):
         raise VideoError(f"clip {path}: display matrix {a, b, c, d} must be quarter turns or mirrorings")
     return a, b, c, d
+
+
+def side_data(frame: av.VideoFrame, kind: SideDataType) -> Any:
+    """Return what is stored beside a picture, or ``None``."""
+    try:
+        return cast(Any, frame.side_data).get(kind)
+    except ValueError:  # PyAV does not know all kinds: of EXIF in TIFF and JPEG it gives up
+        return None
 
 
 def rotation_degrees(matrix: Matrix) -> int:

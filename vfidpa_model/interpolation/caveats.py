@@ -1,12 +1,11 @@
 """What an output will not have of its input, in one line each: said before any work is done."""
 
 from collections.abc import Collection
-from typing import Any
 
 import av
 from av.sidedata.sidedata import Type as SideDataType
 
-from dataset_tools.video.pyav import PyavReader
+from dataset_tools.video.pyav import PyavReader, side_data
 from vfidpa_model.interpolation.colours import has_alpha, is_rgb
 from vfidpa_model.interpolation.encoders import is_halved
 from vfidpa_model.interpolation.hdr import keeps_hdr, static_hdr
@@ -63,8 +62,7 @@ def caveats(
         )
     if static_hdr(first) and not keeps_hdr(encoding.codec):
         found.append(f"mastering display and light level (HDR10) are left out with {encoding.codec}")
-    side_data: Any = first.side_data
-    marks = dict.fromkeys(name for kind, name in _NOT_KEPT.items() if side_data.get(kind) is not None)
+    marks = dict.fromkeys(name for kind, name in _NOT_KEPT.items() if side_data(first, kind) is not None)
     if container == "matroska" and "stereo_mode" in encoding.metadata:
         marks.pop(_NOT_KEPT[SideDataType.STEREO3D], None)  # there it is a tag, and kept
     found += [f"what marks it as {name} is left out" for name in marks]

@@ -1,10 +1,11 @@
 """HDR facts that hold for a whole video (HDR10): read from a decoded frame, given to the encoders that take them."""
 
 import struct
-from typing import Any
 
 import av
 from av.sidedata.sidedata import Type as SideDataType
+
+from dataset_tools.video.pyav import side_data
 
 # AVMasteringDisplayMetadata: red, green, blue and white as x, y, then least and most luminance in cd/m2, all as
 # fractions; whether the colours, and the luminances, are known. AVContentLightMetadata: two numbers in cd/m2.
@@ -20,8 +21,8 @@ _NAMES = {
 def static_hdr(first: av.VideoFrame) -> dict[SideDataType, bytes]:
     """Return what a frame tells about the mastering display and the content's light level, as FFmpeg stores it."""
     wanted = (SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL)
-    side_data: Any = first.side_data
-    return {kind: bytes(side_data.get(kind)) for kind in wanted if side_data.get(kind) is not None}
+    found = {kind: side_data(first, kind) for kind in wanted}
+    return {kind: bytes(data) for kind, data in found.items() if data is not None}
 
 
 def keeps_hdr(codec: str) -> bool:

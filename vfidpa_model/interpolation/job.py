@@ -9,7 +9,10 @@ from dataset_tools.errors import UsageError
 from dataset_tools.interpolators.precision import PRECISIONS
 from dataset_tools.video.cuts import CUT_LEVELS
 from vfidpa_model.interpolation.encoders import EncoderChoice
+from vfidpa_model.interpolation.sources import Input
 from vfidpa_model.interpolation.timeline import Timeline
+
+WITHOUT_TRACKS = ("image2", "gif", "apng", "webp", "yuv4mpegpipe", "rawvideo")  # FFmpeg's names of such containers
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Job:
         start, duration: The part of the input that is used, in seconds from its first frame.
         duplicates: ``keep`` repeated frames, or ``smooth`` the motion over them.
         is_loop: Put frames between the last and the first one, too.
+        input_fps, raw: Of pictures and raw video, see ``sources.Input``.
         deinterlaces: Fill in the lines of interlaced pictures.
         max_gap: Longest distance that is bridged, in seconds; ``None`` takes a few of the usual steps.
     """
@@ -88,6 +92,28 @@ class Job:
     duplicates: str = "keep"
     is_loop: bool = False
     deinterlaces: bool = False
+    input_fps: Fraction = Fraction(24)
+    raw: str | None = None
+
+    @property
+    def input(self) -> Input:
+        """The input, opened by what it is."""
+        return Input(self.source, self.input_fps, self.raw)
+
+    @property
+    def is_to_pipe(self) -> bool:
+        """Whether the output goes to standard output."""
+        return str(self.target) == "-"
+
+    @property
+    def has_tracks(self) -> bool:
+        """Whether the output can hold more than pictures."""
+        return self.container not in WITHOUT_TRACKS
+
+    @property
+    def whole(self) -> Path:
+        """What appears when all is done: the output, or the folder of its pictures."""
+        return self.target.parent if self.container == "image2" else self.target
 
 
 @dataclass

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from dataset_tools.errors import UsageError
 from vfidpa_model.interpolation.encoders import EncoderChoice
+from vfidpa_model.interpolation.pictures import CODECS, MOVING
+from vfidpa_model.interpolation.sources import is_pattern
 from vfidpa_model.interpolation.timeline import MAX_DENOMINATOR, Timeline
 
+PIPES = {"y4m": "yuv4mpegpipe", "rawvideo": "rawvideo"}
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
+MOVING_SUFFIXES = tuple(MOVING)
 _MAX_FACTOR = 32
 
 
@@ -21,10 +25,7 @@ def parse_timeline(factor: int | None, fps: str | None, slow_motion: Fraction) -
     if fps is not None:
         if factor is not None:
             raise UsageError("--factor and --fps exclude each other; give one of them")
-        rate = _fraction(fps)
-        if not 0 < rate <= 1000:
-            raise UsageError(f"--fps {fps!r} must be a number above 0 and up to 1000, or a fraction like 60000/1001")
-        return Timeline(fps=rate)
+        return Timeline(fps=parse_rate("--fps", fps))
     if factor is None and slow_motion != 1:
         return Timeline(factor=int(slow_motion)) if slow_motion.denominator == 1 else None
     factor = 2 if factor is None else factor
@@ -60,6 +61,18 @@ def parse_seconds(name: str, value: float | None, *, least: float) -> Fraction |
     return Fraction(value).limit_denominator(10_000)
 
 
+def parse_rate(name: str, text: str) -> Fraction:
+    """Return frames per second.
+
+    Raises:
+        UsageError: It is no number above 0 and up to 1000.
+    """
+    rate = _fraction(text)
+    if not 0 < rate <= 1000:
+        raise UsageError(f"{name} {text!r} must be a number above 0 and up to 1000, or a fraction like 60000/1001")
+    return rate
+
+
 def parse_choice(name: str, value: str, choices: Sequence[str]) -> str:
     """Return ``value`` after checking that it is one of ``choices``.
 
@@ -88,16 +101,32 @@ def parse_encoder(
     return EncoderChoice(codec, crf, bitrate, preset, {name: value for name, _, value in pairs})
 
 
-def parse_container(target: Path, container: str | None) -> str:
-    """Return FFmpeg's name of the output's container.
+def parse_target(source: Path, target: Path, container: str | None) -> tuple[Path, str]:
+    """Return the output and FFmpeg's name of its container.
+
+    Args:
+        source: The input: pictures become pictures, where the output is a folder.
 
     Raises:
         UsageError: It is unknown.
     """
-    name = container or target.suffix.lower().removeprefix(".")
-    if name not in CONTAINERS:
-        raise UsageError(f"container {name!r} must be one of {', '.join(CONTAINERS)}; name OUT so or give --container")
-    return CONTAINERS[name]
+    suffix = target.suffix.lower().removeprefix(".")
+    if str(target) == "-":
+        if container not in (None, *PIPES):
+            raise UsageError(f"container {container!r} cannot go to standard output; take one of {', '.join(PIPES)}")
+        return target, PIPES[container or "y4m"]
+    is_pictures = source.is_dir() or is_pattern(source)
+    if is_pictures and not suffix and container is None:
+        return target / "%06d.png", "image2"
+    if is_pattern(target) and suffix in CODECS:
+        return target, "image2"
+    name = container or suffix
+    if name not in (*CONTAINERS, *MOVING_SUFFIXES):
+        raise UsageError(
+            f"container {name!r} must be one of {', '.join((*CONTAINERS, *MOVING_SUFFIXES))}; name OUT so or give "
+            "--container; pictures are named like frames/%06d.png"
+        )
+    return target, CONTAINERS.get(name, name)
 
 
 def _fraction(text: str) -> Fraction:

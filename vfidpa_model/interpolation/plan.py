@@ -2,9 +2,12 @@
 
 import itertools
 import statistics
+import sys
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 _USUAL_GAP = 5  # usual steps: a longer one is a picture that stands still, or lost frames; motion over it is guesswork
 _BACK_SECONDS, _AHEAD_SECONDS = (
@@ -35,15 +38,21 @@ class Plan:
     usual_step: Fraction
     max_gap: Fraction
     skip: int = 0
-    repeats: frozenset[int] = frozenset()
+    repeats: AbstractSet[int] = frozenset()
     lost: dict[int, int] = field(default_factory=dict)
     dropped: frozenset[int] = frozenset()
     is_loop: bool = False
 
+    is_open = False  # whether the number of frames is not known yet
+
     @property
-    def num_pairs(self) -> int:
+    def num_pairs(self) -> int | None:
         """How many pairs there are to put frames between."""
         return max(0, len(self.pts) - 1 - len(self.dropped) + self.is_loop)
+
+    def end_behind(self, last: int) -> Fraction:
+        """Return when the last frame ends, whose number is ``last``."""
+        return self.end
 
     def is_held(self, first: int, second: int) -> bool:
         """Return whether ``first`` is held until ``second`` comes: too much time, or lost frames, lie between."""
@@ -97,6 +106,40 @@ class Plan:
             usual_step=self.usual_step * stretch,
             max_gap=self.max_gap * stretch,
         )
+
+
+class LivePlan(Plan):
+    """A plan for frames that come in even steps, nobody knows how many; ``repeats`` is filled on the way."""
+
+    is_open = True
+
+    @classmethod
+    def regular(cls, step: Fraction, *, max_gap: Fraction | None = None) -> "LivePlan":
+        """Return the plan for a step in seconds."""
+        gap = long_gap(step) if max_gap is None else max_gap
+        return cls(pts=_Regular(step), end=Fraction(0), usual_step=step, max_gap=gap, repeats=set())
+
+    @property
+    def num_pairs(self) -> int | None:
+        """Not known."""
+        return None
+
+    def end_behind(self, last: int) -> Fraction:
+        """Return when the last frame ends: a step later."""
+        return self.pts[last] + self.usual_step
+
+
+class _Regular(Sequence[Fraction]):
+    """Times in even steps, without an end."""
+
+    def __init__(self, step: Fraction) -> None:
+        self._step = step
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, number: Any) -> Any:
+        return number * self._step
 
 
 @dataclass(frozen=True)

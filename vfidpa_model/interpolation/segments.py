@@ -81,7 +81,7 @@ def join(
             hides = container in ("mp4", "mov")  # these have edit lists
             others = other_packets(original, copied, clock, tracks=tracks, hides=hides)
         output.start_encoding()
-        pts = [value for piece in pieces for value, *_ in _read(piece, with_data=False)]
+        pts = [value for piece in pieces for value, *_ in read_piece(piece, with_data=False)]
         packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks)
         for packet in heapq.merge(packets, others, key=_seconds):
             output.mux_one(packet)
@@ -110,7 +110,7 @@ def _video_packets(
     following = dict(zip(sorted(pts), [*sorted(pts)[1:], end_ticks], strict=True))
     decoding = iter(decoding_times(pts))
     for piece in pieces:
-        for value, keyframe, data, alpha in _read(piece, with_data=True):
+        for value, keyframe, data, alpha in read_piece(piece, with_data=True):
             packet = av.Packet(data)
             if alpha:
                 make: Any = PacketSideData
@@ -123,7 +123,7 @@ def _video_packets(
             yield packet
 
 
-def _read(piece: Path, *, with_data: bool) -> Iterator[tuple[int, bool, bytes, bytes]]:
+def read_piece(piece: Path, *, with_data: bool) -> Iterator[tuple[int, bool, bytes, bytes]]:
     """Yield presentation time, whether it is a keyframe, data and transparency of each packet."""
     with piece.open("rb") as file:
         while head := file.read(_PACKET.size):

@@ -1,14 +1,17 @@
 """What is decided before the first network runs: how the output is encoded, and what makes a job the same job."""
 
+from dataclasses import replace
 from typing import Any
 
 import av
 import av.error
+from av.codec.codec import find_best_pix_fmt_of_list
 
 from dataset_tools.errors import VideoError
 from dataset_tools.video.pyav import PyavReader
 from vfidpa_model.interpolation.colours import FrameConverter, has_alpha
 from vfidpa_model.interpolation.encoders import (
+    EncoderChoice,
     checked_format,
     encoded_size,
     encoder_name,
@@ -17,10 +20,14 @@ from vfidpa_model.interpolation.encoders import (
 )
 from vfidpa_model.interpolation.hdr import with_hdr
 from vfidpa_model.interpolation.job import Job
+from vfidpa_model.interpolation.pictures import BETWEEN, CODECS, MOVING
 from vfidpa_model.interpolation.timeline import Timeline
 from vfidpa_model.interpolation.tracks import kept_stream_tags
 from vfidpa_model.interpolation.writer import Encoding, describe_input
 from vfidpa_model.routing.dynamic import DynamicInterpolator
+
+PIPES = ("yuv4mpegpipe", "rawvideo")  # FFmpeg's names of what goes to standard output
+_Y4M = ("yuv420p", "yuv422p", "yuv444p", "gray")  # more bits are beyond the first version, which all programs read
 
 
 def plan_encoding(
@@ -36,9 +43,21 @@ def plan_encoding(
         VideoError: The encoder is not there or takes no such options, or the colours cannot be converted.
     """
     choice = job.encoder
-    codec = encoder_name(choice, container=job.container, first=first, keeps_alpha=keeps_alpha)
-    options = encoder_options(codec, choice)
-    if "pix_fmt" in choice.options:
+    if job.container in MOVING:
+        encoder_options(MOVING[job.container][0], choice)  # of the output; the pieces are kept without loss
+        codec, options = BETWEEN, encoder_options(BETWEEN, EncoderChoice())
+    elif job.container in PIPES:
+        codec, options = "rawvideo", {}
+    else:
+        if job.container == "image2" and choice.codec is None:
+            choice = replace(choice, codec=CODECS[job.target.suffix.lower().removeprefix(".")])
+        codec = encoder_name(choice, container=job.container, first=first, keeps_alpha=keeps_alpha)
+        options = encoder_options(codec, choice)
+    if job.container in MOVING:
+        pix_fmt = "bgra" if keeps_alpha else "bgr0"
+    elif job.container in PIPES:
+        pix_fmt = choice.options.get("pix_fmt") or pipe_format(first, job.container)
+    elif "pix_fmt" in choice.options:
         pix_fmt = checked_format(codec, choice.options["pix_fmt"])
     else:
         pix_fmt = picture_format(
@@ -74,11 +93,18 @@ def plan_encoding(
     return converter, encoding
 
 
+def pipe_format(first: av.VideoFrame, container: str) -> str:
+    """Return the picture format for a pipe: that of the input, where Y4M has it, else the closest one."""
+    if container != "yuv4mpegpipe":
+        return first.format.name
+    closest, _ = find_best_pix_fmt_of_list(_Y4M, first.format.name, False)
+    return closest.name if closest else _Y4M[0]
+
+
 def identity(job: Job, dynamic: DynamicInterpolator, *, piece_frames: int) -> dict[str, Any]:
     """Return everything that decides what the pieces look like, by the name of its option."""
-    facts = job.source.stat()
     return {
-        "input": [str(job.source.resolve()), facts.st_size, facts.st_mtime_ns],
+        "input": job.input.facts(),
         "--factor": job.timeline and job.timeline.factor,
         "--fps": job.timeline and job.timeline.fps and str(job.timeline.fps),
         "--fast": [dynamic.fast.name, dynamic.fast.weights_sha256],

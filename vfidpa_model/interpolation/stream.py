@@ -88,7 +88,7 @@ def read_source(
         is_needed = number >= skip or (plan.is_loop and number == 0)
         pixels = converter.pixels(frame.raw) if is_needed else None
         yield SourceFrame(number, plan.pts[number], frame.raw, pixels, signature(frame.luma()))
-    if number + 1 < len(plan.pts):
+    if number + 1 < len(plan.pts) and not plan.is_open:
         raise VideoError(f"the clip ends after {number + 1} of {len(plan.pts)} frames; was it changed?")
 
 
@@ -206,7 +206,7 @@ class StreamInterpolator:
 
     def _hold(self, last: SourceFrame) -> Iterator[Shown]:
         """Yield the last frame for as long as it was shown: nothing follows to interpolate to."""
-        for slot in self._timeline.slots(last.pts, self._plan.end, start=self._plan.pts[0]):
+        for slot in self._timeline.slots(last.pts, self._plan.end_behind(last.index), start=self._plan.pts[0]):
             yield Shown(self._piece(last), self._ticks(slot.pts), last.raw)
 
     def _slots(self, pair: "_Pair") -> list[Slot]:

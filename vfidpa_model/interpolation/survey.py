@@ -141,6 +141,19 @@ def _alpha(raw: av.VideoFrame, reformatter: VideoReformatter) -> Luma:
     return alpha
 
 
+def noticing_repeats(frames: Iterator[PyavFrame], plan: Plan) -> Iterator[PyavFrame]:
+    """Yield frames, and write those that repeat the picture before them into an open plan on the way."""
+    picture: Luma | None = None
+    for frame in frames:
+        luma = frame.luma()
+        if picture is not None and not has_alpha(frame.raw.format) and is_repeat(picture, luma):
+            assert isinstance(plan.repeats, set)
+            plan.repeats.add(frame.index)
+        else:
+            picture = luma
+        yield frame
+
+
 def _tail(ticks: Sequence[int], lost: dict[int, int], log: DamageLog) -> int:
     """Return how many frames there are before the first that was lost at the end.
 

@@ -12,6 +12,7 @@ from av.codec.context import Flags
 from av.sidedata.sidedata import Type as SideDataType
 
 from dataset_tools.common.files import atomic_writer
+from dataset_tools.video.pyav import side_data
 from vfidpa_model.interpolation.colours import COLOUR_TAGS, is_rgb
 from vfidpa_model.interpolation.segments import write_packet
 
@@ -91,8 +92,7 @@ def describe_input(stream: Any, first: av.VideoFrame, pix_fmt: str) -> tuple[dic
         tags |= {"colorspace": _BT709, "color_range": _LIMITED}
     if stream.sample_aspect_ratio:
         tags["sample_aspect_ratio"] = stream.sample_aspect_ratio
-    side_data: Any = first.side_data
-    data = side_data.get(SideDataType.DISPLAYMATRIX)
+    data = side_data(first, SideDataType.DISPLAYMATRIX)
     return tags, () if data is None else tuple(np.frombuffer(data, np.int32).tolist())
 
 

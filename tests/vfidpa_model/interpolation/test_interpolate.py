@@ -255,7 +255,7 @@ def test_a_budget_is_looked_up_in_a_calibration(tmp_path, capsys):
         ("plain.mp4", ["--fps", "60", "--factor", "2"], 2, "exclude each other"),
         ("plain.mp4", ["--budget", "0.5"], 2, "need --assessor"),
         ("plain.mp4", ["--budget", "0.5", "--threshold", "2"], 2, "exclude each other"),
-        ("plain.mp4", ["--container", "gif"], 2, "container 'gif' must be one of"),
+        ("plain.mp4", ["--container", "ogg"], 2, "container 'ogg' must be one of"),
         ("plain.mp4", ["--fast", "rive"], 2, "did you mean 'rife'?"),
         ("plain.mp4", ["--fast", "vfiformer"], 2, "needs a weights file"),
         ("plain.mp4", ["--assessor", "nowhere"], 1, "nowhere"),

@@ -309,9 +309,8 @@ def test_names_are_names(tmp_path, monkeypatch, source, target):
         ("in.mp4", "out.mp4", ["--preview", "out.mp4"], "preview out.mp4 is the output"),
         ("in.mp4", "out.mp4", ["--preview", "folder.mp4"], "preview folder.mp4 is no file"),
         ("pipe.mp4", "out.mp4", [], "input pipe.mp4 must be a file, no pipe"),
-        ("folder.mp4", "out.mp4", [], "input folder.mp4 must be a file"),
+        ("folder.mp4", "out.mp4", [], "no video is in folder.mp4"),
         ("https://a.org/x.mp4", "out.mp4", [], "must be a file, no pipe, folder or address"),
-        ("-", "out.mp4", [], "must be a file, no pipe"),
         ("words.png", "out.mp4", [], "no video file of a known kind; pictures"),
     ],
 )
