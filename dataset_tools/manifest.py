@@ -2,20 +2,23 @@
 
 import itertools
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_tools.common.files import atomic_writer, check_inside, inside
+from dataset_tools.common.files import atomic_writer, inside
+from dataset_tools.common.parquet import ROWS_PER_GROUP, Described, find_parts, open_part, part_path
 from dataset_tools.errors import ManifestError
 
-SCHEMA_VERSION = "1.1"  # major.minor: a reader refuses a newer major version
+SCHEMA_VERSION = "1.2"  # major.minor: a reader refuses a newer major version
 DEFAULT_NAME = "data_manifest.parquet"
 IMAGE_COLUMNS = ("img0", "gt", "img1", "pred")
 
@@ -77,8 +80,18 @@ SCHEMA = pa.schema(
         ("accurate_psnr", pa.float32()),
         ("accurate_lpips", pa.float32()),
         ("accurate_gain", pa.list_(pa.float32())),  # error it removes from ``pred``, see gains.error_removed
+        # Of the clip, since 1.2:
+        ("clip_group", pa.string()),  # clips that show the same recording; a split is a function of it
+        ("frame_rate", pa.float64()),  # per second, by the container
+        ("field_order", _CATEGORY),  # progressive, tff, bff or telecined; null when nothing is known
+        ("transfer", _CATEGORY),  # FFmpeg's names: bt709, smpte2084 (PQ), arib-std-b67 (HLG), ...
+        ("pixel_aspect", pa.float64()),  # width over height of a pixel of the clip; stored frames have square ones
+        ("bit_depth", pa.int32()),
+        ("codec", _CATEGORY),
+        ("decoder", _CATEGORY),  # and its version
     ]
 )
+CLIP_COLUMNS = ("frame_rate", "field_order", "transfer", "pixel_aspect", "bit_depth", "codec", "decoder")
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,15 @@ class Manifest:
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows as dictionaries, in ``triplet_id`` order; times of votes are UTC datetimes."""
         return self.table.to_pylist()
+
+    def batches(
+        self, columns: Sequence[str], *, where: pc.Expression | None = None, rows: int = ROWS_PER_GROUP
+    ) -> Iterator[pa.Table]:
+        """Yield the named columns in pieces, as ``dataset_tools.columns.file.ManifestFile.batches`` does."""
+        chosen = conform(self.table, self.path, columns=columns)
+        for start in range(0, len(chosen), rows):
+            piece = chosen.slice(start, rows)
+            yield piece if where is None else piece.filter(where)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a DataFrame (categories as ``category``)."""
@@ -134,11 +156,15 @@ class Manifest:
         return replace(self, table=table)
 
     def write(self, path: Path | None = None) -> None:
-        """Write the manifest atomically to ``path`` (its own path by default)."""
+        """Write the manifest to ``path`` (its own path by default): a file, atomically, or each file of a folder."""
+        path = path or self.path
         metadata = {"created_by": created_by(), **self.metadata, "schema_version": SCHEMA_VERSION}
-        table = _conform(self.table, self.path).sort_by("triplet_id").replace_schema_metadata(metadata)
-        with atomic_writer(path or self.path) as file:
-            pq.write_table(table, file, compression="zstd")
+        table = conform(self.table, self.path).sort_by("triplet_id").replace_schema_metadata(metadata)
+        if path.is_dir():
+            write_partitioned(path, table)
+            return
+        with atomic_writer(path) as file:
+            pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP)
 
 
 def created_by() -> str:
@@ -166,40 +192,93 @@ def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], *, metadata: Mappin
     return Manifest(path, pa.Table.from_arrays(columns, schema=SCHEMA), dict(metadata or {}))
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Return the manifest stored at ``path``.
+def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
+    """Return the manifest stored at ``path``, all of it in memory; see ``dataset_tools.columns.file`` for large ones.
 
-    Columns missing from an older file are filled with null, unknown ones are kept.
+    Columns missing from an older file are filled with null, unknown ones are kept. Image paths are checked by rule;
+    no image file or folder is touched.
+
+    Args:
+        path: A Parquet file, a folder of them (partitioned), or the folder that holds ``data_manifest.parquet``.
+        root: The data set's folder where it is not the one that holds ``path``.
 
     Raises:
         ManifestError: No such file, not Parquet, a newer major ``schema_version``, a column of a wrong type
             or there twice, a null or repeated ``triplet_id``, or an image path that leaves the folder.
     """
-    try:
-        table = pq.ParquetFile(path).read()
-    except FileNotFoundError:
-        raise ManifestError(f"manifest {path} does not exist") from None
-    except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"manifest {path} is not a readable Parquet file: {error}") from error
-    metadata = {
+    path = resolve(path)
+    tables = []
+    for part in find_parts(path):
+        with open_part(part) as file:
+            check_header(file.schema_arrow, part)
+            try:
+                tables.append(file.read())
+            except (pa.ArrowException, OSError) as error:
+                raise ManifestError(f"manifest {part} is not a readable Parquet file: {error}") from error
+    metadata = metadata_of(tables[0].schema)
+    names = list(dict.fromkeys(name for table in tables for name in table.column_names))
+    pieces = [conform(table, path, root=root or path.parent, extra=names) for table in tables]
+    table = pieces[0] if len(pieces) == 1 else pa.concat_tables(pieces, promote_options="permissive")
+    table = table.unify_dictionaries().sort_by("triplet_id")
+    _check_ids(path, table.column("triplet_id"))
+    return Manifest(path, table, metadata)
+
+
+def resolve(path: Path) -> Path:
+    """Return the manifest that a path means: itself, or ``data_manifest.parquet`` in a folder that holds one."""
+    inner = path / DEFAULT_NAME
+    return inner if path.is_dir() and inner.exists() else path
+
+
+def metadata_of(schema: pa.Schema) -> dict[str, str]:
+    """Return the Parquet metadata of a manifest as text."""
+    return {
         key.decode(errors="replace"): value.decode(errors="replace")
-        for key, value in (table.schema.metadata or {}).items()
+        for key, value in (schema.metadata or {}).items()
         if key not in (b"ARROW:schema", b"pandas")
     }
-    _check_version(path, metadata.get("schema_version"))
-    if double := [name for name, count in Counter(table.column_names).items() if count > 1]:
+
+
+def check_header(schema: pa.Schema, path: Path) -> None:
+    """Check what can be known of a manifest without its rows: version and names of columns.
+
+    Raises:
+        ManifestError: A newer major version, a name twice, or no ``triplet_id``.
+    """
+    _check_version(path, metadata_of(schema).get("schema_version"))
+    if double := [name for name, count in Counter(schema.names).items() if count > 1]:
         raise ManifestError(f"manifest {path}: column {double[0]!r} must be there once, found more often")
-    if "triplet_id" not in table.column_names:
+    if "triplet_id" not in schema.names:
         raise ManifestError(f"manifest {path} has no column triplet_id: it is not a triplet manifest")
-    table = _conform(table, path).sort_by("triplet_id")
-    _check_ids(path, table.column("triplet_id").to_pylist())
-    manifest = Manifest(path, table, metadata)
-    for column in IMAGE_COLUMNS:
-        check_inside(manifest.root, table.column(column).unique().drop_null().to_pylist())
-    return manifest
 
 
-def extraction_options(manifest: Manifest) -> dict[str, Any]:
+def write_partitioned(folder: Path, table: pa.Table) -> None:
+    """Write a table as a folder of Parquet files, one for each source and resolution, each atomically.
+
+    Which file a row belongs to follows from its ``triplet_id``, so a run that is killed in between leaves every row
+    once, old or new.
+    """
+    written = set()
+    keys = table.select(["source", "resolution"]).group_by(["source", "resolution"]).aggregate([]).to_pylist()
+    for key in keys:
+        masks = [
+            pc.is_null(table.column(name)) if value is None else pc.equal(table.column(name).cast(pa.string()), value)
+            for name, value in key.items()
+        ]
+        path = part_path(folder, key["source"], key["resolution"])
+        with atomic_writer(path) as file:
+            rows = table.filter(pc.and_(*masks)).unify_dictionaries()
+            pq.write_table(rows, file, compression="zstd", row_group_size=ROWS_PER_GROUP)
+        written.add(path)
+    for path in folder.rglob("*.parquet"):
+        if path not in written:
+            path.unlink()
+    for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        if not any(path.iterdir()):
+            shutil.rmtree(path)
+
+
+def extraction_options(manifest: Described) -> dict[str, Any]:
     """Return the resolved options of the extraction that made the manifest; empty when not recorded."""
     try:
         options = json.loads(manifest.metadata.get("extraction", "{}"))
@@ -208,25 +287,60 @@ def extraction_options(manifest: Manifest) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def _conform(table: pa.Table, path: Path) -> pa.Table:
-    """Return ``table`` with the schema's columns first and typed as the schema says."""
+def conform(
+    table: pa.Table,
+    path: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    root: Path | None = None,
+    extra: Sequence[str] = (),
+) -> pa.Table:
+    """Return ``table`` with the schema's columns first, typed as the schema says, then the unknown ones.
+
+    Args:
+        path: For messages.
+        columns: Only these, in this order; those that are missing are null.
+        root: Check that no image path leaves this folder.
+        extra: Unknown columns that must be there, if only as null.
+
+    Raises:
+        ManifestError: A column has a wrong type, or a path is not acceptable.
+    """
+    others = [name for name in dict.fromkeys((*table.column_names, *extra)) if name not in SCHEMA.names]
+    names = list(columns) if columns is not None else [*SCHEMA.names, *others]
     arrays, fields = [], []
-    for column in SCHEMA:
-        if column.name in table.column_names:
-            array = table.column(column.name)
+    for name in names:
+        known = SCHEMA.field(name) if name in SCHEMA.names else None
+        if name not in table.column_names:
+            kind = known.type if known is not None else pa.null()
+            arrays.append(pa.chunked_array([pa.nulls(table.num_rows, kind)]))
+            fields.append(known if known is not None else pa.field(name, kind))
+            continue
+        array = table.column(name)
+        if known is not None and array.type != known.type:
             try:
-                arrays.append(array if array.type == column.type else _cast(array, column.type))
+                array = _cast(array, known.type)
             except pa.ArrowException as error:
-                fault = f"column {column.name} has the wrong type {array.type}, must be {column.type}: {error}"
+                fault = f"column {name} has the wrong type {array.type}, must be {known.type}: {error}"
                 raise ManifestError(f"manifest {path}: {fault}") from error
-        else:
-            arrays.append(pa.nulls(table.num_rows, column.type))
-        fields.append(column)
-    for name in table.column_names:
-        if name not in SCHEMA.names:
-            arrays.append(table.column(name))
-            fields.append(table.schema.field(name))
+        if root is not None and name in IMAGE_COLUMNS:
+            _check_paths(array, root)
+        arrays.append(array)
+        fields.append(known if known is not None else table.schema.field(name))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields)).unify_dictionaries()
+
+
+def _check_paths(paths: pa.ChunkedArray, root: Path) -> None:
+    """Check image paths by rule; whether a link leads elsewhere shows when a file is opened (``files.inside``)."""
+    bad = pc.or_(
+        pc.or_(pc.equal(pc.binary_length(paths), 0), pc.starts_with(paths, "/")),
+        pc.or_(pc.match_substring(paths, "\\"), pc.match_substring(paths, "\0")),
+    )
+    dotted = pc.match_substring(paths, "..")
+    if pc.any(dotted).as_py():
+        bad = pc.or_(bad, pc.match_substring_regex(paths, r"(^|/)\.\.(/|$)"))
+    if pc.any(bad).as_py():
+        raise ManifestError(f"path {paths.filter(bad)[0].as_py()!r} must stay inside {root}")
 
 
 def _cast(array: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
@@ -247,11 +361,12 @@ def _check_version(path: Path, version: str | None) -> None:
         )
 
 
-def _check_ids(path: Path, names: list[str | None]) -> None:
-    previous: str | None = None
-    for name in names:
-        if name is None:
-            raise ManifestError(f"manifest {path} has a row without triplet_id")
-        if name == previous:
-            raise ManifestError(f"manifest {path}: triplet_id {name!r} must be unique, found twice")
-        previous = name
+def _check_ids(path: Path, ids: pa.ChunkedArray) -> None:
+    """Check sorted ids: none is null, none is there twice."""
+    if ids.null_count:
+        raise ManifestError(f"manifest {path} has a row without triplet_id")
+    flat = ids.combine_chunks()
+    is_double = pc.equal(flat.slice(0, max(0, len(flat) - 1)), flat.slice(1))
+    if pc.any(is_double).as_py():
+        double = flat.filter(pa.concat_arrays([is_double, pa.array([False])]))[0].as_py()
+        raise ManifestError(f"manifest {path}: triplet_id {double!r} must be unique, found twice")

@@ -9,17 +9,25 @@ from typing import Annotated, Any
 import typer
 
 from dataset_tools.checks.pixels import MAX_FRAME_DIFFERENCE, Check, Difference
+from dataset_tools.columns.file import ManifestFile, open_manifest
 from dataset_tools.common import cli
 from dataset_tools.common.device import num_cores
 from dataset_tools.common.progress import track
 from dataset_tools.errors import UsageError, VfiError
-from dataset_tools.manifest import Manifest, extraction_options, read_manifest
+from dataset_tools.manifest import extraction_options
 from dataset_tools.sampling.splits import Key
 from dataset_tools.sources import Clip, list_sources
+from dataset_tools.sources.clip_frames import treatment_of
 from dataset_tools.video import check_decoder
 from dataset_tools.workers.pool import WorkerPool
 from dataset_tools.workers.process import encode_clip
 from dataset_tools.workers.rebuild_job import WantedFrame
+
+_CLIP_FACTS = ("clip_sha256", "field_order", "transfer")
+_COLUMNS = (
+    *("triplet_id", "source", "clip", *_CLIP_FACTS, "width", "height"),
+    *(f"{name}{part}" for name in ("img0", "gt", "img1") for part in ("", "_index", "_sha256", "_fingerprint")),
+)
 
 
 def materialize(
@@ -47,7 +55,7 @@ def materialize(
         raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
     if decoder is not None:
         check_decoder(decoder, name="--decoder")
-    table = read_manifest(manifest)
+    table = open_manifest(manifest)
     out = out or table.root
     if predictions:
         from dataset_tools.prediction.predictor import Predictor
@@ -71,7 +79,7 @@ def materialize(
 
 
 def materialize_frames(
-    manifest: Manifest, *, sources: Sequence[str], out: Path, decoder: str | None, pool: WorkerPool
+    manifest: ManifestFile, *, sources: Sequence[str], out: Path, decoder: str | None, pool: WorkerPool
 ) -> Check:
     """Write the frames of a manifest under ``out``, at the manifest's relative paths, and return the check.
 
@@ -81,10 +89,12 @@ def materialize_frames(
     """
     clips = {clip.key: clip for clip in list_sources(sources).clips}
     check = Check()
-    wanted, hashes = _wanted_frames(manifest, check)
+    wanted, facts = _wanted_frames(manifest, check)
     for key in wanted.keys() - clips.keys():
         check.faults.append(f"clip {key[1]}: not found in any source of kind {key[0]}")
-    decoder = check_decoder(decoder or extraction_options(manifest).get("decoder", "pyav"), name="--decoder")
+    options = extraction_options(manifest)
+    decoder = check_decoder(decoder or options.get("decoder", "pyav"), name="--decoder")
+    policy = {name: options.get(name, "keep") for name in ("interlaced", "hdr")}
     # Resolved, so that one folder under two names is known to be one: originals in it are not overwritten.
     folders = {"originals": str(manifest.root.resolve()), "out": str(out.resolve())}
     common = {"kind": "rebuild", **folders, "decoder": decoder}
@@ -92,7 +102,9 @@ def materialize_frames(
     def jobs() -> Iterator[tuple[Key, dict[str, Any]]]:
         for key, frames in wanted.items():
             if key in clips:
-                job = {"clip": encode_clip(clips[key]), "sha256": hashes[key], "wanted": list(map(asdict, frames))}
+                treatment = asdict(treatment_of(facts[key], **policy))
+                job = {"clip": encode_clip(clips[key]), "sha256": facts[key]["clip_sha256"], "treatment": treatment}
+                job["wanted"] = list(map(asdict, frames))
                 yield key, {**common, **job}
 
     with track("frames", sum(len(frames) for key, frames in wanted.items() if key in clips)) as progress:
@@ -104,13 +116,15 @@ def materialize_frames(
     return check
 
 
-def _wanted_frames(manifest: Manifest, check: Check) -> tuple[dict[Key, list[WantedFrame]], dict[Key, str]]:
-    """Return the different image files of every clip, and the clips' hashes; incomplete rows are faults."""
+def _wanted_frames(
+    manifest: ManifestFile, check: Check
+) -> tuple[dict[Key, list[WantedFrame]], dict[Key, dict[str, Any]]]:
+    """Return the different image files of every clip, and what is known of the clips; incomplete rows are faults."""
     wanted: dict[Key, dict[str, WantedFrame]] = {}
-    hashes: dict[Key, str] = {}
-    for row in manifest.rows():
+    facts: dict[Key, dict[str, Any]] = {}
+    for row in (row for piece in manifest.batches(_COLUMNS) for row in piece.to_pylist()):
         key = row["source"], row["clip"]
-        hashes[key] = row["clip_sha256"]
+        facts[key] = {name: row[name] for name in _CLIP_FACTS}
         for name in ("img0", "gt", "img1"):
             needed = ("clip_sha256", "width", "height", name, f"{name}_index", f"{name}_sha256")
             if missing := [column for column in needed if row[column] is None]:
@@ -126,7 +140,7 @@ def _wanted_frames(manifest: Manifest, check: Check) -> tuple[dict[Key, list[Wan
                 None if known is None else known.hex(),
             )
             wanted.setdefault(key, {})[item.file] = item
-    return {key: list(files.values()) for key, files in wanted.items()}, hashes
+    return {key: list(files.values()) for key, files in wanted.items()}, facts
 
 
 def _judge(clip: Clip, answer: dict[str, Any], check: Check) -> None:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from dataset_tools.columns.file import open_manifest
+from dataset_tools.columns.rewrite import rewrite_manifest
 from dataset_tools.common import cli
 from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.errors import UsageError
-from dataset_tools.manifest import read_manifest
 from dataset_tools.prediction.columns import ROLES
-from dataset_tools.prediction.proxy_levels import with_proxy_levels
+from dataset_tools.prediction.proxy_levels import level_by_proxy
 from dataset_tools.prediction.run import predict_rows
 
 
@@ -59,7 +60,7 @@ def predict(
     if proxy_levels and role != "pred":
         raise UsageError("--proxy-levels goes with --as pred: levels follow the prediction, not the accurate model")
     outcome = predict_rows(
-        read_manifest(manifest),
+        open_manifest(manifest),
         predictor=predictor,
         weights=weights,
         device=device,
@@ -68,9 +69,7 @@ def predict(
         overwrite=overwrite,
     )
     if proxy_levels:
-        leveled = with_proxy_levels(outcome.manifest)
-        if leveled is not outcome.manifest:
-            leveled.write()
+        rewrite_manifest(outcome.manifest.path, lambda piece: level_by_proxy(piece, add=True))
     for failure in outcome.failures:
         cli.say(failure, is_error=True)
     cli.say(

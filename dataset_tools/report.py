@@ -5,14 +5,18 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
+from dataset_tools.columns.file import open_manifest
 from dataset_tools.common import cli
-from dataset_tools.common.files import write_bytes
-from dataset_tools.errors import VfiError
-from dataset_tools.manifest import Manifest, extraction_options, read_manifest
+from dataset_tools.common.files import inside, write_bytes
+from dataset_tools.common.parquet import Columns, Described
+from dataset_tools.errors import FrameError, VfiError
+from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA, extraction_options
 from dataset_tools.rejected import DEFAULT_NAME as REJECTED_NAME
 from dataset_tools.rejected import read_rejected
 
@@ -27,6 +31,11 @@ _NUMBERS = (  # of an example, as far as they are known
     ("interval", "interval {}"),
     ("level", "level {:g}"),
 )
+_COUNTED = (
+    *("source", "clip", "resolution", "split", "interval", "level", "level_source", "predictor"),
+    *("motion", "inputs_lpips", "pred_lpips", "pred_psnr", "pred_ssim"),
+)
+_EMPTY = pa.schema([SCHEMA.field(name) for name in _COUNTED]).empty_table()
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c2330; background: #fff; margin: 2rem auto; max-width: 72rem;
@@ -46,61 +55,86 @@ figure { margin: 0 0 1.6rem; } figcaption { font-size: .9rem; overflow-wrap: any
 """
 
 
-def write_report(manifest: Manifest, path: Path) -> None:
+class Source(Columns, Described, Protocol):
+    """A manifest, in memory or on disk."""
+
+
+def write_report(manifest: Source, path: Path) -> None:
     """Write the data card of ``manifest`` to ``path``: one HTML file that needs no other file and no network."""
     write_bytes(path, report_html(manifest).encode())
 
 
-def report_html(manifest: Manifest) -> str:
+def report_html(manifest: Source) -> str:
     """Return the data card. Every name in it is escaped: names of clips and annotators come from anywhere."""
     from dataset_tools.publishing.figures import histograms
 
-    rows = manifest.rows()
+    facts = pa.concat_tables(list(manifest.batches(_COUNTED)) or [_EMPTY]).unify_dictionaries()
+    examples = _rows_at(manifest, choose_examples(facts.column("pred_lpips")))
     title = f"Data set {manifest.root.resolve().name}"
     sections = [
-        f"<h1>{html.escape(title)}</h1><p class='lead'>{html.escape(_summary(manifest, rows))}</p>",
-        f"<h2>What is in it</h2><div class='tables'>{''.join(_count_tables(rows))}</div>",
-        f"<h2>Motion and metrics</h2>{histograms(rows)}",
-        f"<h2>Examples, from easy to hard</h2>{''.join(_example(manifest, row) for row in choose_examples(rows))}",
-        f"<h2>Turned down</h2>{_rejections(manifest)}",
+        f"<h1>{html.escape(title)}</h1><p class='lead'>{html.escape(_summary(manifest, facts))}</p>",
+        f"<h2>What is in it</h2><div class='tables'>{''.join(_count_tables(facts))}</div>",
+        f"<h2>Motion and metrics</h2>{histograms(facts)}",
+        f"<h2>Examples, from easy to hard</h2>{''.join(_example(manifest.root, row) for row in examples)}",
+        f"<h2>Turned down</h2>{_rejections(manifest.root)}",
         f"<h2>How it was made</h2>{_options(manifest)}",
     ]
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(sections)}</body></html>\n"
 
 
-def choose_examples(rows: Sequence[Row], *, number: int = NUM_EXAMPLES) -> list[Row]:
-    """Return triplets spread evenly from the easiest to the hardest prediction, by LPIPS."""
-    predicted = sorted(
-        (row for row in rows if row["pred_lpips"] is not None), key=lambda row: (row["pred_lpips"], row["triplet_id"])
-    )
-    if len(predicted) <= number:
-        return predicted
-    return [predicted[round(place * (len(predicted) - 1) / (number - 1))] for place in range(number)]
+def choose_examples(pred_lpips: pa.ChunkedArray, *, number: int = NUM_EXAMPLES) -> list[int]:
+    """Return places of rows spread evenly from the easiest to the hardest prediction, by LPIPS."""
+    order = pc.sort_indices(pred_lpips)  # stable, null last
+    count = len(pred_lpips) - pred_lpips.null_count
+    if count <= number:
+        return order[:count].to_pylist()
+    return [order[round(place * (count - 1) / (number - 1))].as_py() for place in range(number)]
 
 
-def _summary(manifest: Manifest, rows: Sequence[Row]) -> str:
-    clips = {(row["source"], row["clip"]) for row in rows}
-    predictors = sorted({row["predictor"] for row in rows if row["predictor"]})
-    labelled = sum(row["level_source"] == "human" for row in rows)
+def _rows_at(manifest: Source, places: Sequence[int]) -> list[Row]:
+    """Return the rows at some places of a manifest, in that order."""
+    names = dict.fromkeys(("triplet_id", *IMAGE_COLUMNS, *(column for column, _ in _NUMBERS), "level_source"))
+    found: dict[int, Row] = {}
+    start = 0
+    for piece in manifest.batches(list(names)):
+        wanted = [place for place in places if start <= place < start + len(piece)]
+        rows = piece.take(pa.array([place - start for place in wanted], pa.int64())).to_pylist()
+        found.update(zip(wanted, rows, strict=True))
+        start += len(piece)
+    return [found[place] for place in places]
+
+
+def _summary(manifest: Source, facts: pa.Table) -> str:
+    clips = facts.group_by(["source", "clip"]).aggregate([]).num_rows
+    predictors = sorted(name for name in facts.column("predictor").unique().to_pylist() if name)
+    labelled = pc.sum(pc.equal(facts.column("level_source").cast(pa.string()), "human")).as_py() or 0
     made_by = manifest.metadata.get("created_by", "an unknown program")
     return (
-        f"{len(rows)} triplets of {len(clips)} clips, {labelled} labelled by people, predicted by "
+        f"{len(facts)} triplets of {clips} clips, {labelled} labelled by people, predicted by "
         f"{', '.join(predictors) or 'nothing yet'}; written by {made_by}."
     )
 
 
-def _count_tables(rows: Sequence[Row]) -> list[str]:
+def _count_tables(facts: pa.Table) -> list[str]:
     tables = [
-        _table(title, Counter(str(row[column]) for row in rows))
+        _table(title, {str(value): count for value, count in _counts(facts.column(column))})
         for title, column in (("Source", "source"), ("Resolution", "resolution"), ("Split", "split"))
     ]
-    tables.append(_table("Interval", Counter(row["interval"] for row in rows)))
-    levels = Counter(f"{row['level']:g} ({row['level_source']})" for row in rows if row["level"] is not None)
-    if unlabelled := sum(row["level"] is None for row in rows):
+    tables.append(_table("Interval", dict(_counts(facts.column("interval")))))
+    given = facts.filter(pc.is_valid(facts.column("level")))
+    both = pa.table({"level": given.column("level"), "source": given.column("level_source").cast(pa.string())})
+    levels: Counter[str] = Counter()
+    for row in both.group_by(["level", "source"]).aggregate([([], "count_all")]).to_pylist():
+        levels[f"{row['level']:g} ({row['source']})"] += row["count_all"]
+    if unlabelled := len(facts) - len(given):
         levels["none yet"] = unlabelled
     tables.append(_table("Level", levels))
     return tables
+
+
+def _counts(column: pa.ChunkedArray) -> list[tuple[Any, int]]:
+    return [(item["values"], item["counts"]) for item in pc.value_counts(column).to_pylist()]
 
 
 def _table(title: str, counts: Mapping[Any, int]) -> str:
@@ -111,13 +145,15 @@ def _table(title: str, counts: Mapping[Any, int]) -> str:
     return f"<table><caption>{html.escape(title)}</caption>{lines}</table>"
 
 
-def _example(manifest: Manifest, row: Row) -> str:
+def _example(root: Path, row: Row) -> str:
     from dataset_tools.publishing.figures import thumbnail
 
     cells = []
     for column, words in (("img0", "img0"), ("gt", "gt, the truth"), ("pred", "pred"), ("img1", "img1")):
         try:
-            picture = f"<img alt='{column}' src='{thumbnail(manifest.file(row, column))}'>"
+            if row[column] is None:
+                raise FrameError(f"{column}: not made yet")
+            picture = f"<img alt='{column}' src='{thumbnail(inside(root, row[column]))}'>"
         except VfiError as error:
             picture = f"<div class='missing'>{html.escape(str(error))}</div>"
         cells.append(f"<div>{picture}<span>{words}</span></div>")
@@ -127,8 +163,8 @@ def _example(manifest: Manifest, row: Row) -> str:
     return f"<figure><div class='frames'>{''.join(cells)}</div><figcaption>{caption}</figcaption></figure>"
 
 
-def _rejections(manifest: Manifest) -> str:
-    path = manifest.root / REJECTED_NAME
+def _rejections(root: Path) -> str:
+    path = root / REJECTED_NAME
     items = read_rejected(path) if path.exists() else []
     if not items:
         return "<p>Nothing was turned down.</p>"
@@ -143,7 +179,7 @@ def _rejections(manifest: Manifest) -> str:
     return f"<table><tr><th>Reason</th><th class='number'>Times</th><th>&emsp;First of them</th></tr>{lines}</table>"
 
 
-def _options(manifest: Manifest) -> str:
+def _options(manifest: Source) -> str:
     options = {**extraction_options(manifest), "seed": manifest.metadata.get("seed")}
     lines = "".join(
         f"<tr><td>{html.escape(str(key))}</td><td>{html.escape(str(value))}</td></tr>"
@@ -162,7 +198,7 @@ def report(
     Example: python -m dataset_tools.report data/data_manifest.parquet --out report.html
     """
     target = out or manifest.parent / DEFAULT_NAME
-    write_report(read_manifest(manifest), target)
+    write_report(open_manifest(manifest), target)
     cli.say(str(target))
 
 

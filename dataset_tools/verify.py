@@ -1,22 +1,32 @@
 """Command line: is this data set whole, readable and free of leaks between its splits?"""
 
+import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
+from dataset_tools.checks.hashing import hash_strings
+from dataset_tools.checks.leaks import find_recordings, leaks
 from dataset_tools.checks.pixels import MAX_FRAME_DIFFERENCE, MAX_PREDICTION_DIFFERENCE, block_difference
-from dataset_tools.checks.rows import check_duplicates, check_rows, check_splits
+from dataset_tools.checks.rows import Row, check_duplicates, check_rows, count_files
+from dataset_tools.columns.file import open_manifest
 from dataset_tools.common import cli
 from dataset_tools.common.device import num_cores
+from dataset_tools.common.files import inside
+from dataset_tools.common.parquet import Columns
 from dataset_tools.common.progress import track
 from dataset_tools.errors import VfiError
 from dataset_tools.frames import pixels_sha256, read_image
-from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, read_manifest
+from dataset_tools.manifest import IMAGE_COLUMNS
+
+_FILES_AT_ONCE = 4096
 
 
 @dataclass
@@ -35,37 +45,51 @@ class Verdict:
     accepted: list[str] = field(default_factory=list)
 
 
-def verify_data_set(manifest: Manifest, *, files: bool = True) -> Verdict:
-    """Return what is wrong with a data set; paths that leave its folder were refused when it was read.
+def verify_data_set(manifest: Columns, *, files: bool = True) -> Verdict:
+    """Return what is wrong with a data set; paths that leave its folder were refused when they were read.
 
     Args:
         files: Also read every image file and compare size and hash; where the hash differs, the fingerprint.
     """
-    rows = manifest.rows()
-    verdict = Verdict(len(rows))
-    for check in (check_rows, check_splits, check_duplicates):
-        verdict.faults += check(rows)
+    verdict = Verdict(sum(len(piece) for piece in manifest.batches(["triplet_id"])))
+    verdict.faults += check_rows(manifest)
+    verdict.faults += leaks(find_recordings(manifest))
+    verdict.faults += check_duplicates(manifest)
     if files:
-        _check_files(manifest, rows, verdict)
+        _check_files(manifest, verdict)
     return verdict
 
 
-def _check_files(manifest: Manifest, rows: Sequence[Mapping[str, Any]], verdict: Verdict) -> None:
-    first_use = {row[column]: (row, column) for row in rows for column in IMAGE_COLUMNS if row[column] is not None}
-    verdict.num_files = len(first_use)
-    with ThreadPoolExecutor(num_cores()) as pool, track("verify", len(first_use)) as progress:
-        checked = pool.map(lambda use: _check_file(manifest, *use), first_use.values())
-        for (row, column), (is_accepted, said) in zip(first_use.values(), checked, strict=True):
-            progress.advance()
-            if said is not None:
-                lines = verdict.accepted if is_accepted else verdict.faults
-                lines.append(f"{row['triplet_id']}: {column} {row[column]}: {said}")
+def _check_files(manifest: Columns, verdict: Verdict) -> None:
+    verdict.num_files = count_files(manifest)
+    uses = _first_uses(manifest)
+    with ThreadPoolExecutor(num_cores()) as pool, track("verify", verdict.num_files) as progress:
+        while block := list(itertools.islice(uses, _FILES_AT_ONCE)):
+            checked = pool.map(lambda use: _check_file(manifest.root, *use), block)
+            for (row, column), (is_accepted, said) in zip(block, checked, strict=True):
+                progress.advance()
+                if said is not None:
+                    lines = verdict.accepted if is_accepted else verdict.faults
+                    lines.append(f"{row['triplet_id']}: {column} {row[column]}: {said}")
 
 
-def _check_file(manifest: Manifest, row: Mapping[str, Any], column: str) -> tuple[bool, str | None]:
+def _first_uses(manifest: Columns) -> Iterator[tuple[Row, str]]:
+    """Yield every image file once, as the row that names it first and the column."""
+    seen: set[int] = set()
+    columns = [f"{name}{part}" for name in IMAGE_COLUMNS for part in ("", "_sha256", "_fingerprint")]
+    for piece in manifest.batches(["triplet_id", "width", "height", *columns]):
+        for name in IMAGE_COLUMNS:
+            there = piece.filter(pc.is_valid(piece.column(name)))
+            keys = hash_strings(there.column(name).combine_chunks()).tolist()
+            is_new = [key not in seen and not seen.add(key) for key in keys]  # type: ignore[func-returns-value]
+            for row in there.filter(pa.array(is_new, pa.bool_())).to_pylist():
+                yield row, name
+
+
+def _check_file(root: Path, row: Row, column: str) -> tuple[bool, str | None]:
     """Return whether an image file is accepted, and what is to be said about it."""
     try:
-        image = read_image(manifest.file(row, column))
+        image = read_image(inside(root, row[column]))
         if image.shape[:2] != (row["height"], row["width"]):
             return False, f"is {image.shape[1]}x{image.shape[0]}, must be {row['width']}x{row['height']}"
         if row[f"{column}_sha256"] is None:
@@ -93,7 +117,7 @@ def verify(
 
     Example: python -m dataset_tools.verify data/data_manifest.parquet
     """
-    verdict = verify_data_set(read_manifest(manifest), files=not rows_only)
+    verdict = verify_data_set(open_manifest(manifest), files=not rows_only)
     for line in verdict.faults:
         cli.say(line)
     for line in verdict.accepted:

@@ -16,6 +16,7 @@ COMMANDS = [
     "dataset_tools.materialize",
     "dataset_tools.predict",
     "dataset_tools.report",
+    "dataset_tools.resplit",
     "dataset_tools.verify",
     "labeling_app.__main__",
     "vfidpa_model.ablate",

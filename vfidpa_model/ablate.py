@@ -91,11 +91,11 @@ def _model_of(key: str, *, tier: str, ahiq_patch: int) -> ModelConfig:
 
 def _check_split(manifest: Path, split: str, config: TrainConfig) -> None:
     """See before hours of training that there is something to evaluate on after them."""
-    from dataset_tools.manifest import read_manifest
+    from dataset_tools.columns.file import open_manifest
     from vfidpa_model.pairs.labels import samples_of_split, training_samples
 
     samples = training_samples(
-        read_manifest(manifest), resolution=config.resolution, labels=config.labels, aux_weight=config.aux_weight
+        open_manifest(manifest), resolution=config.resolution, labels=config.labels, aux_weight=config.aux_weight
     )
     samples_of_split(samples, split, manifest=manifest, labels=config.labels)
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -72,33 +72,42 @@ def inside(root: Path, relative: str) -> Path:
     Raises:
         ManifestError: The path is empty, absolute, holds ``..`` or a backslash, or resolves outside ``root``.
     """
-    check_inside(root, [relative])
-    return root / PurePosixPath(relative)
-
-
-def check_inside(root: Path, relatives: Iterable[str]) -> None:
-    """Check many paths like ``inside``; each folder is looked at once.
-
-    Raises:
-        ManifestError: One of them cannot be accepted.
-    """
     top = os.path.realpath(root)
-    is_outside: dict[str, bool] = {}  # by folder
-    for relative in relatives:
-        path = os.path.join(top, relative)
-        bad = not relative or relative.startswith("/") or "\x00" in relative or "\\" in relative
-        if not (bad := bad or ".." in relative.split("/")):
-            folder = os.path.dirname(path)
-            if folder not in is_outside:
-                is_outside[folder] = _leads_outside(folder, top)
-            bad = is_outside[folder] or (os.path.islink(path) and _leads_outside(path, top))
-        if bad:
-            raise ManifestError(f"path {relative!r} must stay inside {root}")
+    path = os.path.join(top, relative)
+    bad = not relative or relative.startswith("/") or "\x00" in relative or "\\" in relative
+    if bad or ".." in relative.split("/"):
+        raise ManifestError(f"path {relative!r} must stay inside {root}")
+    if _leads_outside(path, top):
+        parts = PurePosixPath(relative).parts
+        steps = [os.path.join(top, *parts[: number + 1]) for number in range(len(parts))]
+        link = next((step for step in steps if os.path.islink(step)), path)
+        to = f": {os.path.relpath(link, top)} is a link to {os.readlink(link)}" if os.path.islink(link) else ""
+        raise ManifestError(f"path {relative!r} must stay inside {root}{to}; copy what it leads to, or mount it there")
+    return root / PurePosixPath(relative)
 
 
 def _leads_outside(path: str, top: str) -> bool:
     # Unlike Path.resolve, realpath does not raise where links go round in circles.
     return not Path(os.path.realpath(path)).is_relative_to(top)
+
+
+class FolderContents:
+    """Tells whether files are there; each folder is looked at once, which counts where it lies on a network."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names: dict[str, set[str]] = {}
+
+    def has(self, relative: str) -> bool:
+        """Return whether there is a file (or a link to one) at a path relative to the root, as of the first look."""
+        folder, _, name = relative.rpartition("/")
+        if folder not in self._names:
+            try:
+                with os.scandir(self._root / PurePosixPath(folder)) as entries:
+                    self._names[folder] = {entry.name for entry in entries if entry.is_file()}
+            except OSError:
+                self._names[folder] = set()
+        return name in self._names[folder]
 
 
 def _umask() -> int:

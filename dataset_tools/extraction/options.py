@@ -9,9 +9,15 @@ from typing import Any
 from dataset_tools.errors import UsageError
 from dataset_tools.frames import RESOLUTION_HEIGHTS
 from dataset_tools.manifest import DEFAULT_NAME
+from dataset_tools.sampling.groups import parse_group_by
 from dataset_tools.sampling.splits import parse_split
 from dataset_tools.video import check_decoder
 
+CHOICES = {  # of what to do with clips that are not as people should see them
+    "interlaced": ("reject", "deinterlace", "keep"),
+    "hdr": ("reject", "tonemap"),
+    "damage": ("reject", "keep-before"),
+}
 PREDICTORS = ("rife", "none")
 
 
@@ -24,6 +30,9 @@ class ExtractOptions:
         intervals: Smallest and largest, both included.
         split: Shares of train, val and test.
         silence_seconds: A clip whose decoder gives no frame for so long is given up.
+        interlaced, hdr, damage: One of ``CHOICES``.
+        fps: Frames per second of image sequences.
+        group_by: Regular expression: clips in whose names it finds the same are one group.
     """
 
     sources: tuple[str, ...]
@@ -40,6 +49,16 @@ class ExtractOptions:
     workers: int
     device: str
     silence_seconds: float
+    group_by: str | None = None
+    fps: float | None = None
+    interlaced: str = "reject"
+    hdr: str = "reject"
+    damage: str = "reject"
+
+    @property
+    def group_pattern(self) -> re.Pattern[str] | None:
+        """``group_by``, compiled."""
+        return parse_group_by(self.group_by)
 
     @property
     def manifest_path(self) -> Path:
@@ -65,6 +84,11 @@ class ExtractOptions:
             "max_static": self.max_static,
             "predictor": self.predictor,
             "decoder": self.decoder,
+            "group_by": self.group_by,
+            "fps": self.fps,
+            "interlaced": self.interlaced,
+            "hdr": self.hdr,
+            "damage": self.damage,
         }
 
     def check_continues(self, earlier: Mapping[str, Any]) -> None:
@@ -74,7 +98,7 @@ class ExtractOptions:
             UsageError: Another option than ``count`` differs, or ``count`` is smaller.
         """
         for name, value in self.recorded().items():
-            if name == "count" or earlier.get(name) == value:
+            if name == "count" or earlier.get(name, value) == value:  # an older version did not know all of them
                 continue
             advice = "use another --out"
             if name == "predictor":
@@ -113,6 +137,13 @@ def parse_options(
     if predictor not in PREDICTORS:
         raise UsageError(f"--predictor {predictor!r} must be one of {', '.join(PREDICTORS)}")
     check_decoder(decoder, name="--decoder")
+    for name, choices in CHOICES.items():
+        if rest.get(name, choices[0]) not in choices:
+            raise UsageError(f"--{name} {rest[name]!r} must be one of {', '.join(choices)}")
+    fps = rest.get("fps")
+    if fps is not None and not 0 < fps < float("inf"):
+        raise UsageError(f"--fps {fps} must be more than 0")
+    parse_group_by(rest.get("group_by"))
     return ExtractOptions(
         tiers=parse_resolutions(resolutions),
         intervals=parse_intervals(intervals),

@@ -8,12 +8,13 @@ from dataset_tools.common.progress import track
 from dataset_tools.errors import FrameError
 from dataset_tools.extraction.journal import Journal
 from dataset_tools.extraction.options import ExtractOptions
-from dataset_tools.frames import RESOLUTION_HEIGHTS
+from dataset_tools.frames import RESOLUTION_HEIGHTS, square_size
 from dataset_tools.rejected import Rejected
 from dataset_tools.sampling.splits import Key
 from dataset_tools.sampling.triplets import fitting_intervals
 from dataset_tools.sources import Clip, Listing
 from dataset_tools.sources.clip_frames import clip_stamp
+from dataset_tools.video.facts import HDR_TRANSFERS
 from dataset_tools.workers.pool import WorkerPool
 from dataset_tools.workers.process import encode_clip
 
@@ -57,7 +58,10 @@ def probe_clips(
 def record_failure(clip: Clip, answer: dict[str, Any], journal: Journal) -> None:
     """Write down why a clip is given up, from an answer of ``WorkerPool.run`` that is not ``done``."""
     kinds = {"rejected": "unreadable", "changed": "changed", "late": "time limit", "crash": "crash"}
-    word, text = next((word, answer[kind]) for kind, word in kinds.items() if kind in answer)
+    if "unfit" in answer:
+        word, text = answer["reason"], answer["unfit"]
+    else:
+        word, text = next((word, answer[kind]) for kind, word in kinds.items() if kind in answer)
     message = text if text.startswith("clip ") else f"clip {clip.name}: {text}"
     message = " ".join(message.replace(str(clip.path), clip.name).split())
     journal.record("rejected", clip.key, {"reason": word, "message": message, "stamp": _stamp(clip)})
@@ -107,14 +111,17 @@ def _sort_out(
             rejected.append(Rejected(clip.source, clip.name, failure["reason"], failure["message"]))
             continue
         facts = journal.facts["probe"][clip.key]
-        tiers = tuple(tier for tier in options.tiers if RESOLUTION_HEIGHTS[tier] <= facts["height"])
+        width, height = square_size(facts["width"], facts["height"], pixel_aspect=facts.get("pixel_aspect"))
+        tiers = tuple(tier for tier in options.tiers if RESOLUTION_HEIGHTS[tier] <= height)
         high = min(options.intervals[1], clip.max_interval or options.intervals[1])
         intervals = options.intervals[0], high
         twin = first_of.setdefault(facts["sha256"] or f"{clip.key}", clip.key)
         if twin != clip.key:
             rejected.append(Rejected(*clip.key, "same file", f"clip {clip.name}: the same file as {twin[1]}"))
-        elif not tiers or facts["width"] * options.min_height < _MIN_WIDTH * facts["height"]:
-            size = f"{facts['width']}x{facts['height']}"
+        elif unfit := _unfit(clip, facts, options):
+            rejected.append(unfit)
+        elif not tiers or width * options.min_height < _MIN_WIDTH * height:
+            size = f"{width}x{height}"
             needed = f"at least {_MIN_WIDTH}x{options.min_height} is needed"
             rejected.append(Rejected(*clip.key, "too small", f"clip {clip.name}: {size}, {needed}"))
         elif fitting_intervals(facts["num_frames"], intervals) is None:
@@ -122,6 +129,17 @@ def _sort_out(
         else:
             usable[clip.key] = UsableClip(clip, facts, tiers, intervals)
     return usable, rejected
+
+
+def _unfit(clip: Clip, facts: Mapping[str, Any], options: ExtractOptions) -> Rejected | None:
+    """Return why a clip is not taken by what its stream says of itself; facts of an older journal say nothing."""
+    order, transfer = facts.get("field_order"), facts.get("transfer")
+    if options.interlaced == "reject" and order in ("tff", "bff"):
+        message = f"clip {clip.name}: marked as interlaced ({order}); see --interlaced"
+        return Rejected(*clip.key, "interlaced", message)
+    if options.hdr == "reject" and transfer in HDR_TRANSFERS:
+        return Rejected(*clip.key, "hdr", f"clip {clip.name}: high dynamic range ({transfer}); see --hdr")
+    return None
 
 
 def too_short(clip: Clip, num_frames: int, intervals: tuple[int, int]) -> Rejected:

@@ -16,6 +16,7 @@ from dataset_tools.extraction.journal import Journal
 from dataset_tools.extraction.options import ExtractOptions
 from dataset_tools.extraction.probing import UsableClip, record_failure, too_short
 from dataset_tools.frames.paths import frame_path
+from dataset_tools.manifest import CLIP_COLUMNS
 from dataset_tools.rejected import Rejected
 from dataset_tools.sampling.allocation import Share, Supply, allocate
 from dataset_tools.sampling.splits import Key
@@ -35,10 +36,12 @@ class Collected:
     Attributes:
         rows: Rows of the manifest, without split and prediction.
         rejected: Clips and triplets turned down.
+        luma_blocks: Of clips decoded, ``ClipResult.luma_blocks``.
     """
 
     rows: list[Row]
     rejected: list[Rejected]
+    luma_blocks: dict[Key, str]
 
 
 def run_rounds(
@@ -69,7 +72,8 @@ def run_rounds(
                 state.record(key, answer)
                 state.show(progress)
         state.show(progress)
-    return Collected(state.rows(), state.rejected())
+    blocks = {key: result.luma_blocks for key, result in state.results.items()}
+    return Collected(state.rows(), state.rejected(), blocks)
 
 
 class _State:
@@ -121,7 +125,9 @@ class _State:
             result = self.results.get(key)
             # A triplet may be known and its frames not stored: those in which nothing moves are stored only when asked
             # for, and how many of them the set may hold is decided here, where all clips are known.
-            if result is None or share.ranks[-1] >= len(result.valid) or not self._is_stored(result, share):
+            # A journal from before clips were grouped does not know what all their frames look like.
+            is_old = result is not None and not result.luma_blocks and self.settled is None
+            if result is None or is_old or share.ranks[-1] >= len(result.valid) or not self._is_stored(result, share):
                 needed[key] = share
             elif key not in self.made_again and not self._has_files(key, share):
                 self.made_again.add(key)
@@ -156,6 +162,10 @@ class _State:
             "intervals": clip.intervals,
             "seed": clip_seed(self.options.seed, *key),
             "decoder": self.options.decoder,
+            "facts": clip.facts,
+            "interlaced": self.options.interlaced,
+            "hdr": self.options.hdr,
+            "damage": self.options.damage,
         }
 
     def record(self, key: Key, answer: dict[str, Any]) -> None:
@@ -222,6 +232,8 @@ def _row(clip: UsableClip, result: ClipResult, *, tier: str, indices: tuple[int,
         "native_height": clip.facts["height"],
         "interval": indices[1] - indices[0],
         "num_annotations": 0,
+        **{name: clip.facts.get(name) for name in CLIP_COLUMNS},
+        "field_order": result.field_order or clip.facts.get("field_order"),
     }
     for column, index in zip(_FRAMES, indices, strict=True):
         row[f"{column}_index"] = index

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from dataset_tools import rejected as rejections
+from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
+from dataset_tools.extraction.grouping import add_splits
 from dataset_tools.extraction.journal import open_journal
 from dataset_tools.extraction.options import ExtractOptions
 from dataset_tools.extraction.probing import forget_passing_failures, probe_clips
-from dataset_tools.extraction.rounds import Collected, Row, remove_unused, run_rounds
+from dataset_tools.extraction.rounds import Row, remove_unused, run_rounds
 from dataset_tools.manifest import Manifest, extraction_options, from_rows, read_manifest
 from dataset_tools.rejected import Rejected
-from dataset_tools.sampling.splits import Key, assign_splits
-from dataset_tools.sources import Clip, Listing, list_sources
+from dataset_tools.sampling.splits import SPLITS, Key
+from dataset_tools.sources import Listing, list_sources
 from dataset_tools.workers.pool import WorkerPool
 
 
@@ -28,12 +30,16 @@ class Summary:
         skipped: Rows that were there already.
         rejected: Clips and triplets turned down, in this run and before.
         wanted: Rows asked for.
+        num_groups: Groups of clips that show one recording.
+        empty_splits: Splits with a share that got none of them.
     """
 
     done: int
     skipped: int
     rejected: int
     wanted: int
+    num_groups: int
+    empty_splits: tuple[str, ...]
 
 
 def extract_data_set(options: ExtractOptions) -> Summary:
@@ -43,7 +49,9 @@ def extract_data_set(options: ExtractOptions) -> Summary:
         UsageError: A source is not usable, or the folder holds something else.
         VfiError: A frame or the manifest cannot be written, or the predictor cannot be loaded; what was done is kept.
     """
-    listing = list_sources(options.sources)
+    listing = list_sources(options.sources, frame_rate=options.fps)
+    for note in listing.notes:
+        cli.say(note, is_error=True)
     with open_journal(options.out) as journal:
         before = _read_earlier(options)
         for earlier in (extraction_options(before) if before else {}, journal.options):
@@ -61,9 +69,11 @@ def extract_data_set(options: ExtractOptions) -> Summary:
             )
         before = _read_earlier(options)  # again: votes may have come into it meanwhile
         kept = before.rows() if before else []
-        _add_splits(collected.rows, [clip.clip for clip in usable.values()], options=options, kept=kept)
-        rows = _merge(kept, collected.rows, count=options.count)
-        summary = _finish(options, collected, listing, unusable, rows=rows, num_kept=len(kept))
+        clips = [clip.clip for clip in usable.values()]
+        added, torn = add_splits(collected.rows, clips, kept=kept, luma_blocks=collected.luma_blocks, options=options)
+        rows = _merge(kept, added, count=options.count)
+        rejected = [*listing.rejected, *unusable, *collected.rejected, *torn]
+        summary = _finish(options, listing, rejected, rows=rows, num_kept=len(kept))
         manifest = _with_rows(before, rows, options)
         if before is None or manifest.metadata != before.metadata or not manifest.table.equals(before.table):
             manifest.write()
@@ -93,19 +103,6 @@ def _ids_if_full(manifest: Manifest | None, count: int) -> set[str] | None:
     if manifest is None or len(manifest) < count:
         return None
     return set(manifest.table.column("triplet_id").to_pylist())
-
-
-def _add_splits(rows: list[Row], clips: Iterable[Clip], *, options: ExtractOptions, kept: Iterable[Row]) -> None:
-    clips = list(clips)
-    splits = assign_splits(
-        [clip.key for clip in clips],
-        shares=options.split,
-        seed=options.seed,
-        official={clip.key: clip.official_split for clip in clips if clip.official_split},
-        fixed={(row["source"], row["clip"]): row["split"] for row in kept if row["split"]},
-    )
-    for row in rows:
-        row["split"] = splits[row["source"], row["clip"]]
 
 
 def _merge(kept: list[Row], found: list[Row], *, count: int) -> list[Row]:
@@ -155,18 +152,19 @@ def _predict(manifest: Manifest, options: ExtractOptions) -> None:
 
 
 def _finish(
-    options: ExtractOptions,
-    collected: Collected,
-    listing: Listing,
-    unusable: list[Rejected],
-    *,
-    rows: list[Row],
-    num_kept: int,
+    options: ExtractOptions, listing: Listing, rejected: Iterable[Rejected], *, rows: list[Row], num_kept: int
 ) -> Summary:
-    all_rejected = {
-        (item.message, item.source, item.clip): item for item in listing.rejected + unusable + collected.rejected
-    }
-    rejections.write_rejected(options.out / rejections.DEFAULT_NAME, all_rejected.values())
+    different = {(item.message, item.source, item.clip): item for item in rejected}
+    rejections.write_rejected(options.out / rejections.DEFAULT_NAME, different.values())
     touched: set[Key] = {clip.key for clip in listing.clips}
     remove_unused(options.out, touched, rows)
-    return Summary(done=len(rows) - num_kept, skipped=num_kept, rejected=len(all_rejected), wanted=options.count)
+    filled = {row["split"] for row in rows}
+    wanted = [split for split, share in zip(SPLITS, options.split, strict=True) if share > 0]
+    return Summary(
+        done=len(rows) - num_kept,
+        skipped=num_kept,
+        rejected=len(different),
+        wanted=options.count,
+        num_groups=len({row["clip_group"] or (row["source"], row["clip"]) for row in rows}),
+        empty_splits=tuple(split for split in wanted if split not in filled),
+    )

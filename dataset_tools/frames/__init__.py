@@ -21,6 +21,7 @@ RESOLUTION_HEIGHTS = {"256p": 256, "720p": 720, "1080p": 1080}
 FINGERPRINT_GRID = 4  # cells each way
 FINGERPRINT_BYTES = FINGERPRINT_GRID**2 * 3 * 2
 _UP_FILTER = (19, 32)  # cv2.IMWRITE_PNG_FILTER, by number: OpenCV before 4.12 has no such name, and ignores it
+ROUNDED_ASPECT = 0.015  # writers that scale to even sizes say 1975:1986 or 640:639 and mean square pixels
 MAX_PIXELS = 8192 * 8192  # a PNG of a few kB can ask for gigabytes; larger frames than 8K are not video
 
 
@@ -116,6 +117,19 @@ def fit_height(width: int, height: int, *, target_height: int) -> tuple[int, int
     if target_height == height:
         return width, height
     return max(2, round(width * target_height / height / 2) * 2), target_height
+
+
+def square_size(width: int, height: int, *, pixel_aspect: float | None) -> tuple[int, int]:
+    """Return the (width, height) of a frame with square pixels: the side that is too long is made shorter.
+
+    Args:
+        pixel_aspect: Width over height of a pixel; ``None`` for square ones.
+    """
+    if not pixel_aspect or abs(pixel_aspect - 1) <= ROUNDED_ASPECT:
+        return width, height
+    if pixel_aspect > 1:
+        return width, max(1, round(height / pixel_aspect))
+    return max(1, round(width * pixel_aspect)), height
 
 
 def resize_area(rgb: Rgb, *, width: int, height: int) -> Rgb:

@@ -1,4 +1,4 @@
-"""Which columns of the manifest a prediction fills."""
+"""Which columns of the manifest a prediction reads and fills."""
 
 COLUMNS = (
     "pred",
@@ -20,3 +20,5 @@ ACCURATE_COLUMNS = (
     "accurate_gain",
 )
 ROLES = {"pred": COLUMNS, "accurate": ACCURATE_COLUMNS}  # what an interpolator is to a row -> what it fills
+NEEDED_COLUMNS = ("img0", "gt", "img1", "img0_index", "gt_index", "img1_index", "width", "height")
+READ_COLUMNS = (*NEEDED_COLUMNS, "pred", "inputs_lpips", "motion")  # the last three may be null

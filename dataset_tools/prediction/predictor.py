@@ -15,12 +15,11 @@ from dataset_tools.common.files import inside
 from dataset_tools.errors import FrameError, ManifestError, VfiError
 from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
-from dataset_tools.prediction.columns import COLUMNS, ROLES
+from dataset_tools.prediction.columns import COLUMNS, NEEDED_COLUMNS, ROLES
 from dataset_tools.prediction.gains import measure_accurate
 from dataset_tools.prediction.metrics import MIN_LPIPS_SIDE, Lpips, mean_motion, psnr, ssim
 
 Row = Mapping[str, Any]
-_NEEDED = ("img0", "gt", "img1", "img0_index", "gt_index", "img1_index", "width", "height")
 _CUDA_BATCH_PIXELS = 4 * 720 * 1280  # four pairs at 720p: an 8 GB card holds them
 _MAX_WORKERS = 8  # a pair at 1080p takes about 1.5 GB
 
@@ -167,7 +166,7 @@ def prediction_path(row: Row, *, predictor: str, weights_sha256: str) -> str:
 
 
 def _read_triplet(row: Row, root: Path) -> tuple[Rgb, Rgb, Rgb]:
-    missing = [name for name in _NEEDED if row[name] is None]
+    missing = [name for name in NEEDED_COLUMNS if row[name] is None]
     if missing:
         raise ManifestError(f"{', '.join(missing)} must not be null")
     if min(row["width"], row["height"]) < MIN_LPIPS_SIDE:

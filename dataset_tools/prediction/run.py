@@ -2,25 +2,39 @@
 
 import contextlib
 import os
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset_tools.columns.file import ManifestFile, open_manifest
+from dataset_tools.columns.results import ResultsJournal
+from dataset_tools.columns.rewrite import Updates, rewrite_manifest
 from dataset_tools.common import cli
-from dataset_tools.common.files import try_lock
+from dataset_tools.common.files import FolderContents, try_lock
+from dataset_tools.common.parquet import Described
 from dataset_tools.common.progress import track
 from dataset_tools.errors import UsageError, VfiError
-from dataset_tools.manifest import Manifest, read_manifest
-from dataset_tools.prediction.columns import ACCURATE_COLUMNS
-from dataset_tools.prediction.proxy_levels import with_proxy_levels
+from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA
+from dataset_tools.prediction.columns import ACCURATE_COLUMNS, READ_COLUMNS, ROLES
+from dataset_tools.prediction.proxy_levels import level_by_proxy
 
 if TYPE_CHECKING:
     from dataset_tools.prediction.predictor import Predictor
 
 Row = Mapping[str, Any]
 _SAVE_EVERY_SECONDS = 30.0  # what a killed run loses at most
+_ROWS_AT_ONCE = 1 << 14
+_JOURNALS = ".prediction"
+_JUDGED = "judged_pred_sha256"  # of the prediction that was there when a row was worked on
+_MAKER = ("predictor", "predictor_sha256")
 
 
 @dataclass(frozen=True)
@@ -28,14 +42,14 @@ class Outcome:
     """How a run of predictions ended.
 
     Attributes:
-        manifest: With the new columns; written already, unless nothing changed.
+        manifest: As it is on disk now, with the new columns.
         num_done: Rows predicted by this run.
         num_current: Rows whose prediction was there.
         num_voted: Rows that keep their prediction because people voted on it.
         failures: One line for each row that could not be done; its columns are as before.
     """
 
-    manifest: Manifest
+    manifest: ManifestFile
     num_done: int
     num_current: int
     num_voted: int
@@ -43,13 +57,16 @@ class Outcome:
 
 
 def predict_manifest(
-    manifest: Manifest, *, predictor: str = "rife", weights: Path | None = None, device: str = "auto"
-) -> Manifest:
+    manifest: Described, *, predictor: str = "rife", weights: Path | None = None, device: str = "auto"
+) -> ManifestFile:
     """Return ``manifest`` with predictions, their metrics, ``inputs_lpips`` and ``motion`` in every row.
 
-    Rows that have a prediction of this predictor and these weights are left as they are. The manifest's file is
-    written every half minute and at the end, so that a killed run goes on where it was. A row that fails is named on
-    stderr and left without a prediction.
+    Rows that have a prediction of this predictor and these weights are left as they are. Results are kept in
+    ``.prediction`` beside the manifest every half minute and go into its file once, at the end; what a killed run kept
+    is taken over by the next one. A row that fails is named on stderr and left without a prediction.
+
+    Args:
+        manifest: Its file counts, not what is in memory.
 
     Raises:
         UsageError, AssetError, WeightsError: The predictor cannot be loaded, or another run is predicting here.
@@ -61,7 +78,7 @@ def predict_manifest(
 
 
 def predict_rows(
-    manifest: Manifest,
+    manifest: Described,
     *,
     predictor: str = "rife",
     weights: Path | None = None,
@@ -83,58 +100,125 @@ def predict_rows(
     from dataset_tools.prediction.predictor import Predictor
 
     engine = Predictor(predictor, weights=weights, device=device, role=role)
-    with _alone_in(manifest.root):
-        return _predict_rows(manifest, engine, only_missing=only_missing, overwrite=overwrite, clock=clock)
+    with _alone_in(manifest.path.parent):
+        return _predict_rows(manifest.path, engine, only_missing=only_missing, overwrite=overwrite, clock=clock)
 
 
 def _predict_rows(
-    manifest: Manifest, engine: "Predictor", *, only_missing: bool, overwrite: bool, clock: Callable[[], float]
+    path: Path, engine: "Predictor", *, only_missing: bool, overwrite: bool, clock: Callable[[], float]
 ) -> Outcome:
-    rows = manifest.rows()
-    states = [_state(row, manifest, engine, only_missing=only_missing, overwrite=overwrite) for row in rows]
-    wanted = [position for position, state in enumerate(states) if state == "wanted"]
-    results: dict[str, Row] = {}
+    take_over_results(path)  # of a run that was killed
+    manifest = open_manifest(path)
+    wanted, num_current, num_voted = _choose(manifest, engine, only_missing=only_missing, overwrite=overwrite)
+    journal = _journal(manifest.root, engine)
     failures: list[str] = []
+    num_done = 0
     saved = clock()
     try:
-        with track("predict", len(wanted)) as progress:
-            for place, result in engine.predict([rows[position] for position in wanted], root=manifest.root):
-                if isinstance(result, VfiError):
-                    failures.append(f"{rows[wanted[place]]['triplet_id']}: {result}")
-                else:
-                    results[rows[wanted[place]]["triplet_id"]] = {**rows[wanted[place]], **result}
-                progress.advance(note=f"{len(failures)} failed" if failures else "")
-                if clock() - saved >= _SAVE_EVERY_SECONDS:
-                    _save(manifest, results, engine)
-                    saved = clock()
-    except BaseException:  # Ctrl-C or a full disk: what was done is kept
-        with contextlib.suppress(OSError, VfiError):
-            _save(manifest, results, engine)
-        raise
-    if results:
-        manifest = _save(manifest, results, engine)
-    return Outcome(manifest, len(results), states.count("current"), states.count("voted"), failures)
+        with track("predict", sum(map(len, wanted))) as progress:
+            for rows in _rows_at(manifest, wanted):
+                for place, result in engine.predict(rows, root=manifest.root):
+                    row = rows[place]
+                    if isinstance(result, VfiError):
+                        failures.append(f"{row['triplet_id']}: {result}")
+                    else:
+                        journal.add(row["triplet_id"], {_JUDGED: row["pred_sha256"], **result})
+                        num_done += 1
+                    progress.advance(note=f"{len(failures)} failed" if failures else "")
+                    if clock() - saved >= _SAVE_EVERY_SECONDS:
+                        journal.flush()
+                        saved = clock()
+    finally:  # also after Ctrl-C or a full disk: the next run takes over what was done
+        journal.flush()
+    take_over_results(path)
+    return Outcome(open_manifest(path), num_done, num_current, num_voted, failures)
 
 
-def _save(manifest: Manifest, results: Mapping[str, Row], engine: "Predictor") -> Manifest:
-    """Write the results, by ``triplet_id``, into the file as it is now: votes may have come into it meanwhile."""
-    current = read_manifest(manifest.path)
-    rows = current.rows()
-    new = [results.get(row["triplet_id"], row) for row in rows]
-    pairs = list(zip(rows, new, strict=True))
-    if engine.role == "pred":
-        new = [_without_old_gain(row, row if _was_seen(row, other) else other) for row, other in pairs]
-        updated = current.with_columns(_columns(new, (*engine.columns, *ACCURATE_COLUMNS)))
-        updated = with_proxy_levels(updated, add=False)
-    else:  # what was measured against a prediction holds for that one only
-        new = [other if row["pred_sha256"] == other["pred_sha256"] else row for row, other in pairs]
-        updated = current.with_columns(_columns(new, engine.columns))
-    updated.write()
-    return updated
+def _rows_at(manifest: ManifestFile, wanted: list[npt.NDArray[np.int64]]) -> Iterator[list[Row]]:
+    """Yield the wanted rows of every piece that has any."""
+    names = dict.fromkeys(("triplet_id", *READ_COLUMNS, "pred_sha256"))
+    for piece, places in zip(manifest.batches(list(names), rows=_ROWS_AT_ONCE), wanted, strict=True):
+        if len(places):
+            yield piece.take(pa.array(places)).to_pylist()
 
 
-def _columns(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in names}
+def _choose(
+    manifest: ManifestFile, engine: "Predictor", *, only_missing: bool, overwrite: bool
+) -> tuple[list[npt.NDArray[np.int64]], int, int]:
+    """Return the places of wanted rows in every piece, and how many rows are current, or keep what people saw."""
+    # Older manifests have no fingerprint: no reason to replace what people saw.
+    needed = [name for name in engine.columns if name != "pred_fingerprint"]
+    is_accurate = engine.role == "accurate"  # nobody sees it
+    maker = ("accurate_predictor", "accurate_predictor_sha256") if is_accurate else ("predictor", "predictor_sha256")
+    files = FolderContents(manifest.root)
+    wanted: list[npt.NDArray[np.int64]] = []
+    num_current = num_voted = 0
+    names = list(dict.fromkeys((*needed, *maker, *IMAGE_COLUMNS, "votes")))  # paths are checked before any work
+    for piece in manifest.batches(names, rows=_ROWS_AT_ONCE):
+        is_whole = np.logical_and.reduce([_mask(pc.is_valid(piece.column(name))) for name in needed])
+        if not is_accurate:
+            paths = piece.column("pred").to_pylist()
+            is_whole &= [there and files.has(path) for there, path in zip(is_whole.tolist(), paths, strict=True)]
+        values = zip(maker, (engine.name, engine.weights_sha256), strict=True)
+        is_same = np.logical_and.reduce([_mask(pc.equal(piece.column(name), value)) for name, value in values])
+        has_votes = _mask(pc.greater(pc.list_value_length(piece.column("votes")), 0))
+        is_current = is_whole & (is_same | only_missing) & (not overwrite)
+        was_seen = has_votes & _mask(pc.is_valid(piece.column("pred"))) & ~is_same
+        # Those that are whole keep theirs even from the same predictor: bits may differ on another machine.
+        is_voted = np.zeros_like(is_whole) if is_accurate else ~is_current & (was_seen | (is_whole & has_votes))
+        wanted.append(np.flatnonzero(~is_current & ~is_voted))
+        num_current += int(is_current.sum())
+        num_voted += int(is_voted.sum())
+    return wanted, num_current, num_voted
+
+
+def _mask(values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.fill_null(values, False).to_numpy())
+
+
+def _journal(root: Path, engine: "Predictor") -> ResultsJournal:
+    maker = re.sub(r"[^A-Za-z0-9._-]", "_", f"{engine.name}-{engine.weights_sha256[:8]}".rstrip("-"))
+    return _open_journal(root / _JOURNALS / f"{engine.role}-{maker}")
+
+
+def _open_journal(folder: Path) -> ResultsJournal:
+    role = folder.name.partition("-")[0]
+    names = ("triplet_id", *ROLES[role])
+    fields = [SCHEMA.field(name) for name in names]
+    return ResultsJournal(folder, pa.schema([*fields, pa.field(_JUDGED, pa.string())]))
+
+
+def take_over_results(path: Path) -> None:
+    """Put what runs have found into the manifest as it is now: votes may have come into it meanwhile."""
+    root = path.parent
+    for folder in sorted((root / _JOURNALS).glob("*-*")):
+        role = folder.name.partition("-")[0]
+        journal = _open_journal(folder) if role in ROLES else None
+        if journal:
+            updates = Updates(journal.read())
+            rewrite_manifest(path, lambda piece, new=updates, of=role: _with_results(piece, new, of))  # type: ignore[misc]
+            journal.clear()
+    with contextlib.suppress(OSError):
+        (root / _JOURNALS).rmdir()
+
+
+def _with_results(piece: pa.Table, updates: Updates, role: str) -> pa.Table:
+    """Return a piece of a manifest with new results in place, as far as they still hold."""
+    is_new, found = updates.align(piece)
+    names = (*ROLES[role], *ACCURATE_COLUMNS) if role == "pred" else ROLES[role]
+    names = tuple(dict.fromkeys(names))
+    old = piece.select(dict.fromkeys(("triplet_id", "pred", "pred_sha256", "votes", *names, *_MAKER))).filter(is_new)
+    merged = []
+    for row, result in zip(old.to_pylist(), found.filter(is_new).to_pylist(), strict=True):
+        judged = result.pop(_JUDGED)
+        new = {**row, **result}
+        if role == "pred":
+            merged.append(_without_old_gain(row, row if _was_seen(row, new) else new))
+        else:  # what was measured against a prediction holds for that one only
+            merged.append(new if row["pred_sha256"] == judged else row)
+    fresh = [pa.array([row[name] for row in merged], SCHEMA.field(name).type) for name in ("triplet_id", *names)]
+    updated = Updates(pa.table(fresh, names=["triplet_id", *names])).over(piece)
+    return level_by_proxy(updated, add=False) if role == "pred" else updated
 
 
 def _without_old_gain(row: Row, new: Row) -> Row:
@@ -146,7 +230,7 @@ def _without_old_gain(row: Row, new: Row) -> Row:
 
 def _was_seen(row: Row, new: Row) -> bool:
     """Return whether people judged a prediction of ``row`` that is not by the predictor of ``new``."""
-    is_same = all(row[name] == new[name] for name in ("predictor", "predictor_sha256"))
+    is_same = all(row[name] == new[name] for name in _MAKER)
     return bool(row["votes"]) and row["pred"] is not None and not is_same
 
 
@@ -163,22 +247,3 @@ def _alone_in(root: Path) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-def _state(row: Row, manifest: Manifest, engine: "Predictor", *, only_missing: bool, overwrite: bool) -> str:
-    """Return ``wanted``, ``current`` (nothing to do) or ``voted`` (must keep what people saw)."""
-    # Older manifests have no fingerprint: no reason to replace what people saw.
-    is_whole = all(row[name] is not None for name in set(engine.columns) - {"pred_fingerprint"})
-    if engine.role == "accurate":  # nobody sees it
-        names = ("accurate_predictor", "accurate_predictor_sha256")
-    else:
-        names = ("predictor", "predictor_sha256")
-        is_whole = is_whole and manifest.file(row, "pred").is_file()
-    is_same = [row[name] for name in names] == [engine.name, engine.weights_sha256]
-    if is_whole and not overwrite and (is_same or only_missing):
-        return "current"
-    if engine.role == "accurate":
-        return "wanted"
-    by_engine = {"predictor": engine.name, "predictor_sha256": engine.weights_sha256}
-    is_kept = _was_seen(row, by_engine) or (is_whole and row["votes"])  # bits may differ on another machine
-    return "voted" if is_kept else "wanted"

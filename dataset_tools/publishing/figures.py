@@ -2,11 +2,13 @@
 
 import base64
 import io
-import itertools
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
@@ -25,23 +27,24 @@ _COLOURS = {"256p": "#4477aa", "720p": "#ddaa33", "1080p": "#bb5566"}  # told ap
 _THUMBNAIL_WIDTH = 320
 
 
-def histograms(rows: Sequence[Mapping[str, Any]]) -> str:
+def histograms(facts: pa.Table) -> str:
     """Return an ``<img>`` of six histograms, stacked by resolution; a sentence when there is nothing to draw."""
-    tiers = [tier for tier in RESOLUTION_HEIGHTS if any(row["resolution"] == tier for row in rows)]
+    by_tier = {
+        tier: facts.filter(pc.equal(facts.column("resolution").cast(pa.string()), tier)) for tier in RESOLUTION_HEIGHTS
+    }
+    tiers = [tier for tier, part in by_tier.items() if len(part)]
     if not tiers:
         return "<p>There are no rows yet.</p>"
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     FigureCanvasSVG(figure)
     for axes, (column, title, is_log) in zip(figure.subplots(2, 3).flat, _PANELS, strict=True):
-        values = [
-            [row[column] for row in rows if row["resolution"] == tier and row[column] is not None] for tier in tiers
-        ]
+        values = [by_tier[tier].column(column).drop_null().to_numpy() for tier in tiers]
         axes.set_title(title, fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
-        if not any(values):
+        if not any(map(len, values)):
             axes.text(0.5, 0.5, "not computed yet", ha="center", transform=axes.transAxes)
             continue
-        edges = _edges(list(itertools.chain(*values)), is_log=is_log, is_count=column == "interval")
+        edges = _edges(np.concatenate(values), is_log=is_log, is_count=column == "interval")
         axes.hist(values, bins=edges, stacked=True, color=[_COLOURS[tier] for tier in tiers], label=tiers)
         axes.set_xscale("symlog" if is_log else "linear")
         axes.yaxis.get_major_locator().set_params(integer=True)
@@ -67,8 +70,8 @@ def thumbnail(path: Path) -> str:
     return _data_url(file.getvalue(), "image/jpeg")
 
 
-def _edges(values: list[float], *, is_log: bool, is_count: bool) -> list[float]:
-    low, high = min(values), max(values)
+def _edges(values: npt.NDArray[Any], *, is_log: bool, is_count: bool) -> list[float]:
+    low, high = float(values.min()), float(values.max())
     if is_count:
         return [edge + 0.5 for edge in range(int(low) - 1, int(high) + 1)]
     if is_log:

@@ -1,12 +1,12 @@
-"""Which clips are for training, validation and testing: by clip, seeded, official test clips kept apart (pure)."""
+"""Which clips are for training, validation and testing: by group, seeded, official test clips kept apart (pure)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dataset_tools.errors import UsageError
 from dataset_tools.sampling.triplets import clip_seed
 
 SPLITS = ("train", "val", "test")
-_FILL_ORDER = ("train", "test", "val")  # with fewer clips than splits, a test clip is worth more than a val clip
 Key = tuple[str, str]  # (source, clip)
 
 
@@ -25,41 +25,81 @@ def parse_split(text: str) -> tuple[float, float, float]:
     return shares[0], shares[1], shares[2]
 
 
+def split_of(group: str, *, shares: tuple[float, float, float], seed: int) -> str:
+    """Return the split of a group of clips: it depends on these alone, whatever else is in the data set.
+
+    So a split gets its share of many groups, and perhaps no clip at all of a few.
+    """
+    point = clip_seed(seed, "group", group, purpose="split") / 2**64 * sum(shares)
+    for split, share in zip(SPLITS, shares, strict=True):
+        if point < share:
+            return split
+        point -= share
+    return next(split for split, share in zip(SPLITS[::-1], shares[::-1], strict=True) if share > 0)
+
+
+@dataclass
+class Splits:
+    """Where the clips go.
+
+    Attributes:
+        by_clip: Clip to split.
+        torn: Clips that can be in no split, with the reason: what they show is in two splits already.
+    """
+
+    by_clip: dict[Key, str] = field(default_factory=dict)
+    torn: dict[Key, str] = field(default_factory=dict)
+
+
 def assign_splits(
-    clips: Sequence[Key],
+    groups: Mapping[Key, str],
     *,
     shares: tuple[float, float, float],
     seed: int,
     official: Mapping[Key, str],
     fixed: Mapping[Key, str],
-) -> dict[Key, str]:
-    """Return the split of every clip.
+) -> Splits:
+    """Return the split of every clip: that of its group.
 
     Args:
-        clips: (source, clip) pairs.
-        shares: Of train, val and test. A split with a share gets a clip as long as there are enough clips.
-        official: Clips whose data set says ``"train"``, ``"val"`` or ``"test"``. An official train clip may become
-            ``val``, as the shares say, never ``test``; the other two are kept.
-        fixed: Clips that already are in a split, and stay there whatever clips have come or gone since.
+        groups: Clip to group.
+        shares: Of train, val and test.
+        official: Clips whose data set says ``"train"``, ``"val"`` or ``"test"``. A group with a test clip is for test,
+            else one with a val clip for val. Without those, one with a train clip is for train; or for val, as the
+            shares say, where its data set names no val clips.
+        fixed: Clips that already are in a split. They stay there, and the others of their group join them.
     """
-    wanted = dict(zip(SPLITS, shares, strict=True))
-    result = {key: official[key] for key in clips if official.get(key) in ("val", "test")}
-    for_official_train = {"train": 1.0} if "val" in official.values() else {**wanted, "test": 0.0}
-    result.update(_deal([key for key in clips if official.get(key) == "train"], for_official_train, seed=seed))
-    result.update(_deal([key for key in clips if key not in official], wanted, seed=seed))
-    return {**result, **{key: split for key, split in fixed.items() if key in result}}
-
-
-def _deal(clips: Sequence[Key], shares: Mapping[str, float], *, seed: int) -> dict[Key, str]:
-    """Deal clips in seeded order, each to the split that is furthest below its share; empty splits come first."""
-    used = [split for split in _FILL_ORDER if shares.get(split, 0) > 0] or ["train"]
-    counts = dict.fromkeys(used, 0)
-    result = {}
-    for key in sorted(clips, key=lambda key: (clip_seed(seed, key[0], key[1], purpose="split"), key)):
-        empty = [split for split in used if counts[split] == 0]
-        total = sum(shares.get(split, 0) for split in used) or 1.0
-        missing = {split: shares.get(split, 0) / total * len(clips) - counts[split] for split in used}
-        chosen = empty[0] if empty else max(used, key=missing.__getitem__)
-        counts[chosen] += 1
-        result[key] = chosen
+    members: dict[str, list[Key]] = {}
+    for key, group in groups.items():
+        members.setdefault(group, []).append(key)
+    has_val = {key[0] for key, split in official.items() if split == "val"}
+    result = Splits()
+    for group, keys in members.items():
+        said = {official[key] for key in keys if key in official}
+        held = {fixed[key] for key in keys if key in fixed}
+        if not held:
+            split = _fresh(group, said, shares, seed, is_val_listed=any(key[0] in has_val for key in keys))
+            result.by_clip.update(dict.fromkeys(keys, split))
+            continue
+        for key in keys:
+            if key in fixed:
+                result.by_clip[key] = fixed[key]
+            elif len(held) > 1:
+                result.torn[key] = f"it shares frames with clips in {' and '.join(sorted(held))}"
+            elif official.get(key) in ("val", "test") and official[key] not in held:
+                (split,) = held
+                result.torn[key] = f"it is for {official[key]}, and shares frames with clips in {split}"
+            else:
+                result.by_clip[key] = next(iter(held))
     return result
+
+
+def _fresh(group: str, said: set[str], shares: tuple[float, float, float], seed: int, *, is_val_listed: bool) -> str:
+    for split in ("test", "val"):
+        if split in said:
+            return split
+    if "train" in said:
+        if is_val_listed or shares[0] + shares[1] <= 0:
+            return "train"
+        return split_of(group, shares=(shares[0], shares[1], 0.0), seed=seed)
+    return split_of(group, shares=shares, seed=seed)

@@ -6,7 +6,7 @@ function that takes the folder and returns a ``Listing``.
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
@@ -15,7 +15,8 @@ from dataset_tools.errors import UsageError
 from dataset_tools.rejected import Rejected
 
 ENTRY_POINT_GROUP = "vfi_difficulty.sources"
-KINDS = ("vimeo90k", "adobe240", "videos")  # built in, a module of the same name each
+KINDS = ("vimeo90k", "adobe240", "videos", "frames")  # built in, a module of the same name each
+_DEMO_SPLITS = {"bigbuckbunny.mp4": "train", "bikes.mp4": "test"}  # two usable clips are too few to be dealt by share
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Clip:
         frame_files: Names of the image files in order; empty for a video file.
         official_split: ``"train"``, ``"val"`` or ``"test"`` by the data set's own lists, else ``None``.
         max_interval: Longest interval that makes sense in this data set, else ``None``.
+        frame_rate: Of image files, where it is known: frames per second.
     """
 
     source: str
@@ -37,6 +39,7 @@ class Clip:
     frame_files: tuple[str, ...] = ()
     official_split: str | None = None
     max_interval: int | None = None
+    frame_rate: float | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -50,10 +53,14 @@ class Listing:
 
     clips: list[Clip] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # for people: what was left out, what looks odd
 
 
-def list_sources(specs: Sequence[str]) -> Listing:
+def list_sources(specs: Sequence[str], *, frame_rate: float | None = None) -> Listing:
     """Return all clips named by ``KIND:PATH`` texts (or ``demo``: the pinned demo clips), sorted by source and name.
+
+    Args:
+        frame_rate: Frames per second of the clips of kind ``frames``.
 
     Raises:
         UsageError: A text is malformed, a folder is missing or holds nothing of its kind, or two folders hold a clip
@@ -73,6 +80,11 @@ def list_sources(specs: Sequence[str]) -> Listing:
             seen[clip.key] = clip.path
         result.clips += listing.clips
         result.rejected += listing.rejected
+        result.notes += listing.notes
+    if frame_rate is not None:
+        result.clips = [
+            replace(clip, frame_rate=frame_rate) if clip.source == "frames" else clip for clip in result.clips
+        ]
     result.clips.sort(key=lambda clip: clip.key)
     return result
 
@@ -81,14 +93,16 @@ def _list_source(spec: str) -> Listing:
     if spec == "demo":
         from dataset_tools.assets import fetch_demo_clips
 
-        return _lister("videos")(fetch_demo_clips())
+        listing = _lister("videos")(fetch_demo_clips())
+        listing.clips = [replace(clip, official_split=_DEMO_SPLITS.get(clip.name)) for clip in listing.clips]
+        return listing
     kind, colon, text = spec.partition(":")
     kinds = [*KINDS, *sorted(entry_points(group=ENTRY_POINT_GROUP).names)]
     if kind not in kinds or not colon or not text:
         raise UsageError(f"--source {spec!r} must be demo or KIND:PATH with KIND one of {', '.join(kinds)}")
-    path = Path(text)
-    if not path.is_dir():
-        raise UsageError(f"--source {spec!r}: {path} must be a folder")
+    path = Path(text).expanduser()  # the shell leaves the ~ of KIND:~/clips as it is
+    if not path.is_dir() and not (kind == "videos" and path.is_file()):
+        raise UsageError(f"--source {spec!r}: {path} must be a folder" + " or a file" * (kind == "videos"))
     return _lister(kind)(path)
 
 

@@ -1,19 +1,25 @@
 """The frames of a clip, forward and once: of a video file, or of a sequence of image files."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from dataset_tools.common.files import sha256_file
 from dataset_tools.errors import FrameError, VideoError
 from dataset_tools.frames import Rgb, read_image
 from dataset_tools.sources import Clip
 from dataset_tools.video import open_video
+from dataset_tools.video.facts import HDR_TRANSFERS
+from dataset_tools.video.interlacing import deinterlaced
+from dataset_tools.video.pyav import PyavFrame, PyavReader
 from dataset_tools.video.reader import Luma
+from dataset_tools.video.tonemap import tone_mapped_frame
 
 
 class Frame(Protocol):
@@ -31,10 +37,11 @@ class Frame(Protocol):
 
 
 class ImageFrame:
-    """A frame from an image file; it has no presentation time."""
+    """A frame from an image file; it has a presentation time when the frame rate is known."""
 
-    def __init__(self, index: int, rgb: Rgb) -> None:
+    def __init__(self, index: int, rgb: Rgb, frame_rate: float | None = None) -> None:
         self.index = index
+        self.pts_seconds = index / frame_rate if frame_rate else None
         self._rgb = rgb
 
     def rgb(self) -> Rgb:
@@ -46,7 +53,53 @@ class ImageFrame:
         return np.asarray(cv2.cvtColor(self._rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def iterate_frames(clip: Clip, *, decoder: str) -> Iterator[Frame]:
+@dataclass(frozen=True)
+class Treatment:
+    """What is done to pictures that are not as people should see them.
+
+    Attributes:
+        deinterlace: Make the missing rows of each picture's first field anew.
+        hdr_transfer: Map the tones of this curve to 8-bit BT.709; ``None`` for other video.
+    """
+
+    deinterlace: bool = False
+    hdr_transfer: str | None = None
+
+
+AS_DECODED = Treatment()
+
+
+def treatment_of(facts: Mapping[str, Any], *, interlaced: str, hdr: str) -> Treatment:
+    """Return what is done to a clip's pictures.
+
+    Args:
+        facts: ``field_order`` and ``transfer`` of the clip; missing ones are unknown.
+        interlaced: ``reject``, ``deinterlace`` or ``keep``.
+        hdr: ``reject`` or ``tonemap``; anything else leaves them as they are.
+    """
+    transfer = facts.get("transfer")
+    is_interlaced = facts.get("field_order") not in (None, "progressive")
+    return Treatment(
+        deinterlace=interlaced == "deinterlace" and is_interlaced,
+        hdr_transfer=transfer if hdr == "tonemap" and transfer in HDR_TRANSFERS else None,
+    )
+
+
+class _ToneMapped:
+    """A frame of HDR video whose pixels come tone-mapped."""
+
+    def __init__(self, frame: PyavFrame, transfer: str, reformatter: VideoReformatter) -> None:
+        self.index, self.pts_seconds = frame.index, frame.pts_seconds
+        self._frame, self._transfer, self._reformatter = frame, transfer, reformatter
+
+    def rgb(self) -> Rgb:
+        return tone_mapped_frame(self._frame, self._transfer, self._reformatter)
+
+    def luma(self) -> Luma:
+        return self._frame.luma()
+
+
+def iterate_frames(clip: Clip, *, decoder: str, treatment: Treatment = AS_DECODED) -> Iterator[Frame]:
     """Yield the frames of a clip in presentation order.
 
     Raises:
@@ -54,6 +107,9 @@ def iterate_frames(clip: Clip, *, decoder: str) -> Iterator[Frame]:
         FrameError: An image file is damaged.
     """
     if not clip.frame_files:
+        if treatment != AS_DECODED:
+            yield from _treated(clip, decoder, treatment)
+            return
         with open_video(clip.path, decoder=decoder) as reader:
             yield from reader.frames()
         return
@@ -63,7 +119,20 @@ def iterate_frames(clip: Clip, *, decoder: str) -> Iterator[Frame]:
         if shape is not None and rgb.shape != shape:
             raise VideoError(f"clip {clip.name}: {name} is {_size(rgb.shape)}, the frames before are {_size(shape)}")
         shape = rgb.shape
-        yield ImageFrame(index, rgb)
+        yield ImageFrame(index, rgb, clip.frame_rate)
+
+
+def _treated(clip: Clip, decoder: str, treatment: Treatment) -> Iterator[Frame]:
+    if decoder != "pyav":
+        raise VideoError(f"clip {clip.name}: interlaced and HDR video can be treated by --decoder pyav only")
+    reformatter = VideoReformatter()
+    with PyavReader(clip.path) as reader:
+        frames: Iterator[PyavFrame] = reader.frames()
+        for frame in deinterlaced(frames) if treatment.deinterlace else frames:
+            if treatment.hdr_transfer is None:
+                yield frame
+            else:
+                yield _ToneMapped(frame, treatment.hdr_transfer, reformatter)
 
 
 def pts_seconds(frame: Frame) -> float | None:

@@ -16,7 +16,9 @@ from dataset_tools.rejected import Rejected
 from dataset_tools.sources import Clip, Listing
 
 NAME = "vimeo90k"
-_ENTRY = re.compile(r"\d{5}/\d{4}")
+# As the official lists have it, and as tools of others write it: with a folder before, backslashes, a frame's file
+# behind, or further columns.
+_ENTRY = re.compile(r"(?:(?:\./)?(?:sequences|target|input)/)?(\d{5}/\d{4})(?:/(?:im\d\.png)?)?")
 _ARCHIVE_FOLDERS = ("vimeo_triplet", "vimeo_interp_test", "vimeo_septuplet")
 _FRAME_FOLDERS = ("sequences", "target")
 
@@ -69,8 +71,9 @@ def _read_lists(root: Path, layout: _Layout, listing: Listing) -> dict[str, str]
         splits = splits if splits is not None else {}
         for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
             entry = line.strip()
-            if _ENTRY.fullmatch(entry):
-                splits[entry] = split
+            words = re.split(r"[\s,;]+", entry)
+            if match := _ENTRY.fullmatch(words[0].replace("\\", "/")):
+                splits[match[1]] = split
             elif entry:
                 message = f"{path.name} line {number}: entry {entry[:80]!r} must be like '00001/0001'"
                 listing.rejected.append(Rejected(NAME, f"{layout.name}/{entry[:80]}", "wrong entry", message))

@@ -46,28 +46,33 @@ class PyavFrame(VideoFrame):
     Attributes:
         pts: Presentation time in seconds, exactly.
         raw: The picture as decoded, before rotation.
+        matrix: How it is turned and mirrored.
     """
 
-    __slots__ = ("_matrix", "_reformatter", "pts", "raw")
+    __slots__ = ("_reformatter", "matrix", "pts", "raw")
 
     def __init__(
         self, index: int, pts: Fraction, *, raw: av.VideoFrame, matrix: Matrix, reformatter: VideoReformatter
     ) -> None:
         super().__init__(index, float(pts))
         self.pts, self.raw = pts, raw
-        self._matrix = matrix
+        self.matrix = matrix
         self._reformatter = reformatter
+
+    def with_raw(self, raw: av.VideoFrame) -> "PyavFrame":
+        """Return this frame with another picture, such as a filter made of it."""
+        return PyavFrame(self.index, self.pts, raw=raw, matrix=self.matrix, reformatter=self._reformatter)
 
     def rgb(self) -> Rgb:
         converted = self._reformatter.reformat(self.raw, format="rgb24", threads=1)
-        return orient(converted.to_ndarray(), self._matrix)
+        return orient(converted.to_ndarray(), self.matrix)
 
     def with_picture(self, raw: av.VideoFrame) -> "PyavFrame":
         """Return the frame with another picture of the same shape."""
         return PyavFrame(self.index, self.pts, raw=raw, matrix=self._matrix, reformatter=self._reformatter)
 
     def luma(self) -> Luma:
-        return orient(_luma_plane(self.raw, self._reformatter), self._matrix)
+        return orient(_luma_plane(self.raw, self._reformatter), self.matrix)
 
 
 class PyavReader(VideoReader):
@@ -242,8 +247,10 @@ def display_matrix(frame: av.VideoFrame, path: Path) -> Matrix:
     data = side_data(frame, SideDataType.DISPLAYMATRIX)
     if data is None:
         return _IDENTITY
-    # Nine int32: a b u, c d v, x y w; a to d are 16.16 fixed point, so "1" is 65536.
-    a, b, _, c, d, *_ = (round(value / 65536) for value in np.frombuffer(data, np.int32).tolist())
+    # Nine int32: a b u, c d v, x y w; a to d are 16.16 fixed point, so "1" is 65536. Some writers scale, too: only the
+    # turn counts, since every frame is handed out with the pixels it has.
+    stored = np.frombuffer(data, np.int32)[[0, 1, 3, 4]] / 65536
+    a, b, c, d = (round(value) for value in (stored / (np.abs(stored).max() or 1)).tolist())
     if (abs(a), abs(b), abs(c), abs(d)) not in ((1, 0, 0, 1), (0, 1, 1, 0)):
         raise VideoError(f"clip {path}: display matrix {a, b, c, d} must be quarter turns or mirrorings")
     return a, b, c, d

@@ -1,29 +1,29 @@
-"""The work on one clip, done inside a worker process: look at it, and store triplets from one decoding pass."""
+"""The work on one clip, done inside a worker process: store triplets from one decoding pass."""
 
+import base64
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
-from PIL import Image
+import numpy as np
 
-from dataset_tools.errors import FrameError
-from dataset_tools.frames import RESOLUTION_HEIGHTS, Rgb, fit_height
+from dataset_tools.errors import VfiError, VideoError
+from dataset_tools.frames import RESOLUTION_HEIGHTS, Rgb, fit_height, square_size
 from dataset_tools.frames.paths import frame_path
 from dataset_tools.frames.writer import FrameWriter, Stored
+from dataset_tools.sampling.near_frames import luma_blocks
 from dataset_tools.sampling.triplets import Triplet, sample_triplets
 from dataset_tools.sources import Clip
-from dataset_tools.sources.clip_frames import clip_sha256, clip_stamp, iterate_frames, pts_seconds
-from dataset_tools.video import open_video
+from dataset_tools.sources.clip_frames import Frame, iterate_frames, pts_seconds, treatment_of
 from dataset_tools.video.cuts import FrameSignature, Rejection, find_rejection, is_static, signature
-from dataset_tools.video.pyav import open_container
+from dataset_tools.video.facts import cut_off_note
+from dataset_tools.video.interlacing import field_order_of, is_combed
+from dataset_tools.workers.probe_job import with_heartbeats
 
-_FEW_FRAMES = 64  # below that, a clip is counted by decoding: it could be taken for too short
 _MAX_MISSES = 300  # triplets in a row that do not move or are rejected: the clip has no more to give
 
 
@@ -38,6 +38,8 @@ class ExtractJob:
         statics: Indices of static triplets to store besides, as found by an earlier job.
         tiers: Resolutions to store.
         seed: See ``triplets.clip_seed``.
+        facts: What ``probe_job.probe`` found.
+        interlaced, hdr, damage: As ``ExtractOptions`` has them.
     """
 
     clip: Clip
@@ -49,6 +51,10 @@ class ExtractJob:
     intervals: tuple[int, int]
     seed: int
     decoder: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    interlaced: str = "keep"
+    hdr: str = "keep"
+    damage: str = "reject"
 
 
 @dataclass
@@ -65,6 +71,9 @@ class ClipResult:
         pts: Index to seconds, or ``None``.
         rejected: Triplets passed over, with reason and numbers.
         is_exhausted: There are no more valid triplets than these.
+        field_order: ``interlacing.field_order_of`` the clip; ``None`` for image files.
+        note: What was left out of the clip; empty for a whole one.
+        luma_blocks: ``near_frames.luma_blocks`` of every frame, in base64; empty from before there were any.
     """
 
     asked: int = 0
@@ -76,45 +85,17 @@ class ClipResult:
     pts: dict[int, float | None] = field(default_factory=dict)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     is_exhausted: bool = False
+    luma_blocks: str = ""
+    field_order: str | None = None
+    note: str = ""
 
 
-def probe(clip: Clip, *, decoder: str, heartbeat: Callable[[], None]) -> dict[str, Any]:
-    """Return ``width``, ``height``, ``num_frames`` (claimed), ``sha256`` (of videos, else ``None``) and ``stamp``.
+class UnfitClipError(VfiError):
+    """A clip that is not taken as it is; ``reason`` is one or two words."""
 
-    Raises:
-        VideoError, FrameError: The clip is missing or unreadable.
-    """
-    stamp = clip_stamp(clip)
-    if clip.frame_files:
-        try:
-            with Image.open(clip.path / clip.frame_files[0]) as image:
-                width, height = image.size
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise FrameError(f"clip {clip.name}: cannot read {clip.frame_files[0]}: {error}") from error
-        num_frames, sha256 = len(clip.frame_files), None
-    else:
-        with open_video(clip.path, decoder=decoder) as reader:
-            width, height = reader.info.width, reader.info.height
-            num_frames = reader.info.num_frames_from_header or _count_packets(clip.path)
-            if num_frames < _FEW_FRAMES:
-                num_frames = sum(1 for _ in _with_heartbeats(reader.frames(), heartbeat))
-        sha256 = clip_sha256(clip)
-    return {"width": width, "height": height, "num_frames": num_frames, "sha256": sha256, "stamp": stamp}
-
-
-def _count_packets(path: Path) -> int:
-    """Return the number of compressed pictures, without decoding them: good enough to start from."""
-    with open_container(path) as container:
-        try:
-            return sum(1 for packet in container.demux(video=0) if packet.size)
-        except av.error.FFmpegError:
-            return 0
-
-
-def _with_heartbeats(frames: Iterator[Any], heartbeat: Callable[[], None]) -> Iterator[Any]:
-    for frame in frames:
-        heartbeat()
-        yield frame
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def extract(job: ExtractJob, *, heartbeat: Callable[[], None]) -> ClipResult:
@@ -125,10 +106,24 @@ def extract(job: ExtractJob, *, heartbeat: Callable[[], None]) -> ClipResult:
 
     Raises:
         VideoError, FrameError: The clip is damaged: nothing of it may be used.
+        UnfitClipError: It is interlaced, or cut off, and that is not wanted.
         StorageError: A frame cannot be written.
     """
-    with FrameWriter() as writer:
-        return _Extraction(job, heartbeat, writer).run()
+    try:
+        with FrameWriter() as writer:
+            return _Extraction(job, heartbeat, writer).run()
+    except _TreatFirstError as error:
+        facts = {**job.facts, "field_order": error.field_order}
+        with FrameWriter() as writer:
+            return _Extraction(replace(job, facts=facts), heartbeat, writer).run()
+
+
+class _TreatFirstError(Exception):
+    """The clip turned out to be interlaced: it has to be decoded again, deinterlaced."""
+
+    def __init__(self, field_order: str) -> None:
+        super().__init__(field_order)
+        self.field_order = field_order
 
 
 class _Extraction:
@@ -138,6 +133,9 @@ class _Extraction:
         self.writer = writer
         self.being_stored: dict[tuple[str, int], Future[Stored]] = {}  # by (tier, index)
         self.signatures: list[FrameSignature] = []
+        self.combed: list[bool] = []
+        self.last_pts: float | None = None
+        self.treatment = treatment_of(job.facts, interlaced=job.interlaced, hdr=job.hdr)
         self.verdicts: dict[Triplet, Rejection | None] = {}
         self.result = ClipResult(asked=job.moving, stored={tier: {} for tier in job.tiers})
 
@@ -145,11 +143,37 @@ class _Extraction:
         guess = itertools.islice(self._samples(self.job.num_frames), self.job.moving)
         self._decode({*guess, *(_from_indices(indices) for indices in self.job.statics)})
         self.result.num_frames = len(self.signatures)
+        self._judge_clip()
         wanted = self._choose()
         if missing := {triplet for triplet in wanted if not self._is_stored(triplet)}:
             self._decode(missing)
         self._finish(wanted)
         return self.result
+
+    def _judge_clip(self) -> None:
+        """Find out whether the clip is interlaced or cut off, now that all of it has been seen.
+
+        Raises:
+            UnfitClipError: It is, and such clips are not wanted.
+        """
+        job, name = self.job, self.job.clip.name
+        if job.clip.frame_files:
+            return
+        flagged = job.facts.get("field_order")
+        order = flagged if self.treatment.deinterlace else field_order_of(self.combed, flagged)
+        self.result.field_order = order
+        if order not in (None, "progressive") and not self.treatment.deinterlace:
+            if job.interlaced == "reject":
+                combed = f"{sum(self.combed)} of {len(self.combed)} pictures are combed"
+                reason = "telecined" if order == "telecined" else "interlaced"
+                raise UnfitClipError(reason, f"clip {name}: {reason}, {combed}; see --interlaced")
+            if job.interlaced == "deinterlace":
+                raise _TreatFirstError(order)
+        self.result.note = self.result.note or cut_off_note(
+            job.facts.get("duration_seconds"), self.last_pts, job.facts.get("frame_rate")
+        )
+        if self.result.note and job.damage == "reject":
+            raise UnfitClipError("cut off", f"clip {name}: {self.result.note}; see --damage")
 
     def _samples(self, num_frames: int) -> Iterator[Triplet]:
         return sample_triplets(num_frames, intervals=self.job.intervals, seed=self.job.seed)
@@ -162,9 +186,12 @@ class _Extraction:
             ends.setdefault(triplet.img1, []).append(triplet)
             last_use.update(dict.fromkeys(triplet.indices, triplet.img1))
         held: dict[int, Rgb] = {}
-        for frame in _with_heartbeats(iterate_frames(self.job.clip, decoder=self.job.decoder), self.heartbeat):
+        for frame in with_heartbeats(self._frames(), self.heartbeat):
             if not self.result.num_frames:
-                self.signatures.append(signature(frame.luma()))
+                luma = frame.luma()
+                self.signatures.append(signature(luma))
+                self.combed.append(self.job.interlaced != "keep" and is_combed(luma))
+                self.last_pts = pts_seconds(frame)
             elif not ends:
                 break
             if frame.index in last_use:
@@ -175,9 +202,27 @@ class _Extraction:
                     self._store(triplet, held)
             held = {index: rgb for index, rgb in held.items() if last_use[index] > frame.index}
 
+    def _frames(self) -> Iterator[Frame]:
+        """Yield the clip's frames; up to the first damage where those before it are to be kept."""
+        frames = iterate_frames(self.job.clip, decoder=self.job.decoder, treatment=self.treatment)
+        if self.job.damage == "reject":
+            yield from frames
+            return
+        try:
+            yield from frames
+        except VideoError as error:
+            if not self.signatures:
+                raise
+            self.result.note = f"kept before the damage: {error}"
+
     def _verdict(self, triplet: Triplet) -> Rejection | None:
         if triplet not in self.verdicts:
-            self.verdicts[triplet] = find_rejection(self.signatures[triplet.img0 : triplet.img1 + 1])
+            combed = [index for index in triplet.indices if self.combed[index]]
+            self.verdicts[triplet] = (
+                Rejection("combed frame", {"frame": float(combed[0])})
+                if combed and not self.treatment.deinterlace
+                else find_rejection(self.signatures[triplet.img0 : triplet.img1 + 1])
+            )
         return self.verdicts[triplet]
 
     def _is_static(self, triplet: Triplet) -> bool:
@@ -190,8 +235,9 @@ class _Extraction:
         source, clip = self.job.clip.key
         for index in triplet.indices:
             height, width = held[index].shape[:2]
+            square = square_size(width, height, pixel_aspect=self.job.facts.get("pixel_aspect", 1.0))
             for tier in self.job.tiers:
-                size = fit_height(width, height, target_height=RESOLUTION_HEIGHTS[tier])
+                size = fit_height(*square, target_height=RESOLUTION_HEIGHTS[tier])
                 self.result.sizes[tier] = size
                 if (tier, index) not in self.being_stored:
                     path = self.job.out / frame_path(source, clip, tier, index)
@@ -232,6 +278,8 @@ class _Extraction:
         for (tier, index), stored in self.being_stored.items():
             if index in keep:
                 result.stored[tier][index] = stored.result()
+        blocks = np.concatenate([luma_blocks(plane) for plane in self.signatures] or [np.empty(0, np.uint8)])
+        result.luma_blocks = base64.b64encode(blocks.tobytes()).decode()
         result.pts = {index: seconds for index, seconds in result.pts.items() if index in keep}
 
 

@@ -20,8 +20,9 @@ import cv2
 from dataset_tools.errors import VfiError
 from dataset_tools.frames.writer import StorageError
 from dataset_tools.sources import Clip
-from dataset_tools.sources.clip_frames import clip_sha256
+from dataset_tools.sources.clip_frames import Treatment, clip_sha256
 from dataset_tools.workers import extract_job as clip_job
+from dataset_tools.workers.probe_job import probe
 from dataset_tools.workers.rebuild_job import WantedFrame, rebuild
 
 _HEARTBEAT_SECONDS = 1.0
@@ -40,22 +41,25 @@ def work(job: dict[str, Any], *, heartbeat: Callable[[], None]) -> dict[str, Any
     """Do one job and return its answer.
 
     Args:
-        job: ``kind`` (``probe``, ``extract`` or ``rebuild``), ``clip``, and the arguments of ``clip_job.probe``, of
+        job: ``kind`` (``probe``, ``extract`` or ``rebuild``), ``clip``, and the arguments of ``probe_job.probe``, of
             ``clip_job.ExtractJob`` or of ``rebuild_job.rebuild``.
 
     Returns:
-        ``{"done": ...}``, ``{"rejected": message}``, ``{"changed": message}`` when the clip is not the one that rows
-        were made from, or ``{"stop": message}`` when going on makes no sense.
+        ``{"done": ...}``, ``{"rejected": message}``, ``{"unfit": message, "reason": word}`` for a clip not wanted
+        as it is, ``{"changed": message}`` when it is not the one that rows were made from, or ``{"stop": message}``
+        when going on makes no sense.
     """
     clip = _decode_clip(job["clip"])
     try:
         if job["kind"] == "probe":
-            return {"done": clip_job.probe(clip, decoder=job["decoder"], heartbeat=heartbeat)}
+            return {"done": probe(clip, decoder=job["decoder"], heartbeat=heartbeat)}
         if job["kind"] == "rebuild":
             return {"done": _rebuild(job, clip, heartbeat)}
         return _extract(job, clip, heartbeat)
     except StorageError as error:
         return {"stop": str(error)}
+    except clip_job.UnfitClipError as error:
+        return {"unfit": str(error), "reason": error.reason}
     except VfiError as error:
         return {"rejected": str(error)}
     except Exception as error:  # whatever a damaged clip makes a library raise, the other clips go on
@@ -81,6 +85,10 @@ def _extract_job(job: dict[str, Any], clip: Clip) -> clip_job.ExtractJob:
         intervals=(job["intervals"][0], job["intervals"][1]),
         seed=job["seed"],
         decoder=job["decoder"],
+        facts=job["facts"],
+        interlaced=job["interlaced"],
+        hdr=job["hdr"],
+        damage=job["damage"],
     )
 
 
@@ -92,6 +100,7 @@ def _rebuild(job: dict[str, Any], clip: Clip, heartbeat: Callable[[], None]) -> 
         originals=Path(job["originals"]),
         out=Path(job["out"]),
         decoder=job["decoder"],
+        treatment=Treatment(**job["treatment"]),
         heartbeat=heartbeat,
     )
 

@@ -12,7 +12,7 @@ from dataset_tools.errors import FrameError, VideoError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.frames.writer import FrameWriter, write_frame
 from dataset_tools.sources import Clip
-from dataset_tools.sources.clip_frames import clip_sha256, iterate_frames
+from dataset_tools.sources.clip_frames import Treatment, clip_sha256, iterate_frames
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ def rebuild(
     originals: Path,
     out: Path,
     decoder: str,
+    treatment: Treatment,
     heartbeat: Callable[[], None],
 ) -> list[dict[str, Any]]:
     """Write the wanted frames of a clip under ``out`` and tell how each compares to the manifest.
 
     Args:
         sha256: Of the clip, by the manifest.
+        treatment: As in the extraction.
         originals: Folder of the manifest; a frame is compared to its original where that is there.
 
     Returns:
@@ -64,7 +66,7 @@ def rebuild(
         by_index.setdefault(item.index, []).append(item)
     making: list[Future[dict[str, Any]]] = []
     with FrameWriter() as writer:
-        for frame in iterate_frames(clip, decoder=decoder):
+        for frame in iterate_frames(clip, decoder=decoder, treatment=treatment):
             heartbeat()
             if items := by_index.pop(frame.index, None):
                 rgb = frame.rgb()

@@ -27,7 +27,7 @@ def test_it_is_what_extraction_gives(demo_set):
             assert found == pytest.approx(expected, abs=TOLERANCES[name]), name
         elif name == "pred_fingerprint":
             assert max(map(fingerprint_difference, expected, found)) <= MAX_PREDICTION_DIFFERENCE
-        elif name != "pred_sha256":
+        elif name not in ("pred_sha256", "decoder"):  # which names the version that is installed
             assert found == expected, name
     for row in fresh.rows():
         for name in ("img0", "gt", "img1", "pred"):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_tools.errors import ManifestError
-from dataset_tools.manifest import SCHEMA, extraction_options, from_rows, read_manifest
+from dataset_tools.manifest import CLIP_COLUMNS, SCHEMA, extraction_options, from_rows, read_manifest
 
 VOTE = {"annotator": "ada", "level": 3, "created_at": datetime(2026, 1, 2, tzinfo=UTC), "seconds": 2.5, "flagged": True}
 ROW = {
@@ -26,7 +26,8 @@ def test_columns_are_those_of_the_design():
     assert SCHEMA.names[:5] == ["triplet_id", "source", "clip", "clip_sha256", "resolution"]
     assert SCHEMA.names[36:40] == [f"{name}_fingerprint" for name in ("img0", "gt", "img1", "pred")]
     accurate = ["accurate_predictor", "accurate_predictor_sha256", "accurate_psnr", "accurate_lpips", "accurate_gain"]
-    assert SCHEMA.names[40:] == accurate
+    assert SCHEMA.names[40:45] == accurate
+    assert SCHEMA.names[45:] == ["clip_group", *CLIP_COLUMNS]
     assert SCHEMA.field("img0_index").type == pa.int64()
     assert SCHEMA.field("votes").type.value_type.field("created_at").type == pa.timestamp("us", tz="UTC")
 
@@ -42,7 +43,7 @@ def test_round_trip_keeps_rows_order_metadata_and_unknown_columns(tmp_path):
     assert [row["score"] for row in manifest.rows()] == [1.5, 2.5]
     assert manifest.rows()[0]["votes"] == [VOTE]
     assert manifest.metadata["seed"] == "7"
-    assert manifest.metadata["schema_version"] == "1.1"
+    assert manifest.metadata["schema_version"] == "1.2"
     assert extraction_options(manifest) == {"count": 2}
     first = path.read_bytes()
     manifest.write()
@@ -66,9 +67,9 @@ def _with_version(version):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (_with_version("2.0"), "newer than 1.1"),
-        (_with_version("soon"), "must be like 1.1"),
-        (_with_version("²"), "must be like 1.1"),
+        (_with_version("2.0"), "newer than 1.2"),
+        (_with_version("soon"), "must be like 1.2"),
+        (_with_version("²"), "must be like 1.2"),
         (pa.Table.from_arrays([pa.array(["a"])] * 3, ["triplet_id", "x", "x"]), "column 'x' must be there once"),
         (pa.table({"x": [1]}), "no column triplet_id"),
         (pa.table({"triplet_id": ["a", "a"]}), "unique, found twice"),

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from dataset_tools.frames import pixels_sha256, resize_area, write_image
+from dataset_tools.frames import fingerprint, pixels_sha256, resize_area, write_image
 from dataset_tools.manifest import Manifest, from_rows
 
 SIDE = 64  # pixels; the smallest the models take
@@ -88,6 +88,7 @@ def _row(folder: Path, clip: str, split: str, interval: int, frames: list[np.nda
         if not (folder / path).exists():
             write_image(folder / path, rgb)
         row |= {name: path, f"{name}_index": indices[name], f"{name}_sha256": pixels_sha256(rgb)}
+        row[f"{name}_fingerprint"] = fingerprint(rgb)
     difference = np.abs(images["img0"].astype(np.int16) - images["img1"]).mean()
     row |= {"change": difference, "inputs_lpips": float(difference / 100), "motion": float(difference / 8)}
     return row

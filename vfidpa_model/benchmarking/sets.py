@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from dataset_tools.columns.file import open_manifest
 from dataset_tools.common.files import inside
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.frames import Rgb, read_image
-from dataset_tools.manifest import DEFAULT_NAME, read_manifest
 
 if TYPE_CHECKING:
     pass
@@ -167,12 +167,13 @@ def _xiph(root: Path, *, subset: str, shape: str) -> list[Item]:
 
 def manifest_items(path: Path, *, split: str | None = None, resolution: str | None = None) -> list[Item]:
     """Return the triplets of a manifest (the Parquet file, or its folder), all or those of a split or resolution."""
-    manifest = read_manifest(path / DEFAULT_NAME if path.is_dir() else path)
+    manifest = open_manifest(path)
     items = []
-    for row in manifest.rows():
+    names = ("triplet_id", "source", "clip", "split", "resolution", "img0", "gt", "img1")
+    for row in (row for piece in manifest.batches(names) for row in piece.to_pylist()):
         if (split and row["split"] != split) or (resolution and row["resolution"] != resolution):
             continue
-        img0, gt, img1 = (manifest.file(row, column) for column in ("img0", "gt", "img1"))
+        img0, gt, img1 = (inside(manifest.root, row[column] or "") for column in ("img0", "gt", "img1"))
         clip = f"{row['source']}/{row['clip']}"
         items.append(Item(row["resolution"] or "all", clip, row["triplet_id"], img0, gt, img1))
     return items
@@ -180,9 +181,9 @@ def manifest_items(path: Path, *, split: str | None = None, resolution: str | No
 
 def frames_sha256(path: Path) -> str:
     """Return the SHA-256 of which frames a manifest (the file, or its folder) names; other columns do not count."""
-    manifest = read_manifest(path / DEFAULT_NAME if path.is_dir() else path)
     columns = ("triplet_id", "img0_sha256", "gt_sha256", "img1_sha256")
-    return hashlib.sha256(json.dumps([[row[name] for name in columns] for row in manifest.rows()]).encode()).hexdigest()
+    listed = [list(row.values()) for piece in open_manifest(path).batches(columns) for row in piece.to_pylist()]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
 def _lines(candidates: list[Path]) -> list[str]:

@@ -27,10 +27,10 @@ def evaluate(
         UsageError: An unknown split, or the manifest holds no triplets of the model's tier.
         ManifestError: No labels in that split, a clip in two splits, missing frames.
     """
+    from dataset_tools.columns.file import open_manifest
     from dataset_tools.common.device import describe_device, select_device
     from dataset_tools.common.files import sha256_file
     from dataset_tools.common.progress import track
-    from dataset_tools.manifest import read_manifest
     from vfidpa_model.evaluation.baselines import score_baselines
     from vfidpa_model.evaluation.comparison import HUMAN, MODEL, Evaluation, human_row, measure_row
     from vfidpa_model.evaluation.scoring import levels_of, score_samples
@@ -43,7 +43,7 @@ def evaluate(
     chosen = select_device(device)
     assessor = load_checkpoint(run, device=chosen)
     trained = flatten(assessor.meta)
-    manifest = read_manifest(manifest_path)
+    manifest = open_manifest(manifest_path)
     if trained.get("train.target") == "gain":
         kind, scale = "gain", GainScale(trained["gain_scale.unit"], trained["gain_scale.top"])
         samples, _ = gain_samples(manifest, resolution=assessor.config.tier, scale=scale)

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
+from dataset_tools.common.parquet import Columns
 from dataset_tools.errors import ManifestError
 from dataset_tools.levels import LEVELS
-from dataset_tools.manifest import Manifest
 from dataset_tools.prediction.gains import CELL, cell_grid
-from vfidpa_model.pairs.labels import Sample, check_one_split_per_clip, row_sample, rows_of_tier
+from vfidpa_model.pairs.labels import Sample, check_no_leaks, pieces_of_tier, row_sample
 
 Values = npt.NDArray[np.float64]
 _TOP_QUANTILE = 0.95  # of the training cells' gains: level 4 begins there
@@ -54,7 +56,7 @@ def fit_gain_scale(gains: Sequence[float]) -> GainScale:
 
 
 def gain_samples(
-    manifest: Manifest, *, resolution: str, scale: GainScale | None = None
+    manifest: Columns, *, resolution: str, scale: GainScale | None = None
 ) -> tuple[list[Sample], GainScale]:
     """Return the rows of a tier that have an ``accurate_gain``, in ``triplet_id`` order, and the scale of their levels.
 
@@ -65,17 +67,17 @@ def gain_samples(
         UsageError: Unknown tier, or one that the manifest does not have.
         ManifestError: No gains, or of several predictors; one that does not fit its frame; a clip in two splits.
     """
-    rows = manifest.rows()
-    check_one_split_per_clip(rows, manifest.path)
-    wanted = [row for row in rows_of_tier(manifest, resolution) if row["accurate_gain"] is not None]
+    check_no_leaks(manifest)
+    names = ("predictor", "predictor_sha256", "accurate_predictor", "accurate_predictor_sha256")
+    pieces = pieces_of_tier(manifest, resolution, more=(*names, "accurate_gain"))
+    wanted = [row for piece in pieces for row in piece.filter(pc.is_valid(piece.column("accurate_gain"))).to_pylist()]
     if not wanted:
         raise ManifestError(f"{manifest.path} has no accurate_gain at {resolution}; {_ADVICE}")
-    names = ("predictor", "predictor_sha256", "accurate_predictor", "accurate_predictor_sha256")
     makers = {tuple(row[name] for name in names) for row in wanted}
     if len(makers) > 1:
         pairs = ", ".join(sorted({f"{maker[2]} over {maker[0]}" for maker in makers}))
         raise ManifestError(f"accurate_gain in {manifest.path} must be of one pair of models, found {pairs}; {_ADVICE}")
-    samples = [_sample(manifest, row) for row in wanted]
+    samples = [_sample(manifest.root, row) for row in wanted]
     if scale is None:
         train = [gain for sample in samples if sample.split == "train" for gain in sample.gain]
         try:
@@ -96,7 +98,7 @@ def _sides(side: int, count: int) -> Values:
     return np.minimum(CELL, side - CELL * np.arange(count)).astype(np.float64)
 
 
-def _sample(manifest: Manifest, row: dict[str, Any]) -> Sample:
+def _sample(root: Path, row: dict[str, Any]) -> Sample:
     rows, columns = cell_grid(row["width"] or 0, row["height"] or 0)
     gain = row["accurate_gain"]
     if len(gain) != rows * columns or not all(value is not None and math.isfinite(value) for value in gain):
@@ -105,7 +107,7 @@ def _sample(manifest: Manifest, row: dict[str, Any]) -> Sample:
             f"{row['width']}x{row['height']} pixels; {_ADVICE} --overwrite"
         )
     placeholder = {**row, "level": LEVELS[0], "votes": None}  # people's levels say something else
-    return replace(row_sample(manifest, placeholder), gain=tuple(gain))
+    return replace(row_sample(root, placeholder), gain=tuple(gain))
 
 
 def _with_levels(sample: Sample, scale: GainScale) -> Sample:

@@ -3,20 +3,42 @@
 import hashlib
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset_tools.checks.leaks import find_recordings, leaks
+from dataset_tools.common.files import inside
+from dataset_tools.common.parquet import Columns
 from dataset_tools.errors import ManifestError, UsageError
 from dataset_tools.frames import RESOLUTION_HEIGHTS
 from dataset_tools.levels import LEVELS, is_on_scale
-from dataset_tools.manifest import Manifest
 from dataset_tools.sampling.splits import SPLITS
 from vfidpa_model.networks.config import SMALLEST_SIDE
 
 ALL_TIERS = "all"
+_COLUMNS = (
+    "triplet_id",
+    "source",
+    "clip",
+    "split",
+    "resolution",
+    "width",
+    "height",
+    "img0",
+    "img1",
+    "img0_sha256",
+    "img1_sha256",
+    "level",
+    "level_source",
+    "votes",
+    "inputs_lpips",
+    "motion",
+)
 
 
 @dataclass(frozen=True)
@@ -80,42 +102,54 @@ def level_distribution(votes: Mapping[str, int], *, level: float) -> tuple[float
     return tuple(max(0.0, 1.0 - abs(level - candidate)) for candidate in LEVELS)
 
 
-def select_samples(manifest: Manifest, *, resolution: str, labels: str) -> list[Sample]:
-    """Return the labelled rows of a tier, in ``triplet_id`` order; frames are not touched.
+def select_samples(manifest: Columns, *, resolution: str, labels: str) -> list[Sample]:
+    """Return the labelled rows of a tier, in the manifest's order; frames are not touched.
 
     Args:
+        manifest: In memory, or opened by ``dataset_tools.columns.file.open_manifest``.
         resolution: A tier such as ``256p``, or ``all``.
         labels: ``human``, ``proxy``, or ``any``: proxy labels are never mixed in unless asked for.
 
     Raises:
         UsageError: Unknown tier or choice of labels; the manifest holds other tiers only.
-        ManifestError: No such labels; a level outside 1 to 4; a clip in two splits; an unknown split; small frames.
+        ManifestError: No such labels; a level outside 1 to 4; one recording in two splits; an unknown split; small
+            frames.
     """
     if labels not in LABEL_CHOICES:
         raise UsageError(f"labels ({labels!r}) must be one of {', '.join(LABEL_CHOICES)}")
-    check_one_split_per_clip(manifest.rows(), manifest.path)
-    of_tier = rows_of_tier(manifest, resolution)
-    labelled = [row for row in of_tier if row["level"] is not None]
-    wanted = [row for row in labelled if labels in ("any", row["level_source"])]
-    if not wanted:
-        raise ManifestError(_no_labels(manifest.path, resolution=resolution, labels=labels, labelled=labelled))
-    return [row_sample(manifest, row) for row in wanted]
+    check_no_leaks(manifest)
+    samples = []
+    others: set[str | None] = set()  # sources of the tier's labels
+    for piece in pieces_of_tier(manifest, resolution):
+        labelled = piece.filter(pc.is_valid(piece.column("level")))
+        others.update(labelled.column("level_source").unique().to_pylist())
+        if labels != "any":
+            labelled = labelled.filter(pc.equal(labelled.column("level_source").cast(pa.string()), labels))
+        samples += [row_sample(manifest.root, row) for row in labelled.to_pylist()]
+    if not samples:
+        raise ManifestError(_no_labels(manifest.path, resolution=resolution, labels=labels, others=others))
+    return samples
 
 
-def rows_of_tier(manifest: Manifest, resolution: str) -> list[dict[str, Any]]:
-    """Return the rows of a tier, or of all, in ``triplet_id`` order.
+def pieces_of_tier(manifest: Columns, resolution: str, *, more: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """Yield the rows of a tier, or of all, in the manifest's order, as tables of what a ``Sample`` is made of.
+
+    Args:
+        more: Names of further columns.
 
     Raises:
         UsageError: An unknown tier, or the manifest holds others only.
     """
     if resolution not in (*RESOLUTION_HEIGHTS, ALL_TIERS):
         raise UsageError(f"resolution ({resolution!r}) must be one of {', '.join(RESOLUTION_HEIGHTS)}, {ALL_TIERS}")
-    rows = manifest.rows()
-    found = [row for row in rows if resolution in (ALL_TIERS, row["resolution"])]
-    if not found:
-        tiers = ", ".join(sorted({str(row["resolution"]) for row in rows}))
-        raise UsageError(f"resolution ({resolution}) must be a tier of {manifest.path}, which has {tiers}")
-    return found
+    tiers: set[str] = set()
+    for piece in manifest.batches((*_COLUMNS, *more)):
+        tiers.update(str(tier) for tier in piece.column("resolution").unique().to_pylist())
+        is_of_tier = pc.equal(piece.column("resolution").cast(pa.string()), resolution)
+        yield piece if resolution == ALL_TIERS else piece.filter(is_of_tier)
+    if not tiers or resolution not in (ALL_TIERS, *tiers):
+        known = ", ".join(sorted(tiers))
+        raise UsageError(f"resolution ({resolution}) must be a tier of {manifest.path}, which has {known}")
 
 
 def samples_of_split(samples: Sequence[Sample], split: str, *, manifest: Path, labels: str) -> list[Sample]:
@@ -150,7 +184,7 @@ def pairs_sha256(samples: Sequence[Sample]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def training_samples(manifest: Manifest, *, resolution: str, labels: str, aux_weight: float) -> list[Sample]:
+def training_samples(manifest: Columns, *, resolution: str, labels: str, aux_weight: float) -> list[Sample]:
     """Return the labelled rows of a tier after every check that can fail, before any work is done.
 
     Raises:
@@ -161,23 +195,22 @@ def training_samples(manifest: Manifest, *, resolution: str, labels: str, aux_we
     return samples
 
 
-def check_one_split_per_clip(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Refuse a manifest in which a clip, by name or by content, is in two splits: its test would be a memory test.
+def check_no_leaks(manifest: Columns) -> None:
+    """Refuse a manifest in which a recording is in two splits: its test would be a memory test.
+
+    By the rule of ``dataset_tools.verify``: a clip by name, file or group, an equal frame, or near-equal frames.
 
     Raises:
-        ManifestError: Names the first such clip, or the first unknown split.
+        ManifestError: Names the first of them, or the first unknown split.
     """
-    found: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        split = _split(row)
-        if split not in SPLITS:
-            raise ManifestError(f"triplet {row['triplet_id']}: split ({split!r}) must be one of {', '.join(SPLITS)}")
-        found[_clip(row)].add(split)
-        if row["clip_sha256"]:
-            found[f"the clip with sha256 {row['clip_sha256'][:12]}"].add(split)
-    for name, splits in sorted(found.items()):
-        if len(splits) > 1:
-            raise ManifestError(f"{name} in {path} must be in one split, is in {', '.join(sorted(splits))}")
+    recordings = find_recordings(manifest)
+    for (source, clip), splits in zip(recordings.keys, recordings.splits, strict=True):
+        if unknown := splits - set(SPLITS):
+            raise ManifestError(f"clip {source}/{clip}: split ({min(unknown)!r}) must be one of {', '.join(SPLITS)}")
+    found = list(leaks(recordings))
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise ManifestError(f"{manifest.path}: {found[0]}{more}; dataset_tools.resplit repairs it, labels stay")
 
 
 def check_frames_exist(samples: Sequence[Sample], path: Path) -> None:
@@ -205,7 +238,7 @@ def check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float)
         raise ManifestError(f"{path} has no inputs_lpips; run dataset_tools.predict, or train with --aux-weight 0")
 
 
-def row_sample(manifest: Manifest, row: Mapping[str, Any]) -> Sample:
+def row_sample(root: Path, row: Mapping[str, Any]) -> Sample:
     """Return a labelled row as a sample.
 
     Raises:
@@ -225,8 +258,8 @@ def row_sample(manifest: Manifest, row: Mapping[str, Any]) -> Sample:
         resolution=row["resolution"],
         width=width,
         height=height,
-        img0=manifest.file(row, "img0"),
-        img1=manifest.file(row, "img1"),
+        img0=inside(root, row["img0"] or ""),
+        img1=inside(root, row["img1"] or ""),
         img0_sha256=row["img0_sha256"],
         img1_sha256=row["img1_sha256"],
         level=level,
@@ -246,13 +279,13 @@ def _split(row: Mapping[str, Any]) -> str:
     return row["split"] or "train"
 
 
-def _no_labels(path: Path, *, resolution: str, labels: str, labelled: Sequence[Mapping[str, Any]]) -> str:
-    if not labelled:
+def _no_labels(path: Path, *, resolution: str, labels: str, others: set[str | None]) -> str:
+    if not others:
         advice = "label it with labeling_app, or run dataset_tools.predict with --proxy-levels"
         return f"{path} has no labels at {resolution}; {advice}"
-    others = sorted({row["level_source"] or "labels of unknown source" for row in labelled})
-    choice = others[0] if others[0] in LABEL_CHOICES else "any"
-    return f"{path} has no {labels} labels at {resolution}, only {', '.join(others)}; add --labels {choice} to use them"
+    named = sorted(source or "labels of unknown source" for source in others)
+    choice = named[0] if named[0] in LABEL_CHOICES else "any"
+    return f"{path} has no {labels} labels at {resolution}, only {', '.join(named)}; add --labels {choice} to use them"
 
 
 LABEL_CHOICES = ("human", "proxy", "any")

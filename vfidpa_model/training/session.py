@@ -12,10 +12,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from dataset_tools.columns.file import open_manifest
 from dataset_tools.common.device import describe_device, select_device
 from dataset_tools.common.files import sha256_file, write_json
 from dataset_tools.errors import UsageError
-from dataset_tools.manifest import read_manifest
 from dataset_tools.sampling.splits import SPLITS
 from vfidpa_model.inference.checkpoint import load_model
 from vfidpa_model.networks.config import ModelConfig
@@ -179,7 +179,7 @@ def running_mean(model: VFIDPA, decay: float) -> AveragedModel:
 def _samples(
     manifest_path: Path, model_config: ModelConfig, config: TrainConfig
 ) -> tuple[list[Sample], GainScale | None]:
-    manifest = read_manifest(manifest_path)
+    manifest = open_manifest(manifest_path)
     if config.target == "level":
         found = training_samples(
             manifest, resolution=config.resolution, labels=config.labels, aux_weight=config.aux_weight

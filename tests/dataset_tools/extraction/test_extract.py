@@ -33,7 +33,7 @@ def test_rows_are_balanced_and_files_are_all_there(first):
         "day 2/street.mkv.mp4": 4,
         "street.mp4": 4,
     }
-    assert set(frame.split) == {"train", "val", "test"}
+    assert set(frame.split) <= {"train", "val", "test"}
     assert frame.groupby("clip").split.nunique().max() == 1
     assert set(frame.interval) == {1, 2, 3, 4}
     high, low = (set(frame[frame.resolution == tier].triplet_id.str.partition("@")[0]) for tier in ("720p", "256p"))
@@ -263,9 +263,9 @@ def test_a_header_that_lies_about_the_number_of_frames(tmp_path, demo_clips):
 
 
 def test_replicas_of_the_official_sets(tmp_path, demo_clips):
-    frames = replicas.read_frames(demo_clips / "bikes.mp4", count=24)
-    triplet = replicas.make_vimeo_triplet(tmp_path, frames)
-    septuplet = replicas.make_vimeo_septuplet(tmp_path, frames)
+    scenes = [replicas.read_frames(demo_clips / "bikes.mp4", start=at, count=14) for at in (0, 80, 140, 190)]
+    triplet = replicas.make_vimeo_triplet(tmp_path, scenes[0][:9] + scenes[1][:6])
+    septuplet = replicas.make_vimeo_septuplet(tmp_path, scenes[2] + scenes[3][:7])
     adobe = replicas.make_adobe240(tmp_path, replicas.read_frames(demo_clips / "bigbuckbunny.mp4", start=57, count=20))
     sources = ["--source", f"vimeo90k:{septuplet}", "--source", f"adobe240:{adobe}"]
     out = tmp_path / "set"

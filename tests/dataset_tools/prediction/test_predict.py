@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from dataset_tools import predict
+from dataset_tools.columns import results
 from dataset_tools.common.files import try_lock
 from dataset_tools.errors import VfiError
 from dataset_tools.frames import fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.manifest import from_rows, read_manifest
+from dataset_tools.prediction import run
 from dataset_tools.prediction.columns import COLUMNS
 from dataset_tools.prediction.metrics import Lpips, mean_motion, psnr, ssim
 from dataset_tools.prediction.predictor import Predictor
@@ -78,7 +80,8 @@ def test_goes_on_where_a_killed_run_was(predicted):
     predicted.file(whole[0], "pred").unlink()
     kept = predicted.file(whole[1], "pred")
     written_at = kept.stat().st_mtime_ns
-    outcome = predict_rows(from_rows(predicted.path, some), device="cpu")
+    from_rows(predicted.path, some, metadata=predicted.metadata).write()
+    outcome = predict_rows(predicted, device="cpu")
     assert (outcome.num_done, outcome.num_current, outcome.failures) == (len(whole) - 1, 1, [])
     assert read_manifest(predicted.path).rows() == whole
     assert kept.stat().st_mtime_ns == written_at
@@ -90,12 +93,25 @@ def test_older_predictions_without_fingerprints_are_kept(predicted):
     assert (outcome.num_done, outcome.num_current) == (0, 5)
 
 
-def test_saves_while_it_runs(unpredicted, monkeypatch):
+def test_keeps_results_while_it_runs_and_writes_the_manifest_once(unpredicted, monkeypatch):
     ticks = iter(range(0, 10_000, 60))
-    saved = []
-    monkeypatch.setattr("dataset_tools.manifest.Manifest.write", lambda self: saved.append(self))
+    kept, written = [], []
+
+    def flush(journal):
+        flush_for_real(journal)
+        kept.append(len(list(unpredicted.root.glob(".prediction/*/*.parquet"))))
+
+    def rewrite(*arguments, **options):
+        written.append(len(kept))
+        return rewrite_for_real(*arguments, **options)
+
+    flush_for_real, rewrite_for_real = results.ResultsJournal.flush, run.rewrite_manifest
+    monkeypatch.setattr(results.ResultsJournal, "flush", flush)
+    monkeypatch.setattr(run, "rewrite_manifest", rewrite)
     predict_rows(unpredicted, predictor=MEAN, device="cpu", clock=lambda: next(ticks))
-    assert [manifest.table.column("pred").null_count for manifest in saved] == [4, 3, 2, 1, 0, 0]
+    assert kept == [1, 2, 3, 4, 5, 5]  # a file of its own for each; nothing new at the end
+    assert written == [6]
+    assert not (unpredicted.root / ".prediction").exists()
 
 
 def test_a_full_disk_loses_nothing(unpredicted, predicted, monkeypatch, capsys):
@@ -109,8 +125,9 @@ def test_a_full_disk_loses_nothing(unpredicted, predicted, monkeypatch, capsys):
     monkeypatch.setattr("dataset_tools.prediction.predictor.write_image", write_until_full)
     assert predict.main([str(unpredicted.path), "--device", "cpu"]) == 1
     assert re.search(r"predict: \S+\.png: No space left on device\n", capsys.readouterr().err)
-    assert read_manifest(unpredicted.path).table.column("pred").null_count < 5
+    assert list(unpredicted.root.glob(".prediction/*/*.parquet"))
     assert predict.main([str(unpredicted.path), "--device", "cpu"]) == 0
+    assert "5 rows predicted" not in capsys.readouterr().out  # what was done is taken over
     assert read_manifest(unpredicted.path).rows() == predicted.rows()
 
 
@@ -197,7 +214,7 @@ def test_votes_that_come_meanwhile_are_kept(predicted):
 
     outcome = predict_rows(predicted, predictor=MEAN, device="cpu", clock=clock)
     after = read_manifest(predicted.path).rows()
-    assert outcome.manifest.rows() == after
+    assert outcome.manifest.whole().rows() == after
     assert [row["level_source"] for row in after] == ["human"] * 5
     assert after[0]["votes"] == [VOTE]
     assert after[0]["pred"] == rows[0]["pred"]  # what was judged stays

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 
+import pyarrow as pa
 import pytest
 
 from dataset_tools import report
@@ -77,8 +78,9 @@ def test_missing_and_damaged_pictures_are_named(predicted):
 )
 def test_examples_go_from_easy_to_hard(number, expected):
     lpips = {"a": 0.0, "b": 0.1, "c": 0.2, "d": 0.25, "e": 0.3, "f": 0.4, "g": None}
-    rows = [{"triplet_id": name, "pred_lpips": value} for name, value in reversed(lpips.items())]
-    assert [row["triplet_id"] for row in choose_examples(rows, number=number)] == expected
+    names = list(reversed(lpips))
+    places = choose_examples(pa.chunked_array([[lpips[name] for name in names]]), number=number)
+    assert [names[place] for place in places] == expected
 
 
 @pytest.mark.browser

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dataset_tools.errors import UsageError
 from dataset_tools.sampling.allocation import Supply, allocate
-from dataset_tools.sampling.splits import assign_splits, parse_split
+from dataset_tools.sampling.splits import assign_splits, parse_split, split_of
 from dataset_tools.sampling.triplets import Triplet, clip_seed, count_triplets, fitting_intervals, sample_triplets
 
 
@@ -114,35 +114,46 @@ def test_a_larger_count_keeps_what_a_smaller_one_took():
     assert all(share.ranks == large[key].ranks[: len(share.ranks)] for key, share in small.items())
 
 
+def test_split_shares_hold_over_many_groups():
+    """Within three standard deviations of the share, over 4,000 groups."""
+    number, shares = 4000, (0.7, 0.1, 0.2)
+    groups = {("videos", f"{index}.mp4"): f"videos/{index}.mp4" for index in range(number)}
+    splits = assign_splits(groups, shares=shares, seed=3, official={}, fixed={}).by_clip
+    counts = collections.Counter(splits.values())
+    for name, share in zip(("train", "val", "test"), shares, strict=True):
+        assert abs(counts[name] - share * number) < 3 * (share * (1 - share) * number) ** 0.5
+    some = dict(list(groups.items())[::7])
+    assert assign_splits(some, shares=shares, seed=3, official={}, fixed={}).by_clip == {
+        key: splits[key] for key in some
+    }
+
+
+@pytest.mark.parametrize("shares", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.5, 0.0, 0.5)])
+def test_a_split_without_a_share_gets_nothing(shares):
+    found = {split_of(f"{number}", shares=shares, seed=1) for number in range(50)}
+    assert found == {name for name, share in zip(("train", "val", "test"), shares, strict=True) if share}
+
+
+A, B, C = ("videos", "a"), ("videos", "b"), ("vimeo90k", "c")
+
+
 @pytest.mark.parametrize(
-    ("number", "shares", "expected"),
+    ("official", "fixed", "expected", "torn"),
     [
-        (100, (0.8, 0.1, 0.1), (80, 10, 10)),
-        (100, (0.7, 0.3, 0), (70, 30, 0)),
-        (4, (0.8, 0.1, 0.1), (2, 1, 1)),  # every split with a share gets a clip
-        (2, (0.8, 0.1, 0.1), (1, 0, 1)),
-        (1, (0.8, 0.1, 0.1), (1, 0, 0)),
+        ({C: "test"}, {}, {A: "test", B: "test", C: "test"}, set()),
+        ({C: "train"}, {}, {A: "train", B: "train", C: "train"}, set()),
+        ({C: "val"}, {}, {A: "val", B: "val", C: "val"}, set()),
+        ({}, {A: "val"}, {A: "val", B: "val", C: "val"}, set()),
+        ({}, {A: "val", B: "test"}, {A: "val", B: "test"}, {C}),  # rows that are there stay, a new clip stays out
+        ({C: "test"}, {A: "train"}, {A: "train", B: "train"}, {C}),
+        ({C: "train"}, {A: "test"}, {A: "test", B: "test", C: "test"}, set()),
     ],
 )
-def test_split_shares(number, shares, expected):
-    keys = [("videos", f"{index}.mp4") for index in range(number)]
-    splits = assign_splits(keys, shares=shares, seed=3, official={}, fixed={})
-    counts = collections.Counter(splits.values())
-    assert tuple(counts[name] for name in ("train", "val", "test")) == expected
-    assert splits == assign_splits(keys[::-1], shares=shares, seed=3, official={}, fixed={})
-
-
-def test_official_splits_are_kept():
-    keys = [("vimeo90k", f"{index}") for index in range(60)] + [("videos", f"{index}") for index in range(40)]
-    official = {key: "test" if int(key[1]) % 3 == 0 else "train" for key in keys[:60]}
-    splits = assign_splits(keys, shares=(0.5, 0.25, 0.25), seed=0, official=official, fixed={})
-    for key, split in official.items():
-        assert (splits[key] == "test") == (split == "test")
-    assert collections.Counter(splits[key] for key in keys[60:]) == {"train": 20, "val": 10, "test": 10}
-    assert 10 <= collections.Counter(splits[key] for key in keys[:60])["val"] <= 15
-    fixed = dict.fromkeys(keys[60:65], "val")
-    again = assign_splits(keys, shares=(0.5, 0.25, 0.25), seed=0, official=official, fixed=fixed)
-    assert again == {**splits, **fixed}
+def test_the_clips_of_a_group_stay_together(official, fixed, expected, torn):
+    groups = dict.fromkeys((A, B, C), "one")
+    splits = assign_splits(groups, shares=(1.0, 0.0, 0.0), seed=0, official=official, fixed=fixed)
+    assert splits.by_clip == expected
+    assert set(splits.torn) == torn
 
 
 @pytest.mark.parametrize("text", ["", "0.8,0.2", "0.8,0.1,0.2", "1,-1,1", "a,b,c", "nan,0,0"])

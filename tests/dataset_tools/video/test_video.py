@@ -1,13 +1,16 @@
 """The contract of both readers: on every tricky clip the right frames, or a refusal; never a wrong frame."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
 import pytest
+from av.sidedata.sidedata import Type as SideDataType
 
 from dataset_tools.errors import UsageError, VideoError
 from dataset_tools.video import DECODERS, count_frames, open_video
+from dataset_tools.video.pyav import display_matrix
 from tests.dataset_tools.tricky_clips import TRICKY, VARIABLE_PTS, numbered_frame, read_number, write_clip
 
 
@@ -148,3 +151,16 @@ def test_marks_do_not_read_when_turned_or_mirrored():
     assert read_number(picture) == 37
     for wrong in (np.rot90(picture), np.rot90(picture, 2), picture[:, ::-1], picture[::-1], picture // 2 + 64):
         assert read_number(wrong) == -1
+
+
+@pytest.mark.parametrize(("factor", "turn"), [(1.0, 0), (2.0, 0), (0.5, 90), (3.0, 180), (1.5, 270)])
+def test_a_scaled_display_matrix_turns_all_the_same(factor, turn):
+    """Some cameras and editors write a matrix that also scales."""
+    turns = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+    a, b, c, d = (round(value * factor * 65536) for value in turns[turn])
+    data = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32)
+
+    class Frame:
+        side_data: ClassVar = {SideDataType.DISPLAYMATRIX: data.tobytes()}
+
+    assert display_matrix(Frame(), Path("clip")) == turns[turn]
