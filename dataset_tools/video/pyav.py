@@ -69,7 +69,7 @@ class PyavFrame(VideoFrame):
 
     def with_picture(self, raw: av.VideoFrame) -> "PyavFrame":
         """Return the frame with another picture of the same shape."""
-        return PyavFrame(self.index, self.pts, raw=raw, matrix=self._matrix, reformatter=self._reformatter)
+        return PyavFrame(self.index, self.pts, raw=raw, matrix=self.matrix, reformatter=self._reformatter)
 
     def luma(self) -> Luma:
         return orient(_luma_plane(self.raw, self._reformatter), self.matrix)
