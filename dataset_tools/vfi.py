@@ -48,6 +48,10 @@ COMMANDS = {
     "report": _command("dataset_tools.report", "report", "The data card of a data set, one HTML page."),
     "materialize": _command("dataset_tools.materialize", "materialize", "Rebuild a data set's frames from its clips."),
     "export": _command("dataset_tools.export", "export", "A data set for others: recipe, Hugging Face, WebDataset."),
+    "filter": _command("dataset_tools.filter", "filter_rows", "The rows that fit an SQL expression, as a data set."),
+    "merge": _command("dataset_tools.merge", "merge", "Several data sets as one, votes kept."),
+    "resplit": _command("dataset_tools.resplit", "resplit", "Put every recording into one split."),
+    "drop": _command("dataset_tools.drop", "drop", "Take rows out of a manifest."),
     "assets": _command("dataset_tools.assets", "fetch_command", "Fetch pinned weights and demo clips."),
     "label": Command(
         "labeling_app.__main__", "labeling_app.commands.serve:app", "The labelling page, its users and its votes."

@@ -11,9 +11,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("dataset_tools", "labeling_app", "vfidpa_model")
 COMMANDS = [
     "dataset_tools.assets",
+    "dataset_tools.drop",
     "dataset_tools.export",
     "dataset_tools.extract",
+    "dataset_tools.filter",
     "dataset_tools.materialize",
+    "dataset_tools.merge",
     "dataset_tools.predict",
     "dataset_tools.report",
     "dataset_tools.resplit",

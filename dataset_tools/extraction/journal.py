@@ -1,12 +1,12 @@
 """What an extraction has found out so far: one JSON line per clip, so that a run can be killed at any moment."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from dataset_tools.common.files import try_lock
+from dataset_tools.common.files import try_lock, write_bytes
 from dataset_tools.errors import UsageError
 from dataset_tools.sampling.splits import Key
 
@@ -96,3 +96,31 @@ def open_journal(out: Path) -> Iterator[Journal]:
         if not try_lock(file.fileno()):
             raise UsageError(f"another extraction is writing to {out}; wait for it, or choose another --out")
         yield Journal(file)
+
+
+def join_journals(folders: Sequence[Path], out: Path) -> bool:
+    """Put the journals of several data sets together in another, so that ``extract`` can go on there.
+
+    Returns:
+        Whether they were: all have one, made with the same options (``count`` aside; it becomes the sum).
+    """
+    lines: list[dict[str, Any]] = []
+    options: list[dict[str, Any]] = []
+    for folder in folders:
+        path = folder / FILE_NAME
+        if not path.exists():
+            return False
+        with path.open("rb+") as file:
+            journal = Journal(file)
+        options.append(journal.options)
+        lines += [
+            {"kind": kind, "clip": list(key), "fact": fact}
+            for kind, known in journal.facts.items()
+            for key, fact in known.items()
+        ]
+    if len({json.dumps({**each, "count": 0}, sort_keys=True) for each in options}) != 1:
+        return False
+    head = {"format": FORMAT, "options": {**options[0], "count": sum(each["count"] for each in options)}}
+    data = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in (head, *lines))
+    write_bytes(out / FILE_NAME, data)
+    return True

@@ -114,4 +114,4 @@ def _pull(graph: Graph, waiting: list[PyavFrame]) -> Iterator[PyavFrame]:
             raw = graph.pull()
         except (av.error.BlockingIOError, av.error.EOFError):
             return
-        yield waiting.pop(0).with_raw(cast(av.VideoFrame, raw))
+        yield waiting.pop(0).with_picture(cast(av.VideoFrame, raw))

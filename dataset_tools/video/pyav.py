@@ -59,10 +59,6 @@ class PyavFrame(VideoFrame):
         self.matrix = matrix
         self._reformatter = reformatter
 
-    def with_raw(self, raw: av.VideoFrame) -> "PyavFrame":
-        """Return this frame with another picture, such as a filter made of it."""
-        return PyavFrame(self.index, self.pts, raw=raw, matrix=self.matrix, reformatter=self._reformatter)
-
     def rgb(self) -> Rgb:
         converted = self._reformatter.reformat(self.raw, format="rgb24", threads=1)
         return orient(converted.to_ndarray(), self.matrix)
