@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-MAX_LEVELS = 16.0  # re-encodes of the library: at most 14; frames of different clips: at least 30
+MAX_LEVELS = 16.0  # re-encodes of the library: at most 12; frames of different clips: at least 30
 LEAST_CONTRAST = 24.0  # levels; 1 % of the library's frames have less than 50
 MIN_FRAMES = 3  # near-equal ones that make two clips one recording, or all of a shorter clip
 _GRID = 8

@@ -68,12 +68,68 @@ def test_vimeo90k_wrong_entries_are_rejected_one_by_one(tmp_path, demo_clips):
         ("missing", "triplet/00099/0001"),
         ("missing", "triplet/00002/0001"),
         ("wrong entry", "triplet/../../etc/passwd"),
-        ("wrong entry", "triplet/sequences/00001/0001"),
     }
     assert "im2.png is missing" in found["missing", "triplet/00002/0001"]
     splits = {clip.name: clip.official_split for clip in listing.clips}
     assert splits["triplet/00001/0389"] == "test"  # listed for both: never trained on
     assert len(splits) == 4
+
+
+@pytest.mark.parametrize(
+    "form", ["{}/", "sequences/{}", "{}/im1.png", "{} 448 256", "{},train", "./sequences/{}/im2.png"]
+)
+def test_vimeo90k_lists_in_other_forms(tmp_path, demo_clips, form):
+    """As other tools write them: with the folder, a frame's file, further columns, or backslashes."""
+    frames = replicas.read_frames(demo_clips / "bikes.mp4", count=15)
+    folder = replicas.make_vimeo_triplet(tmp_path, frames)
+    entries = ["00001/0001", "00001/0002", "00002/0001"]
+    for text in ([form.format(entry) for entry in entries], [entry.replace("/", "\\") for entry in entries]):
+        (folder / "tri_trainlist.txt").write_text("\r\n".join(text))
+        listing = list_sources([f"vimeo90k:{folder}"])
+        assert {clip.name for clip in listing.clips if clip.official_split == "train"} == {
+            f"triplet/{entry}" for entry in entries
+        }
+        assert listing.rejected == []
+
+
+def test_files_of_any_extension_are_tried_and_others_counted(tmp_path):
+    for name in ("a.gif", "b.dv", "c.obu", "d.ogg", "e.3g2", "f.f4v", "g.qt", "no_extension", "h.MP4", "h.mkv"):
+        (tmp_path / name).write_bytes(b"x")
+    for name in ("cover.jpg", "notes.txt", "more.txt", "song.mp3", ".hidden.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    listing = list_sources([f"videos:{tmp_path}"])
+    assert len(listing.clips) == 10
+    assert f"{tmp_path}: left out as no video: 2 .txt, 1 hidden, 1 .jpg, 1 .mp3" in listing.notes
+    assert any("h.MP4 and h.mkv have one name" in note for note in listing.notes)
+
+
+def test_one_file_and_the_home_folder_are_sources(tmp_path, monkeypatch):
+    (tmp_path / "film.mp4").write_bytes(b"x")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for spec in (f"videos:{tmp_path}/film.mp4", "videos:~/film.mp4", "videos:~"):
+        assert [clip.name for clip in list_sources([spec]).clips] == ["film.mp4"]
+
+
+def test_image_sequences(tmp_path):
+    """The layouts of GoPro and SNU-FILM, X4K1000FPS, and several series in one folder."""
+    layouts = {
+        "GOPR0384_11_00": [f"{number:06d}.png" for number in range(1, 6)],
+        "002/occ008.320": [f"{number:04d}.png" for number in range(5)],
+        "mixed": ["a-1.png", "a-2.png", "a-10.png", "b_01.jpg", "b_02.jpg", "b_03.jpg", "notes.txt", "cover.png"],
+        "gap": ["1.png", "2.png", "4.png"],
+    }
+    for folder, names in layouts.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for name in names:
+            (tmp_path / folder / name).write_bytes(b"x")
+    listing = list_sources([f"frames:{tmp_path}"], frame_rate=240.0)
+    found = {clip.name: clip.frame_files for clip in listing.clips}
+    assert found["GOPR0384_11_00"] == tuple(layouts["GOPR0384_11_00"])
+    assert found["002/occ008.320"] == tuple(layouts["002/occ008.320"])
+    assert found["mixed/b"] == ("b_01.jpg", "b_02.jpg", "b_03.jpg")
+    assert {clip.frame_rate for clip in listing.clips} == {240.0}
+    assert {item.clip: item.reason for item in listing.rejected} == {"gap": "missing", "mixed/a": "missing"}
+    assert "2.png is followed by 4.png" in next(item.message for item in listing.rejected if item.clip == "gap")
 
 
 @pytest.mark.parametrize(
