@@ -13,6 +13,7 @@ BEGIN, END = "<!-- rooms -->\n", "<!-- /rooms -->\n"
 WITHOUT_PYTHON = {  # folders that have no docstring to speak for them
     "labeling_app/texts/": "Every word people read, a file per language.",
     "labeling_app/viewer/": "The comparison bench in the browser: JavaScript modules, style sheets, example pictures.",
+    "vfidpa_model/pretrained/": "The weights that come with the toolkit, each with its model card.",
 }
 
 

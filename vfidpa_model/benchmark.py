@@ -13,6 +13,7 @@ from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
 from dataset_tools.levels import HARD_ABOVE
 from vfidpa_model.benchmarking.sets import parse_weights
+from vfidpa_model.routing.shares import lopsided
 
 if TYPE_CHECKING:
     import torch
@@ -133,6 +134,7 @@ def _report(
 ) -> None:
     from dataset_tools.common.files import write_bytes, write_json
     from vfidpa_model.benchmarking import report
+    from vfidpa_model.benchmarking.times import unsteady
 
     alone = [report.model_entry(rows, name) for name in setup.models]
     by_name = {entry.name: entry for entry in alone}
@@ -162,6 +164,8 @@ def _report(
         },
     )
     write_bytes(out / "table.md", f"{heading}\n\n{table}\n\n{report.details_table(records)}\n".encode())
+    for warning in unsteady(rows):
+        cli.say(f"warning: {warning}", is_error=True)
     write_bytes(out / "quality_time.png", report.draw_curves(found, title=heading.split(";")[0], alone=alone))
     print(f"{heading}\n\n{table}\n\nwritten: {out}")
 
@@ -192,6 +196,8 @@ def dynamic_entries(
         for threshold in thresholds:
             share = (scores > threshold).astype(float)
             label = f"dynamic, {name}, threshold {threshold:g}"
+            if warning := lopsided(float(share.mean()), pairs=len(share), threshold=threshold):
+                cli.say(f"warning: {name}: {warning}", is_error=True)
             entries.append(report.dynamic_entry(label, fast, accurate, share, router_seconds=seconds))
     part = float(entries[0].share.mean()) if entries and entries[0].share is not None else 0.5
     everyone = fast.seconds * 0 + part

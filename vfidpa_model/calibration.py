@@ -13,8 +13,10 @@ import typer
 
 from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
+from dataset_tools.levels import HARD_ABOVE
 from dataset_tools.sampling.splits import SPLITS
 from vfidpa_model.routing.calibrated import FILE_NAME, Calibration, CalibrationError
+from vfidpa_model.routing.shares import lopsided
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +54,7 @@ def calibrate(
     from vfidpa_model.benchmarking import report
     from vfidpa_model.benchmarking.pair_measurement import Plan, measure
     from vfidpa_model.benchmarking.protocols import PROTOCOLS
+    from vfidpa_model.benchmarking.times import unsteady
     from vfidpa_model.routing.dynamic import ModelRouter
     from vfidpa_model.routing.quality_cost import curve
 
@@ -62,6 +65,8 @@ def calibrate(
     rows = measure(items, plan, journal=journal, left_out=left_out)
     if not rows:
         raise CalibrationError(f"none of {len(items)} triplets can be read; python -m dataset_tools.verify tells why")
+    for warning in unsteady(rows):
+        cli.say(f"warning: {warning}", is_error=True)
     measured = report.measured_pair(report.model_entry(rows, "fast"), report.model_entry(rows, "accurate"))
     scores, seconds = (report.router_values(rows, "model", value) for value in ("score", "seconds"))
     return Calibration(
@@ -154,6 +159,9 @@ def command(
     goal = None if budget is None and quality is None else calibration.point(budget=budget, quality=quality)
     write_bytes(out / PICTURE_NAME, draw(calibration, goal))
     print(_summary(calibration, goal, out))
+    shown = goal or min(calibration.points, key=lambda point: abs(point.threshold - HARD_ABOVE))
+    if warning := lopsided(shown.share, pairs=calibration.pairs, threshold=shown.threshold):
+        cli.say(f"warning: {warning}", is_error=True)
     check_none_left_out(left_out, len(items))
     return cli.OK
 

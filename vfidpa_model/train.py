@@ -20,6 +20,7 @@ def train_command(
     labels: options.Labels = TrainConfig.labels,
     target: options.Target = TrainConfig.target,
     start: options.Start = None,
+    pretrained: options.Pretrained = "auto",
     backbone: options.Backbone = ModelConfig.backbone,
     head: options.Head = ModelConfig.head,
     upsample: options.Upsample = ModelConfig.upsample,
@@ -65,7 +66,7 @@ def train_command(
     )  # fmt: skip
     machine = Machine(device, workers, cache)
     train(manifest, out, model_config=model_config, config=config, machine=machine, resume=resume,
-          start=Path(start) if start else None)  # fmt: skip
+          start=Path(start) if start else None, pretrained=pretrained)  # fmt: skip
     if PartialState().is_main_process:
         print(out)
 

@@ -55,8 +55,10 @@ def load_weights(path: Path) -> tuple[dict[str, torch.Tensor], str]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(f"weights file {path} is not a plain state dict: {_first_line(error)}") from error
+    except pickle.UnpicklingError as error:  # PyTorch's own words would advise to load it unsafely
+        raise WeightsError(
+            f"weights file {path} is not a plain state dict: it is damaged or holds more than tensors"
+        ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise WeightsError(f"weights file {path} cannot be read: {_first_line(error)}") from error
     if not isinstance(state, Mapping) or not all(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile, ImageOps
 
 from dataset_tools.common.files import write_bytes
 from dataset_tools.errors import FrameError
@@ -86,22 +86,35 @@ def write_image(path: Path, rgb: Rgb) -> None:
 
 
 def read_image(path: Path) -> Rgb:
-    """Return the pixels of an image file as 8-bit RGB, shape (height, width, 3).
+    """Return the pixels of an image file as 8-bit RGB, shape (height, width, 3), turned as its EXIF tag says.
 
     Raises:
         FrameError: The file is missing, damaged, truncated, larger than 8K, or not an 8-bit image.
     """
     try:
         with Image.open(path) as image:
+            if _bits_of_png(image) == 16:  # Pillow would drop the lower half of each value without a word
+                raise FrameError(f"cannot read {path}: 16 bits per channel must be 8; convert it first")
             if image.width * image.height > MAX_PIXELS:
                 raise FrameError(f"cannot read {path}: {image.width}x{image.height} exceeds {MAX_PIXELS} pixels")
             if image.mode not in ("RGB", "RGBA", "L", "P"):
                 raise FrameError(f"cannot read {path}: mode {image.mode!r} must be 8-bit RGB or grey")
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise FrameError(f"cannot read {path}: no such file") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FrameError(f"cannot read {path}: {error}") from error
+
+
+def _bits_of_png(image: ImageFile.ImageFile) -> int | None:
+    """Return the bits per channel of a PNG, from its header; None for other formats."""
+    if image.format != "PNG" or image.fp is None:
+        return None
+    place = image.fp.tell()
+    image.fp.seek(24)  # signature, then the header's length, name, width and height
+    bits = image.fp.read(1)
+    image.fp.seek(place)
+    return bits[0]
 
 
 def fit_height(width: int, height: int, *, target_height: int) -> tuple[int, int]:

@@ -62,7 +62,7 @@ class Plan:
 def measure(
     items: Sequence[Item], plan: Plan, *, journal: Path | None = None, left_out: dict[str, str] | None = None
 ) -> list[Row]:
-    """Return one row per triplet: ``key``, ``subset``, ``sequence``, ``models`` and ``routers`` by name.
+    """Return one row per triplet: ``key``, ``subset``, ``sequence``, ``size``, ``models`` and ``routers`` by name.
 
     A model's entry holds ``psnr`` (dB), ``ssim``, ``lpips``, ``ie`` (mean absolute error of 255), ``seconds`` and
     ``share`` (of the tiles that went to its accurate model, for spatial routing); a router's ``score`` and
@@ -133,6 +133,7 @@ class _Runner:
             "key": item.key,
             "subset": item.subset,
             "sequence": item.sequence,
+            "size": [gt.shape[1], gt.shape[0]],
             "models": models,
             "routers": routers,
         }

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vfidpa_model.benchmarking.pair_measurement import Row
+from vfidpa_model.benchmarking.times import typical_seconds
 from vfidpa_model.evaluation.charts import png_bytes
 from vfidpa_model.routing.quality_cost import Measured, Point, Values, curve, mean_with_interval, random_curve
 
@@ -22,7 +23,7 @@ class Entry:
 
     Attributes:
         values: Metric to value per triplet; nan where it was not measured.
-        seconds: Per triplet, assessment included.
+        seconds: Per triplet, assessment included: the median of its frame size, see ``times``.
         share: Which triplets went to the accurate model, 0 or 1 (or a share); None for a model alone.
     """
 
@@ -37,7 +38,10 @@ def model_entry(rows: Sequence[Row], name: str) -> Entry:
     found = [row["models"][name] for row in rows]
     values = {metric: _column(found, metric) for metric in METRICS}
     share = _column(found, "share")
-    return Entry(name, values, _column(found, "seconds"), None if np.isnan(share).any() else share)
+    seconds = _column(found, "seconds")
+    if np.isnan(share).any():
+        return Entry(name, values, typical_seconds(rows, seconds), None)
+    return Entry(name, values, seconds, share)  # it routes inside the frame: its time hangs on the content
 
 
 def dynamic_entry(name: str, fast: Entry, accurate: Entry, share: Values, *, router_seconds: Values | float) -> Entry:
@@ -57,8 +61,9 @@ def measured_pair(fast: Entry, accurate: Entry) -> Measured:
 
 
 def router_values(rows: Sequence[Row], name: str, value: str) -> Values:
-    """Return a router's ``score`` or ``seconds`` per triplet."""
-    return _column([row["routers"][name] for row in rows], value)
+    """Return a router's ``score`` or ``seconds`` per triplet; seconds are typical ones of the frame's size."""
+    found = _column([row["routers"][name] for row in rows], value)
+    return typical_seconds(rows, found) if value == "seconds" else found
 
 
 def top_share(scores: Values, share: float) -> Values:

@@ -5,11 +5,12 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from dataset_tools.levels import LEVELS
+from dataset_tools.levels import HARD_ABOVE, LEVELS
 from vfidpa_model.evaluation.charts import draw_confusion, draw_scatter, png_bytes
 from vfidpa_model.evaluation.comparison import MODEL, Evaluation
 from vfidpa_model.evaluation.measures import TOLERANCES, confusion
 from vfidpa_model.evaluation.scoring import levels_of
+from vfidpa_model.routing.shares import lopsided
 
 LABELS = {
     **{f"acc@{tolerance:g}": f"accuracy, tolerance {tolerance:g}" for tolerance in TOLERANCES},
@@ -44,9 +45,14 @@ def to_markdown(evaluation: Evaluation) -> str:
     if gains:
         lines += ["", f"SRCC of {MODEL} above each baseline, paired over the same draws of clips:", ""]
         lines += [f"- {name}: {_with_interval(gain, form='+.3f')}" for name, gain in gains.items()]
+    levels = levels_of(evaluation.samples)
+    predicted, given = (float((values > HARD_ABOVE).mean()) for values in (evaluation.scores, levels))
+    lines += ["", f"Above {HARD_ABOVE:g} lie {predicted:.0%} of the scores and {given:.0%} of the levels."]
+    if warning := lopsided(predicted, pairs=len(levels), threshold=HARD_ABOVE):
+        lines += ["", f"**Warning:** {warning}."]
     lines += ["", f"Confusion of {MODEL} (row: level given, column: nearest level of the score):", ""]
     lines += [f"| | {' | '.join(map(str, LEVELS))} |", f"| --- |{' --- |' * len(LEVELS)}"]
-    table = confusion(evaluation.scores, levels_of(evaluation.samples))
+    table = confusion(evaluation.scores, levels)
     lines += [f"| {level} | {' | '.join(map(str, row))} |" for level, row in zip(LEVELS, table, strict=True)]
     lines += ["", *(f"- {name}: {value}" for name, value in evaluation.facts.items())]
     return "\n".join(lines) + "\n"
@@ -66,7 +72,8 @@ def to_png(evaluation: Evaluation) -> bytes:
         xlabel="tolerance, levels", title="Share of scores within the tolerance", ylim=(0, 1.02), xticks=TOLERANCES
     )
     accuracy.grid(alpha=0.2)
-    accuracy.legend(fontsize=8)
+    # Below the axes: inside, it would lie over a curve wherever it is put.
+    accuracy.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     ranked = [name for name, row in evaluation.rows.items() if not math.isnan(row.measures["srcc"])]
     for place, name in enumerate(ranked):
         row = evaluation.rows[name]

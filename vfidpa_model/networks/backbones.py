@@ -4,6 +4,7 @@ Swin-T: Liu et al., ICCV 2021; network and ImageNet weights of torchvision (BSD-
 network of timm (Apache 2.0), weights of the pinned asset ``efficientnet-lite0``.
 """
 
+import pickle
 import re
 import socket
 import warnings
@@ -21,6 +22,7 @@ from torchvision.models import Swin_T_Weights, SwinTransformer
 
 from dataset_tools.common.weights import load_into, load_weights
 from dataset_tools.errors import WeightsError
+from vfidpa_model.networks.swin_weights import swin_features
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _DOWNLOAD_TIMEOUT_SECONDS = 10.0
@@ -48,6 +50,14 @@ class Backbone(nn.Module):
 
     def load_pretrained(self) -> str:
         """Load ImageNet weights and return a record of where they are from; ``none`` when they cannot be had."""
+        raise NotImplementedError
+
+    def load_file(self, path: Path) -> str:
+        """Load ImageNet weights from a file a user has, and return a record of it.
+
+        Raises:
+            WeightsError: It is missing or damaged, or not of this backbone in a layout that is known.
+        """
         raise NotImplementedError
 
 
@@ -88,9 +98,20 @@ class SwinT(Backbone):
         state = _torch_hub_state(choice.url)
         if state is None:
             return "none"
-        kept = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
-        self.features.load_state_dict(kept)
+        path = Path(torch.hub.get_dir(), "checkpoints", Path(choice.url).name)
+        self._load(state, path)
         return f"torchvision {choice}"
+
+    def load_file(self, path: Path) -> str:
+        """Load a file in torchvision's or timm's layout; see ``Backbone.load_file``."""
+        state, sha256 = load_weights(path)
+        self._load(state, path)
+        return f"file {path.name}, sha256 {sha256[:12]}"
+
+    def _load(self, state: Mapping[str, Tensor], path: Path) -> None:
+        own = self.features.state_dict()
+        fixed = {name: value for name, value in own.items() if name.endswith("relative_position_index")}
+        load_into(self.features, {**fixed, **swin_features(state, path=path)}, path=path)
 
 
 class EfficientNetLite0(Backbone):
@@ -130,8 +151,17 @@ class EfficientNetLite0(Backbone):
         from dataset_tools.assets import fetch_asset
 
         path = fetch_asset("efficientnet-lite0")
-        load_into(self.network, lite0_state(path), path=path, ignore_prefixes=("conv_head.", "bn2.", "classifier."))
+        self._load(lite0_state(path), path)
         return "asset efficientnet-lite0"
+
+    def load_file(self, path: Path) -> str:
+        """Load a file in timm's layout or that of ``efficientnet_pytorch``; see ``Backbone.load_file``."""
+        state, sha256 = load_weights(path)
+        self._load(state if "conv_stem.weight" in state else rename_lite0(state), path)
+        return f"file {path.name}, sha256 {sha256[:12]}"
+
+    def _load(self, state: Mapping[str, Tensor], path: Path) -> None:
+        load_into(self.network, state, path=path, ignore_prefixes=("conv_head.", "bn2.", "classifier."))
 
 
 class _HalvingConv2d(nn.Conv2d):
@@ -209,15 +239,24 @@ _LITE0_INNER = {
 
 
 def _torch_hub_state(url: str) -> dict[str, Tensor] | None:
-    """Return the weights at ``url`` from PyTorch's cache or by download; None, with a warning, when neither works."""
+    """Return the weights at ``url`` from PyTorch's cache or by download; None, with a warning, when neither works.
+
+    Raises:
+        WeightsError: The file that lies in the cache is not a whole state dict.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
     previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_SECONDS)  # without it a firewall that drops packets hangs the training
     try:
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:  # PyTorch's words give bad advice
+        raise WeightsError(
+            f"weights file {path} is damaged or not a plain state dict; remove it, or train with --pretrained none"
+        ) from error
+    except (URLError, OSError) as error:
         warnings.warn(
             f"no ImageNet weights for Swin-T ({error}): training starts from random ones. To use them, put the file "
-            f"of {url} into {torch.hub.get_dir()}/checkpoints",
+            f"of {url} into {path.parent}, or train with --pretrained FILE",
             stacklevel=2,
         )
         return None

@@ -6,13 +6,14 @@ leaves open is a field of ``ModelConfig``; ``docs/model.md`` has the figure.
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dataset_tools.errors import FrameError
+from dataset_tools.errors import FrameError, WeightsError
 from vfidpa_model.networks.ahiq import AHIQ
 from vfidpa_model.networks.backbones import DEEP_STRIDE, SHALLOW_STRIDE, create_backbone
 from vfidpa_model.networks.config import SMALLEST_SIDE, ModelConfig
@@ -141,10 +142,26 @@ def is_finite(model: nn.Module) -> bool:
     return all(bool(torch.isfinite(value).all()) for value in model.parameters())
 
 
-def create_model(config: ModelConfig, *, pretrained: bool = True) -> VFIDPA:
-    """Return a new model for training; its config records what the backbone started from."""
+def create_model(config: ModelConfig, *, pretrained: bool | str | Path = True) -> VFIDPA:
+    """Return a new model for training; its config records what the backbone started from.
+
+    Args:
+        pretrained: True or ``auto`` takes ImageNet's weights where they can be had, ``required`` fails where not, False
+            or ``none`` starts from random ones, and a path names a file that a user has.
+
+    Raises:
+        WeightsError: The weights are required and cannot be had, or a file does not fit.
+    """
     model = VFIDPA(config)
-    if pretrained:
+    if pretrained in (False, "none"):
+        return model
+    if pretrained in (True, "auto", "required"):
         record = model.body.load_pretrained() if isinstance(model.body, AHIQ) else model.body.backbone.load_pretrained()
-        model.config = replace(config, pretrained=record)
+    elif isinstance(model.body, AHIQ):
+        raise WeightsError("AHIQ's two backbones take no single file; put timm's weights into its cache")
+    else:
+        record = model.body.backbone.load_file(Path(str(pretrained)))
+    if pretrained == "required" and record == "none":
+        raise WeightsError(f"no ImageNet weights for {config.backbone} could be had; give --pretrained FILE, or none")
+    model.config = replace(config, pretrained=record)
     return model

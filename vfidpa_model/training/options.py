@@ -33,6 +33,9 @@ Target = Annotated[
 Start = Annotated[
     str | None, typer.Option(help="Checkpoint (or light) whose weights to start from, with the same layers.")
 ]
+Pretrained = Annotated[
+    str, typer.Option(help="ImageNet weights of the backbone: auto, required, none, or a file (timm's, torchvision's).")
+]
 Crop = Annotated[int, typer.Option(help=f"Side of the training crop, from {SMALLEST_SIDE} pixels; 0: whole frames.")]
 AuxWeight = Annotated[float, typer.Option(min=0, help="Weight of the LPIPS loss; 0: off.")]
 Patience = Annotated[int, typer.Option(min=0, help="Epochs without a better validation before stopping; 0: never.")]

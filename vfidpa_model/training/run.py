@@ -45,6 +45,7 @@ def train(
     machine: Machine = Machine(),
     resume: bool = False,
     start: Path | None = None,
+    pretrained: str = "auto",
     save_every_seconds: float = _SAVE_EVERY_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
@@ -56,6 +57,7 @@ def train(
 
     Args:
         start: A checkpoint whose weights training begins with, in place of ImageNet's in the backbone.
+        pretrained: ImageNet weights of the backbone: ``auto``, ``required``, ``none`` or a file.
 
     Raises:
         UsageError, ManifestError: See ``labels.training_samples``; an option that cannot be; ``out`` holds another run.

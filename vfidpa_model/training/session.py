@@ -106,6 +106,7 @@ def prepare(
     machine: Machine,
     resume: bool,
     start: Path | None = None,
+    pretrained: str = "auto",
 ) -> Session:
     """Check everything that can fail, then build the session; nothing is written before the checks are done."""
     samples, gain_scale = _samples(manifest_path, model_config, config)
@@ -126,7 +127,9 @@ def prepare(
         write_json(out / CONFIG_NAME, settings)
     torch.set_flush_denormal(True)  # a random Swin-T takes twice its time on denormals
     torch.manual_seed(config.seed)
-    created = _first_model(model_config, by_split["train"], start=start, is_needed=not has_state)
+    created = _first_model(
+        model_config, by_split["train"], start=start, pretrained=pretrained if not has_state else "none"
+    )
     model: Any = created
     optimizer: Any = _make_optimizer(created, config)
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -193,18 +196,17 @@ def _samples(
     return found, scale
 
 
-def _first_model(model_config: ModelConfig, train: list[Sample], *, start: Path | None, is_needed: bool) -> VFIDPA:
-    """Return the model that training begins with; what it begins with is ``is_needed`` unless a state follows."""
-    if start is not None and is_needed:
+def _first_model(model_config: ModelConfig, train: list[Sample], *, start: Path | None, pretrained: str) -> VFIDPA:
+    """Return the model that training begins with: another's weights, or ImageNet's in the backbone."""
+    if start is not None:
         begun, checkpoint = load_model(start)
         same = replace(begun.config, tier=model_config.tier, input_height=model_config.input_height, pretrained="none")
         if same != replace(model_config, pretrained="none"):
             raise UsageError(f"--start {start} has other layers than this training: {_differing(same, model_config)}")
         begun.config = replace(model_config, pretrained=f"checkpoint {checkpoint.weights_sha256[:12]}")
         return begun
-    created = create_model(model_config, pretrained=is_needed)
-    if is_needed:
-        start_at(created, float(np.mean([sample.level for sample in train])))
+    created = create_model(model_config, pretrained=pretrained)
+    start_at(created, float(np.mean([sample.level for sample in train])))
     return created
 
 

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -89,15 +90,26 @@ def _damage(path, kind):
         path.write_bytes(b"")
     elif kind == "16 bit":
         Image.fromarray(np.zeros((4, 4), np.uint16)).save(path)
+    elif kind == "16 bit colour":
+        cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint16))
     elif kind == "missing":
         path.unlink()
 
 
-@pytest.mark.parametrize("kind", ["truncated", "text", "empty", "16 bit", "missing"])
+@pytest.mark.parametrize("kind", ["truncated", "text", "empty", "16 bit", "16 bit colour", "missing"])
 def test_damaged_images_are_refused(tmp_path, kind):
     _damage(tmp_path / "a.png", kind)
     with pytest.raises(FrameError, match=r"cannot read .*a\.png"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_images_are_turned_as_their_camera_says(tmp_path, name):
+    rgb = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held a quarter turn to the left
+    Image.fromarray(rgb).save(tmp_path / name, exif=exif, lossless=True)
+    assert (read_image(tmp_path / name) == np.rot90(rgb, -1)).all()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Backbones: the published weights recognise photographs, and features are the library networks' own."""
 
+import os
+import pickle
+import re
 from pathlib import Path
 from urllib.error import URLError
 
@@ -15,6 +18,8 @@ from torchvision.models import swin_t
 from dataset_tools.assets import fetch_asset
 from dataset_tools.errors import WeightsError
 from vfidpa_model.networks.backbones import EfficientNetLite0, SwinT, lite0_state, rename_lite0
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.networks.vfidpa import create_model
 
 PHOTOGRAPHS = [
     (Path(skimage.data.__file__).parent / "coffee.png", {967}),  # espresso
@@ -109,3 +114,73 @@ def test_without_imagenet_weights_training_starts_from_scratch_with_a_warning(mo
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
     with pytest.warns(UserWarning, match=r"no ImageNet weights for Swin-T.*put the file"):
         assert SwinT().load_pretrained() == "none"
+
+
+@pytest.mark.parametrize("layout", ["torchvision", "timm", "older timm"])
+def test_swin_takes_a_users_file_in_either_layout(tmp_path, layout):
+    torch.manual_seed(1)
+    if layout == "torchvision":
+        state = swin_t().state_dict()
+    else:
+        network = timm.create_model("swin_tiny_patch4_window7_224").eval()
+        state = network.state_dict()
+        images = torch.rand(1, 3, 224, 224)
+    if layout == "older timm":
+        state = {
+            re.sub(r"layers\.(\d)\.down", lambda found: f"layers.{int(found[1]) - 1}.down", name): value
+            for name, value in state.items()
+        }
+    torch.save(state, tmp_path / "swin.pth")
+    backbone = SwinT().eval()
+    assert backbone.load_file(tmp_path / "swin.pth").startswith("file swin.pth, sha256 ")
+    if layout == "torchvision":
+        assert torch.equal(backbone.features[1][0].mlp[3].weight, state["features.1.0.mlp.3.weight"])
+        return
+    with torch.inference_mode():
+        expected = network.forward_intermediates(backbone.normalise(images), intermediates_only=True)
+        shallow, deep = backbone(images)
+    torch.testing.assert_close(shallow, expected[1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(deep, expected[3], atol=1e-4, rtol=1e-4)
+
+
+def test_lite0_takes_a_users_file_of_timm(tmp_path, classifier):
+    torch.save(classifier.state_dict(), tmp_path / "lite0.pth")
+    backbone, known = EfficientNetLite0(), EfficientNetLite0()
+    known.load_pretrained()
+    backbone.load_file(tmp_path / "lite0.pth")
+    for one, other in zip(backbone.state_dict().values(), known.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ({"a": torch.zeros(1)}, "in torchvision's layout .* or in timm's .*; its first name is 'a'"),
+        ({"features.0.0.weight": torch.zeros(1)}, "does not fit SwinTransformer|does not fit Sequential"),
+        ({"patch_embed.proj.weight": torch.zeros(1), "stem.x": torch.zeros(1)}, "holds 'stem.x', which is not part of"),
+    ],
+)
+def test_a_file_of_something_else_is_refused_in_one_line(tmp_path, state, says):
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=says):
+        SwinT().load_file(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("content", [b"no weights", pickle.dumps({"run": os.system})])
+def test_a_wrong_file_in_the_cache_is_named_and_never_advised_to_be_run(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "swin_t-704ceda3.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match="is damaged or not a plain state dict; remove it") as caught:
+        SwinT().load_pretrained()
+    assert "weights_only" not in str(caught.value)
+
+
+def test_required_weights_that_cannot_be_had_end_the_training(monkeypatch):
+    def refuse(*args, **options):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    with pytest.warns(UserWarning, match="no ImageNet weights"), pytest.raises(WeightsError, match="could be had"):
+        create_model(ModelConfig(), pretrained="required")
+    assert create_model(ModelConfig(), pretrained="none").config.pretrained == "none"
