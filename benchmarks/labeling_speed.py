@@ -231,7 +231,7 @@ def main() -> int:
         print(f"of 4 PNG of {args.height * 16 // 9}x{args.height}, {megabytes:.1f} MB each; SQLite, synchronous=FULL\n")
         print("| key to next item painted | median, ms | p95, ms | answered |\n| --- | --- | --- | --- |")
         with bench_server(manifest) as url:
-            page = browser.new_page(viewport={"width": 1920, "height": 1080})
+            page = browser.new_page(viewport={"width": 2560, "height": 1440})
             measure_bench(page, url, print_line, presses=presses)
             page.close()
         with stock_server(folder, args.items) as url:

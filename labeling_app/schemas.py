@@ -52,6 +52,7 @@ class View(Body):
     device_pixel_ratio: float = Field(1.0, ge=0, le=100)
     window_width: int = Field(0, ge=0, le=100_000)
     window_height: int = Field(0, ge=0, le=100_000)
+    seen_share: float | None = Field(None, ge=0, le=1, description="Of the picture, seen at 1:1 or larger.")
 
 
 class VoteRequest(Body):
@@ -64,6 +65,7 @@ class VoteRequest(Body):
     flagged: bool = False
     comment: Text | None = None
     view: View | None = None
+    corrects: bool = Field(False, description="Replaces this annotator's vote or skip on the same item.")
     blind_choice: Literal["a", "b"] | None = Field(None, description="Blind mode: the image taken for the real one.")
 
 
@@ -71,6 +73,12 @@ class UndoRequest(Body):
     """Take back the annotator's latest vote."""
 
     undo_id: ClientId
+
+
+class RetakeRequest(Body):
+    """Take the qualification again."""
+
+    retake_id: ClientId
 
 
 class SkipRequest(Body):
@@ -114,14 +122,25 @@ class GoldRequest(Body):
     note: Text = ""
 
 
+Password = Annotated[str, StringConstraints(min_length=8, max_length=256)]
+
+
 class UserRequest(Body):
-    """Add an account, or change one; fields left out stay as they are."""
+    """Add an account; without a password it cannot sign in by itself."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    password: Annotated[str, StringConstraints(min_length=8, max_length=256)] | None = None
+    password: Password | None = None
+    role: Role = "annotator"
+
+
+class UserChange(Body):
+    """Change an account; fields left out stay as they are. A new password ends its sessions and its token."""
+
+    password: Password | None = None
     role: Role | None = None
     disabled: bool | None = None
     stage: Stage | None = Field(None, description="'work' admits an annotator whom the qualification held back.")
+    revoke_token: bool = False
 
 
 class Images(BaseModel):
@@ -166,6 +185,7 @@ class ItemsResponse(BaseModel):
     items: list[Item]
     nothing_left: bool
     reason: str | None = None
+    retakes_left: int = Field(0, description="How often a failed qualification may be taken again.")
 
 
 class Feedback(BaseModel):
@@ -189,11 +209,32 @@ class VoteResponse(BaseModel):
 
 
 class UndoResponse(BaseModel):
-    """The reopened item, first in line again; null when there is nothing to take back."""
+    """The reopened item, first in line again; null when there is nothing to take back. A skip had no level."""
 
     undone: Item | None
     level: int | None
+    skipped: bool = False
+    flagged: bool = False
+    comment: str | None = None
     progress: Progress
+
+
+class HistoryEntry(BaseModel):
+    """An item that the annotator rated, or skipped (then ``level`` is null and ``reason`` says why)."""
+
+    item: Item
+    level: int | None
+    flagged: bool
+    comment: str | None
+    reason: str | None
+    counted: bool
+    created_at: str
+
+
+class HistoryResponse(BaseModel):
+    """The last items, newest first; a vote with ``corrects`` changes one of them."""
+
+    items: list[HistoryEntry]
 
 
 class DoneResponse(BaseModel):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 DATABASE_NAME = "labels.sqlite"  # beside the manifest, unless another database is named
-Order = Literal["random", "uncertain"]
+Order = Literal["random", "uncertain", "model"]
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,19 @@ class Settings:
     port: int = 7860
     open_mode: bool = False  # a name is enough to sign in; localhost only
     header_auth: str | None = None  # request header in which a trusted reverse proxy names the user
-    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")  # addresses from which that header is believed
+    trusted_proxies: tuple[str, ...] = ()  # addresses whose headers are believed: who asks, and from where
+    sign_out_url: str | None = None  # of the proxy that signs people in
     # Who labels what.
     overlap: int = 3  # votes wanted per triplet
     order: Order = "random"
-    random_share: float = 0.25  # of --order uncertain: drawn at random, so that the set stays unbiased
+    random_share: float = 0.25  # of --order uncertain and model: drawn at random, so that the set stays unbiased
     lease_seconds: float = 300.0
     seed: int = 0
     # Quality.
     blind: bool = False
     gold_rate: float = 0.05
     repeat_rate: float = 0.05
-    qualification_share: float = 0.8  # of the qualification items within one level of gold
+    qualification_retakes: int = 2  # how often a failed qualification may be taken again
     language: str = "en"
 
     @property

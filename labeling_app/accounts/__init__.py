@@ -1,19 +1,23 @@
 """Accounts: names, roles, argon2 password hashes, tokens. Every change is an event too."""
 
 import hashlib
-import re
 import secrets
-import unicodedata
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, text, update
 
-from dataset_tools.errors import UsageError, VfiError
+from dataset_tools.errors import UsageError
+from labeling_app.accounts.names import AccountAlikeError as AccountAlikeError
+from labeling_app.accounts.names import AccountError as AccountError
+from labeling_app.accounts.names import AccountNameError as AccountNameError
+from labeling_app.accounts.names import alike, folded
+from labeling_app.accounts.names import check_name as check_name
 from labeling_app.database.events import Event, append
+from labeling_app.database.tables import sessions as sessions_table  # there is a module of that name here
 from labeling_app.database.tables import users
 
 Role = Literal["annotator", "reviewer", "admin"]
@@ -22,19 +26,13 @@ ROLES = get_args(Role)
 STAGES = get_args(Stage)
 MIN_PASSWORD = 8
 TOKEN_PREFIX = "vfi_"
-_NAME = re.compile(r"[\w][\w .@+-]{0,63}")
+_LOCK = 7_860_004  # of PostgreSQL: names are compared with all others, so one account is added or changed at a time
 
 
-class AccountError(VfiError):
-    """An account does not exist, its name is taken, or its password too short."""
+class LastAdminError(AccountError):
+    """Nobody could administer any more."""
 
-    code = "account"
-
-
-class AccountNameError(AccountError):
-    """A name is not allowed."""
-
-    code = "name"
+    code = "last_admin"
 
 
 @dataclass(frozen=True)
@@ -59,20 +57,6 @@ def _stand_in() -> str:
     return _hasher().hash("a name that does not exist takes as long as a wrong password")
 
 
-def check_name(name: str) -> str:
-    """Return ``name`` in its one Unicode form.
-
-    Raises:
-        AccountNameError: It is empty, too long, or holds anything but letters, digits, spaces and ``_ . @ + -``.
-    """
-    name = unicodedata.normalize("NFKC", name).strip()
-    # Vowel signs and accents without a letter of their own (Hindi, Thai) are no word characters to re.
-    letters = "".join(character for character in name if not unicodedata.category(character).startswith("M"))
-    if not _NAME.fullmatch(letters) or letters[0] != name[0] or len(name) > 64:
-        raise AccountNameError(f"name {name[:64]!r} must be 1 to 64 letters, digits, spaces or any of _ . @ + -")
-    return name
-
-
 def check_role(role: str) -> str:
     """Return ``role``, or raise ``UsageError`` with the choices."""
     if role not in ROLES:
@@ -93,10 +77,16 @@ def add_account(
 
     Raises:
         AccountError: The name is taken or not allowed, or the password is too short.
+        AccountAlikeError: The name looks like another person's.
     """
     name = check_name(name)
-    if find_row(connection, name) is not None:
-        raise AccountError(f"name {name!r} is taken; choose another, or change the account")
+    _lock(connection)
+    taken = find_row(connection, name)
+    if taken is not None:
+        raise AccountError(f"name {name!r} is taken by {taken['name']!r}; choose another, or change the account")
+    other = alike(name, connection.execute(select(users.c.name)).scalars())
+    if other is not None:
+        raise AccountAlikeError(f"name {name!r} looks like {other!r}, another person's; choose another")
     values = {
         "name": name,
         "role": check_role(role),
@@ -122,17 +112,25 @@ def change_account(
     stage: str | None = None,
     actor_id: int | None = None,
 ) -> Account:
-    """Change what is given of an account and return it; a new password or a disabled account ends its sessions.
+    """Change what is given of an account and return it.
+
+    A new password or a disabled account ends its sessions, a new password its token, too.
 
     Raises:
         AccountError: No such account, or the password is too short.
+        LastAdminError: Nobody could administer any more.
     """
+    _lock(connection)
     row = require_row(connection, name)
+    if row["role"] == "admin" and (disabled or (role is not None and role != "admin")):
+        _require_other_admin(connection, row)
     plain = {"role": role and check_role(role), "disabled": disabled, "stage": stage}
-    values = {key: value for key, value in plain.items() if value is not None}
+    values: dict[str, Any] = {key: value for key, value in plain.items() if value is not None}
     details = {**values, "actor_id": actor_id, "new_password": password is not None}
     if password is not None:
-        values["password_hash"] = hash_password(password)
+        values |= {"password_hash": hash_password(password), "token_sha256": None}
+    if password is not None or disabled:
+        connection.execute(delete(sessions_table).where(sessions_table.c.user_id == row["id"]))
     if values:
         connection.execute(update(users).where(users.c.id == row["id"]).values(values))
         append(connection, Event(kind="account_changed", at_us=now_us, user_id=row["id"], payload=details))
@@ -146,6 +144,17 @@ def set_token(connection: Connection, name: str, *, now_us: int) -> str:
     connection.execute(update(users).where(users.c.id == row["id"]).values(token_sha256=digest(token)))
     append(connection, Event(kind="account_token", at_us=now_us, user_id=row["id"]))
     return token
+
+
+def revoke_token(connection: Connection, name: str, *, now_us: int, actor_id: int | None = None) -> bool:
+    """End an account's API token and return whether there was one."""
+    row = require_row(connection, name)
+    if row["token_sha256"] is None:
+        return False
+    connection.execute(update(users).where(users.c.id == row["id"]).values(token_sha256=None))
+    details = {"revoked": True, "actor_id": actor_id}
+    append(connection, Event(kind="account_token", at_us=now_us, user_id=row["id"], payload=details))
+    return True
 
 
 def verify_password(row: RowMapping | None, password: str) -> bool:
@@ -175,8 +184,18 @@ def digest(token: str) -> str:
 
 
 def find_row(connection: Connection, name: str) -> RowMapping | None:
-    """Return the stored account of that name, or ``None``."""
-    return connection.execute(select(users).where(users.c.name == name)).mappings().one_or_none()
+    """Return the stored account of that name, in whatever case it is written, or ``None``.
+
+    A database of before may hold Anna and anna as two people: each is found by its exact name.
+    """
+    exact = connection.execute(select(users).where(users.c.name == name)).mappings().one_or_none()
+    if exact is not None:
+        return exact
+    own = folded(name)
+    same = [other for other in connection.execute(select(users.c.name)).scalars() if folded(other) == own]
+    if len(same) != 1:
+        return None
+    return connection.execute(select(users).where(users.c.name == same[0])).mappings().one_or_none()
 
 
 def require_row(connection: Connection, name: str) -> RowMapping:
@@ -201,3 +220,14 @@ def list_rows(connection: Connection) -> list[RowMapping]:
 def to_account(row: RowMapping | dict) -> Account:
     """Return the public part of a stored account."""
     return Account(row["id"], row["name"], row["role"], row["stage"], bool(row["disabled"]))
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def _require_other_admin(connection: Connection, row: RowMapping) -> None:
+    others = select(func.count()).select_from(users).where(users.c.role == "admin", ~users.c.disabled)
+    if connection.execute(others.where(users.c.id != row["id"])).scalar_one() == 0 and not row["disabled"]:
+        raise LastAdminError(f"{row['name']!r} is the last admin; make somebody else one first")

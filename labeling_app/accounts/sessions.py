@@ -1,20 +1,13 @@
 """Sessions: a random token in the browser's cookie, its hash in the database, and an end."""
 
 import secrets
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert
 
 from labeling_app.accounts import digest
 from labeling_app.database.tables import sessions
 
-if TYPE_CHECKING:
-    pass
-
-
 SESSION_SECONDS = 30 * 24 * 3600
-
-
 _US = 1_000_000
 
 
@@ -35,8 +28,3 @@ def open_session(connection: Connection, user_id: int, *, now_us: int) -> str:
 def close_session(connection: Connection, token: str) -> None:
     """End one session."""
     connection.execute(delete(sessions).where(sessions.c.token_sha256 == digest(token)))
-
-
-def close_all(connection: Connection, user_id: int) -> None:
-    """End all sessions of an account."""
-    connection.execute(delete(sessions).where(sessions.c.user_id == user_id))

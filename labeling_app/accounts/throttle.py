@@ -11,18 +11,18 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from labeling_app.accounts.names import folded
 from labeling_app.database.events import load
 
 _US = 1_000_000
 _LOCK_SPACE = 7861  # of PostgreSQL's advisory locks
 
-# The inner query finds where the window begins by walking the index back from the newest row.
+# By time alone, with an index of its own: after a clock was set back, the newest rows are not the latest ones.
 _FAILURES = """
-SELECT created_at_us, payload FROM events WHERE kind = 'sign_in_failed' AND created_at_us > :since AND id > COALESCE(
-    (SELECT id FROM events WHERE kind = 'sign_in_failed' AND created_at_us <= :since ORDER BY id DESC LIMIT 1), 0)
+SELECT id, created_at_us, payload FROM events WHERE kind = 'sign_in_failed' AND created_at_us > :since
 """
 _SUCCESSES = """
-SELECT created_at_us, payload FROM events WHERE kind = 'sign_in' AND user_id = :user_id ORDER BY id DESC LIMIT 50
+SELECT id, created_at_us, payload FROM events WHERE kind = 'sign_in' AND user_id = :user_id ORDER BY id DESC LIMIT 50
 """
 
 
@@ -43,12 +43,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A sign-in that was tried before."""
+    """A sign-in that was tried before; ``order`` tells which came first, whatever the clock said."""
 
     at_us: int
     name: str
     address: str
     succeeded: bool
+    order: int
 
 
 def seconds_to_wait(attempts: Iterable[Attempt], *, name: str, address: str, now_us: int, limits: Limits) -> float:
@@ -62,28 +63,32 @@ def seconds_to_wait(attempts: Iterable[Attempt], *, name: str, address: str, now
         limits: The rule.
     """
     window_us, place = limits.window_seconds * _US, place_of(address)
-    failures: list[tuple[int, bool, bool]] = []  # time, same name, same place
-    last_success_us = None
+    own = folded(name)
+    failures: list[tuple[Attempt, bool, bool]] = []  # attempt, same name, same place
+    last_success = None
     for attempt in attempts:
-        same_name, same_place = attempt.name == name, place_of(attempt.address) == place
+        same_name, same_place = folded(attempt.name) == own, place_of(attempt.address) == place
         if not attempt.succeeded:
             if attempt.at_us > now_us - window_us:
-                failures.append((attempt.at_us, same_name, same_place))
+                failures.append((attempt, same_name, same_place))
         elif same_name and same_place:
-            last_success_us = max(attempt.at_us, last_success_us or 0)
-    here = [at_us for at_us, same_name, same_place in failures if same_name and same_place]
+            last_success = max(attempt.order, last_success or 0)
+    here = [attempt for attempt, same_name, same_place in failures if same_name and same_place]
     rules = [
-        (limits.per_name_and_address, [at_us for at_us in here if at_us > (last_success_us or 0)]),
-        (limits.per_address, [at_us for at_us, _, same_place in failures if same_place]),
+        (limits.per_name_and_address, [one.at_us for one in here if one.order > (last_success or 0)]),
+        (limits.per_address, [one.at_us for one, _, same_place in failures if same_place]),
     ]
-    if last_success_us is None:
-        rules.append((limits.per_name, [at_us for at_us, same_name, _ in failures if same_name]))
-        rules.append((limits.in_all, [at_us for at_us, _, _ in failures]))
+    if last_success is None:
+        rules.append((limits.per_name, [one.at_us for one, same_name, _ in failures if same_name]))
+        rules.append((limits.in_all, [one.at_us for one, _, _ in failures]))
     return max(_wait_us(times, limit, now_us - window_us) for limit, times in rules) / _US
 
 
 def _wait_us(times: Sequence[int], limit: int, since_us: int) -> int:
-    """Return how long until fewer than ``limit`` of ``times`` are after the window's begin."""
+    """Return how long until fewer than ``limit`` of ``times`` are after the window's begin.
+
+    Times that lie ahead, since the clock was set back, count like others: the wait is then as long as the clock lags.
+    """
     return sorted(times)[-limit] - since_us if len(times) >= limit else 0
 
 
@@ -102,18 +107,18 @@ def read_attempts(connection: Connection, *, name: str, user_id: int | None, sin
     """Return all failures since ``since_us`` and the latest successes of ``name``, an account's or nobody's."""
     failures = connection.execute(text(_FAILURES), {"since": since_us}).mappings()
     attempts = [
-        Attempt(row["created_at_us"], details["name"], details["address"], False)
+        Attempt(row["created_at_us"], details["name"], details["address"], False, row["id"])
         for row in failures
         for details in (load(row),)
     ]
     if user_id is not None:
         successes = connection.execute(text(_SUCCESSES), {"user_id": user_id}).mappings()
-        attempts += [Attempt(row["created_at_us"], name, load(row)["address"], True) for row in successes]
+        attempts += [Attempt(row["created_at_us"], name, load(row)["address"], True, row["id"]) for row in successes]
     return attempts
 
 
 def lock_name(connection: Connection, name: str) -> None:
     """Let one transaction per name decide at a time, in all replicas; SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], signed=True)
+        key = int.from_bytes(hashlib.sha256(folded(name).encode()).digest()[:4], signed=True)
         connection.execute(text("SELECT pg_advisory_xact_lock(:space, :key)"), {"space": _LOCK_SPACE, "key": key})

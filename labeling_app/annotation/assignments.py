@@ -78,6 +78,17 @@ def worth_of_a_vote(
     return by_score if spreads is None else np.maximum(by_score, np.clip(spreads / 3, 0, 1))
 
 
+def worth_to_the_model(scores: npt.NDArray[np.float64], levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return in [0, 1] where a model is least sure or disagrees with the votes.
+
+    Args:
+        scores: The model's score on the level scale; NaN where there is none (worth 0).
+        levels: Mean level of the votes so far; NaN without votes. Three levels apart is worth most.
+    """
+    gap = np.nan_to_num(np.abs(scores - levels) / 3, nan=0.0)
+    return np.maximum(worth_of_a_vote(scores), np.clip(gap, 0, 1))
+
+
 def in_random_share(item_ids: Sequence[int], seed: int, *, share: float) -> npt.NDArray[np.bool_]:
     """Return which items are drawn at random, whatever a vote on them is worth: a fixed ``share`` of the set.
 
@@ -151,15 +162,6 @@ def qualification_items(gold: Sequence[Gold], *, count: int = QUALIFICATION_ITEM
 def within_one(given: int, expected: int) -> bool:
     """Return whether a level agrees with gold: neighbours are accepted, since the scale is a judgement."""
     return abs(given - expected) <= 1
-
-
-def is_qualified(votes: Sequence[tuple[int | None, int]], *, share: float) -> bool:
-    """Return whether enough (given, expected) pairs agree within one level; without any pair, yes.
-
-    ``None`` was skipped and agrees with nothing, or skipping everything would be the way in.
-    """
-    agreeing = sum(given is not None and within_one(given, expected) for given, expected in votes)
-    return not votes or agreeing >= share * len(votes)
 
 
 def stage_of_vote(state: State, kind: Kind, *, taken: int, overlap: int) -> str | None:

@@ -128,7 +128,7 @@ def _sync(
     overlap: int,
     rules: Sequence[Rule],
 ) -> list[int]:
-    columns = (items.c.item_key, items.c.id, items.c.overlap, items.c.active)
+    columns = (items.c.item_key, items.c.id, items.c.overlap, items.c.extra, items.c.active)
     known = {row.item_key: row for row in connection.execute(select(*columns))}
     fresh, changed = [], []
     for row, key in zip(rows, keys, strict=True):
@@ -136,8 +136,8 @@ def _sync(
         found = known.get(key)
         if found is None:
             fresh.append(_item_values(row, key, wanted))
-        elif found.overlap != wanted or not found.active:
-            changed.append({"b_id": found.id, "b_overlap": wanted, "b_active": True})
+        elif found.overlap != wanted + found.extra or not found.active:
+            changed.append({"b_id": found.id, "b_overlap": wanted + found.extra, "b_active": True})
     present = set(keys)
     gone = [row for row in known.values() if row.active and row.item_key not in present]
     changed += [{"b_id": row.id, "b_overlap": row.overlap, "b_active": False} for row in gone]

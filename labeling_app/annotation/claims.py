@@ -15,7 +15,7 @@ from labeling_app.database.events import dump
 from labeling_app.database.tables import assignments, items
 
 _FREE = """
-i.active AND (:kind <> 'work' OR i.taken < i.overlap)
+i.active AND (:kind <> 'work' OR :beyond_quota = 1 OR i.taken < i.overlap)
 AND NOT EXISTS (
     SELECT 1 FROM assignments a
     WHERE a.item_id = i.id AND a.user_id = :user_id AND a.repeat_index = :repeat_index AND a.state <> 'released')
@@ -59,6 +59,14 @@ UPDATE assignments SET state = 'released' WHERE id IN (
 
 _OPEN_ITEMS = f"SELECT i.id FROM items i WHERE {_FREE}"
 
+_ASKED = """
+SELECT q.item_id FROM asked q JOIN items i ON i.id = q.item_id
+WHERE q.user_id = :user_id AND i.active AND NOT EXISTS (
+    SELECT 1 FROM assignments a
+    WHERE a.item_id = q.item_id AND a.user_id = :user_id AND a.repeat_index = 0 AND a.state <> 'released')
+ORDER BY q.id LIMIT 64
+"""
+
 _LEASED_BY_OTHERS = """
 SELECT 1 FROM assignments o JOIN items i ON i.id = o.item_id
 WHERE o.state = 'leased' AND o.kind = 'work' AND o.user_id <> :user_id AND i.active AND NOT EXISTS (
@@ -76,6 +84,7 @@ class Claim:
     kind: Kind
     now_us: int
     expires_us: int
+    beyond_quota: bool = False  # of items given to this person at the desk
 
 
 def claim(
@@ -98,6 +107,7 @@ def claim(
         "kind": wanted.kind,
         "repeat_index": 1 if wanted.kind == "repeat" else 0,
         "by_worth": dump([item for item in wanted.candidates if item in by_worth]),
+        "beyond_quota": int(wanted.beyond_quota),
         "now_us": wanted.now_us,
         "expires_us": wanted.expires_us,
     }
@@ -136,8 +146,13 @@ def held(connection: Connection, *, user_id: int) -> list[RowMapping]:
 
 def open_items(connection: Connection, *, user_id: int) -> list[int]:
     """Return all items that this annotator could claim for work now, in no order."""
-    values = {"user_id": user_id, "kind": "work", "repeat_index": 0}
+    values = {"user_id": user_id, "kind": "work", "repeat_index": 0, "beyond_quota": 0}
     return list(connection.execute(text(_OPEN_ITEMS), values).scalars())
+
+
+def asked_items(connection: Connection, *, user_id: int) -> list[int]:
+    """Return the items that this annotator was given at the desk and has not answered yet, oldest first."""
+    return list(connection.execute(text(_ASKED), {"user_id": user_id}).scalars())
 
 
 def others_hold_work(connection: Connection, *, user_id: int) -> bool:

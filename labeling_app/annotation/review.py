@@ -29,11 +29,15 @@ WHERE v.item_id = :item_id AND v.stage IN ('work', 'gold') ORDER BY v.id
 """
 
 
+def disputed_items(connection: Connection) -> list[int]:
+    """Return the items of the present manifest that wait for a verdict, by their first vote."""
+    return list(connection.execute(text(_DISAGREEING), {"spread": SPREAD_TO_REVIEW}).scalars())
+
+
 def review_queue(state: ServerState, *, limit: int) -> ReviewResponse:
     """Return the first ``limit`` triplets that wait for a verdict, with their votes."""
     with state.store.read() as connection:
-        waiting = list(connection.execute(text(_DISAGREEING), {"spread": SPREAD_TO_REVIEW}).scalars())
-        known = [item for item in waiting if item in state.catalogue.by_id]
+        known = [item for item in disputed_items(connection) if item in state.catalogue.by_id]
         shown = [_item(state, connection, item) for item in known[:limit]]
     return ReviewResponse(items=shown, total=len(known))
 

@@ -17,7 +17,6 @@ from labeling_app.annotation.assignments import (
     Kind,
     annotator_rng,
     in_random_share,
-    is_qualified,
     next_kind,
     other_clips,
     other_clips_first,
@@ -27,9 +26,11 @@ from labeling_app.annotation.assignments import (
     training_items,
     uncertain_order,
     worth_of_a_vote,
+    worth_to_the_model,
 )
 from labeling_app.annotation.claims import (
     Claim,
+    asked_items,
     claim,
     held,
     open_items,
@@ -38,6 +39,7 @@ from labeling_app.annotation.claims import (
     renew,
     touched,
 )
+from labeling_app.annotation.qualification import judge
 from labeling_app.annotation.state import Queue, ServerState
 from labeling_app.database.events import Event, append, latest
 from labeling_app.database.tables import assignments, users
@@ -46,8 +48,9 @@ WINDOW = 64  # candidates offered to one claim: more than may be taken by others
 SWEEP_US = 1_000_000  # leases last minutes, so a second late is soon enough
 UNCERTAIN_QUEUE_US = 300_000_000  # disagreement changes while people vote: make the order anew every 5 minutes
 
-_SPREADS = """
-SELECT item_id, MAX(level) - MIN(level) AS spread FROM current_votes WHERE stage = 'work' GROUP BY item_id
+_SO_FAR = """
+SELECT item_id, MAX(level) - MIN(level) AS spread, AVG(1.0 * level) AS level
+FROM current_votes WHERE stage = 'work' GROUP BY item_id
 """
 
 
@@ -136,10 +139,10 @@ def _claim_more(
 ) -> list[RowMapping]:
     """Return up to ``count`` new assignments of the kinds that are due; fewer when nothing else is free."""
     if stage != "work":
-        return [row for row, _ in _claim(state, user, stage, _only(_round(state, stage)), count=count)]
+        return [row for row, _ in _claim(state, user, stage, _only(round_items(state, stage)), count=count)]
     rates = {"gold_rate": state.settings.gold_rate, "repeat_rate": state.settings.repeat_rate}
-    lines: list[RowMapping] = []
-    for kind, run in itertools.groupby(next_kind(state.rng, **rates) for _ in range(count)):
+    lines = _claim_asked(state, user, count=count)
+    for kind, run in itertools.groupby(next_kind(state.rng, **rates) for _ in range(count - len(lines))):
         size = len(list(run))
         for wanted in [size] if kind == "work" else [1] * size:  # work in one transaction, each check in its own
             last_item = lines[-1]["item_id"] if lines else last_item
@@ -147,6 +150,13 @@ def _claim_more(
             # No check left: work in its place, or the gap would tell when checks come.
             lines += claimed or _claim_work(state, user, count=wanted, last_item=last_item)
     return lines
+
+
+def _claim_asked(state: ServerState, user: Account, *, count: int) -> list[RowMapping]:
+    """Return up to ``count`` new assignments on the items that this annotator was given at the desk."""
+    with state.store.read() as connection:
+        given = asked_items(connection, user_id=user.id)
+    return [row for row, _ in _claim(state, user, "work", _only(given), count=count, beyond_quota=True)]
 
 
 def _claim_check(state: ServerState, user: Account, kind: Kind, last_item: int | None) -> list[RowMapping]:
@@ -210,6 +220,7 @@ def _claim(
     last_item: int | None = None,
     by_worth: Set[int] = frozenset(),
     wait: bool = False,
+    beyond_quota: bool = False,
 ) -> list[tuple[RowMapping, Sequence[int]]]:
     """Return up to ``count`` new assignments, each with its candidates, from one transaction: one wait for the disk.
 
@@ -224,7 +235,14 @@ def _claim(
         steps: list[tuple[RowMapping, Sequence[int]]] = []
         while len(steps) < count:
             candidates = following(steps[-1][0]["item_id"]) if steps else first
-            wanted = Claim(user.id, candidates, kind, now_us=state.clock(), expires_us=lease_end_us(state))
+            wanted = Claim(
+                user.id,
+                candidates,
+                kind,
+                now_us=state.clock(),
+                expires_us=lease_end_us(state),
+                beyond_quota=beyond_quota,
+            )
             found = claim(connection, wanted, by_worth=by_worth, wait=wait)
             if found is None:
                 break
@@ -238,7 +256,7 @@ def _claim(
 def _queue(state: ServerState, user: Account) -> Queue:
     """Return the annotator's queue, made anew when the manifest or the gold items changed."""
     queue, now = state.queues.get(user.id), state.clock()
-    uncertain = state.settings.order == "uncertain"
+    uncertain = state.settings.order != "random"
     fresh = queue is not None and not (uncertain and now - queue.made_at_us > UNCERTAIN_QUEUE_US)
     if queue is not None and fresh and queue.version == state.version:
         return queue
@@ -246,7 +264,11 @@ def _queue(state: ServerState, user: Account) -> Queue:
     order = stratified_order(catalogue.strata, annotator_rng(state.settings.seed, user.name))
     by_worth: set[int] = set()
     if uncertain:
-        worth = worth_of_a_vote(catalogue.scores, _spreads(state))
+        spreads, levels = _so_far(state)
+        if state.settings.order == "model":
+            worth = worth_to_the_model(catalogue.scores, levels)
+        else:
+            worth = worth_of_a_vote(catalogue.scores, spreads)
         share = state.settings.random_share
         at_random = in_random_share(catalogue.ids.tolist(), state.settings.seed, share=share)
         order = uncertain_order(order, worth, at_random=at_random)
@@ -262,13 +284,16 @@ def _queue(state: ServerState, user: Account) -> Queue:
     return queue
 
 
-def _spreads(state: ServerState) -> npt.NDArray[np.float64]:
+def _so_far(state: ServerState) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return (highest minus lowest vote, mean level) per item of the catalogue; 0 and NaN without votes."""
     with state.store.read() as connection:
-        spreads = {row.item_id: row.spread for row in connection.execute(text(_SPREADS))}
-    return np.array([spreads.get(item, 0) for item in state.catalogue.ids.tolist()], dtype=np.float64)
+        rows = {row.item_id: row for row in connection.execute(text(_SO_FAR))}
+    found = [rows.get(item) for item in state.catalogue.ids.tolist()]
+    spreads = np.array([0 if row is None else row.spread for row in found], dtype=np.float64)
+    return spreads, np.array([np.nan if row is None else float(row.level) for row in found], dtype=np.float64)
 
 
-def _round(state: ServerState, stage: Stage) -> list[int]:
+def round_items(state: ServerState, stage: Stage) -> list[int]:
     """Return the item ids of the training round or the qualification, in order."""
     gold = [item for item in state.gold.values() if item.item_id in state.catalogue.by_id]
     chosen = training_items(gold) if stage == "training" else qualification_items(gold)
@@ -300,7 +325,7 @@ def _last_item(state: ServerState, user: Account) -> int | None:
 
 def _following_stage(state: ServerState, user: Account, stage: Stage) -> Stage | None:
     """Return the stage after ``stage`` when its round is finished (and passed), else ``None``."""
-    gold, items = state.gold, _round(state, stage)
+    gold, items = state.gold, round_items(state, stage)
     with state.store.read() as connection:
         states = touched(connection, user_id=user.id)
         ends = [states.get((item, 0), ("", ""))[1] for item in items]
@@ -312,8 +337,9 @@ def _following_stage(state: ServerState, user: Account, stage: Stage) -> Stage |
         votes = connection.execute(query, {"user_id": user.id}).all()
     pairs: list[tuple[int | None, int]] = [(row.level, gold[row.item_id].level) for row in votes if row.item_id in gold]
     skipped = [item for item, end in zip(items, ends, strict=True) if end == "skipped" and item in gold]
-    pairs += [(None, gold[item].level) for item in skipped]  # a skip agrees with nothing: see is_qualified
-    return "work" if is_qualified(pairs, share=state.settings.qualification_share) else None
+    pairs += [(None, gold[item].level) for item in skipped]  # a skip hits nothing: see judge
+    tries = 1 + state.settings.qualification_retakes
+    return "work" if not pairs or judge(pairs, tries=tries).passed else None
 
 
 def _enter_stage(state: ServerState, user: Account, stage: str, following: str) -> None:

@@ -68,6 +68,7 @@ class ServerState:
     clock: Clock = now_us
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
     version: int = 0  # counts catalogue and gold changes: queues of an older version are made anew
+    verdicts: int = 0  # given through this process
     queues: dict[int, Queue] = field(default_factory=dict)
     remaining: dict[int, Remaining] = field(default_factory=dict)
     num_open: tuple[float, int] | None = None  # (monotonic seconds, items that want a vote)
@@ -114,6 +115,13 @@ class ServerState:
             return  # a manifest half copied by hand: go on with the one in memory and look again
         finally:
             self.refresh_lock.release()
+
+    def take_up_changes(self) -> None:
+        """Forget what was counted and ordered before a step at the desk, and read gold and manifest again."""
+        self.num_open = None
+        self.remaining.clear()
+        self.version += 1
+        self.refresh(force=True)
 
     def close(self) -> None:
         """Close the database."""

@@ -15,6 +15,7 @@ from dataset_tools.levels import LEVEL_MEANINGS, LEVEL_NAMES
 from labeling_app.accounts import Account
 from labeling_app.annotation.assignments import stage_of_vote, within_one
 from labeling_app.annotation.claims import release_all, renew
+from labeling_app.annotation.history import last_skip
 from labeling_app.annotation.serving import lease_end_us
 from labeling_app.annotation.state import ServerState
 from labeling_app.database import events
@@ -29,6 +30,7 @@ SELECT v.id, v.assignment_id, v.level, v.stage FROM current_votes v
 JOIN assignments a ON a.id = v.assignment_id JOIN items i ON i.id = v.item_id
 WHERE v.user_id = :user_id AND a.kind IN ('work', 'gold', 'repeat') AND i.active ORDER BY v.id DESC LIMIT 1
 """
+_VOTE_OF = "SELECT id, level, stage FROM current_votes WHERE assignment_id = :id ORDER BY id DESC LIMIT 1"
 _OTHER_VOTES = "SELECT 1 FROM current_votes WHERE user_id = :user_id AND item_id = :item_id AND assignment_id = :id"
 
 
@@ -56,11 +58,12 @@ class Voted:
 def vote(state: ServerState, user: Account, request: VoteRequest) -> Voted:
     """Store a vote and return what became of it; it is on disk then.
 
-    A vote whose lease ran out counts while the quota has room, else it is stored as surplus.
+    A vote whose lease ran out counts while the quota has room, else it is stored as surplus. One that ``corrects``
+    takes back the annotator's vote or skip on the same item and stands in its place, others stay untouched.
 
     Raises:
         NotYoursError: No such assignment of this annotator.
-        ConflictError: ``vote_id`` was used for another vote, or the item was skipped.
+        ConflictError: ``vote_id`` was used for another vote, or the item was skipped or set aside.
     """
 
     def work(connection: Connection) -> Voted:
@@ -77,9 +80,11 @@ def vote(state: ServerState, user: Account, request: VoteRequest) -> Voted:
             return Voted(duplicate=True, counted=known["stage"] != "surplus", feedback=feedback)
         row = _own_assignment(connection, user, request.assignment_id)
         stage = _stage(connection, row)
+        if request.corrects:
+            stage = _take_back(state, connection, user, row) or stage
         if stage is None:
             raise ConflictError(f"assignment {row['id']} is {row['state']}; it cannot take a vote")
-        if row["state"] in ("leased", "released"):
+        if row["state"] in ("leased", "released", "skipped"):
             new_state = "surplus" if stage == "surplus" else "voted"
             connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(state=new_state))
         events.append(connection, _vote_event(state, user, request, row, stage))
@@ -90,48 +95,91 @@ def vote(state: ServerState, user: Account, request: VoteRequest) -> Voted:
     return state.store.transact(work)
 
 
-def undo(state: ServerState, user: Account, undo_id: str) -> tuple[RowMapping, int] | None:
-    """Take back the annotator's latest vote and return (the reopened assignment, the level it had), or ``None``.
+def _take_back(state: ServerState, connection: Connection, user: Account, row: RowMapping) -> str | None:
+    """Take back the vote or skip that a correction replaces and return the stage of the new vote; ``None``: nothing."""
+    if row["kind"] not in ("work", "gold", "repeat"):
+        return None
+    before = connection.execute(text(_VOTE_OF), {"id": row["id"]}).mappings().one_or_none()
+    if before is not None:
+        events.append(connection, _undo_event(state, user, row, before))
+        return before["stage"]
+    skipped = last_skip(connection, user, assignment_id=row["id"])
+    if row["state"] != "skipped" or skipped is None:
+        return None
+    events.append(connection, _undo_event(state, user, row, skipped))
+    return row["kind"] if _has_room(connection, row) else "surplus"
 
-    The vote stays in the log; the undo is an event of its own. The item comes first in line, except after a surplus
-    vote: its place is somebody else's.
+
+def _undo_event(
+    state: ServerState, user: Account, row: RowMapping, target: RowMapping, *, undo_id: str | None = None
+) -> Event:
+    return Event(
+        kind="undo",
+        at_us=state.clock(),
+        user_id=user.id,
+        client_id=undo_id,
+        item_id=row["item_id"],
+        assignment_id=row["id"],
+        target_id=target["id"],
+        level=target["level"],
+    )
+
+
+def undo(state: ServerState, user: Account, undo_id: str) -> tuple[RowMapping, int | None] | None:
+    """Take back the latest vote or skip and return (the reopened assignment, the level it had), or ``None``.
+
+    A skip had no level. What was done stays in the log; the undo is an event of its own. The item comes first in line,
+    except where its place is somebody else's by now.
 
     Raises:
         ConflictError: ``undo_id`` was used for something else.
     """
 
-    def work(connection: Connection) -> tuple[RowMapping, int] | None:
+    def work(connection: Connection) -> tuple[RowMapping, int | None] | None:
         state.store.lock_user(connection, user.id)
         known = events.find(connection, user_id=user.id, client_id=undo_id)
         if known is not None:
             if known["kind"] != "undo":
                 raise ConflictError(f"undo_id {undo_id} was used for something else; make a new one")
             return _own_assignment(connection, user, known["assignment_id"]), known["level"]
-        last = connection.execute(text(_LAST_VOTE), {"user_id": user.id}).one_or_none()
+        voted = connection.execute(text(_LAST_VOTE), {"user_id": user.id}).mappings().one_or_none()
+        skipped = last_skip(connection, user)
+        last = max((one for one in (voted, skipped) if one is not None), key=lambda one: one["id"], default=None)
         if last is None:
             return None
-        row = _own_assignment(connection, user, last.assignment_id)
-        event = Event(
-            kind="undo",
-            at_us=state.clock(),
-            user_id=user.id,
-            client_id=undo_id,
-            item_id=row["item_id"],
-            assignment_id=row["id"],
-            target_id=last.id,
-            level=last.level,
-        )
-        reopened = events.append(connection, event)
+        row = _own_assignment(connection, user, last["assignment_id"])
+        reopened = events.append(connection, _undo_event(state, user, row, last, undo_id=undo_id))
         values: dict[str, Any] = {"state": "leased", "reopened": reopened, "lease_expires_at_us": lease_end_us(state)}
-        if last.stage == "surplus":
+        if last["stage"] == "surplus":
             others = connection.execute(
                 text(_OTHER_VOTES), {"user_id": user.id, "item_id": row["item_id"], "id": row["id"]}
             ).first()
             values = {"state": row["state"] if others is not None else "released"}
+        elif last is skipped and not _has_room(connection, row):
+            values = {"state": "released"}
         connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(values))
-        return _own_assignment(connection, user, row["id"]), last.level
+        return _own_assignment(connection, user, row["id"]), last["level"]
 
     return state.store.transact(work)
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What was said with the vote or skip that was taken back, to go on from there."""
+
+    skipped: bool
+    flagged: bool
+    comment: str | None
+
+
+def undone(state: ServerState, user: Account, undo_id: str) -> Undone | None:
+    """Return what the undo of that id took back, or ``None``."""
+    with state.store.read() as connection:
+        event = events.find(connection, user_id=user.id, client_id=undo_id)
+        target = None if event is None else events.by_id(connection, event["target_id"])
+    if target is None:
+        return None
+    return Undone(target["kind"] == "skip", bool(target["flagged"]), events.load(target).get("comment"))
 
 
 def skip(state: ServerState, user: Account, *, skip_id: str, assignment_id: int, reason: str) -> bool:
@@ -210,6 +258,13 @@ def _own_assignment(connection: Connection, user: Account, assignment_id: int) -
     if row is None:
         raise NotYoursError(f"assignment {assignment_id} is not yours")
     return row
+
+
+def _has_room(connection: Connection, row: RowMapping) -> bool:
+    """Return whether one more vote or lease of this kind is wanted on the assignment's item."""
+    query = select(items.c.taken, items.c.overlap).where(items.c.id == row["item_id"]).with_for_update()
+    quota = connection.execute(query).one()
+    return row["kind"] != "work" or quota.taken < quota.overlap
 
 
 def _stage(connection: Connection, row: RowMapping) -> str | None:

@@ -46,6 +46,9 @@ def export(
     table: Annotated[
         list[Path] | None, typer.Option(help="Also write all votes as a long table: FILE.parquet or FILE.csv.")
     ] = None,
+    bom: Annotated[
+        bool, typer.Option("--bom", help="Begin CSV with the mark by which spreadsheets know UTF-8.")
+    ] = False,
     label_studio: Annotated[Path | None, typer.Option(help="Also write the votes as Label Studio JSON.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and export again when new votes have come.")] = False,
     every: Annotated[float, typer.Option(min=1, help="Seconds between two looks of --watch.")] = 30.0,
@@ -66,10 +69,11 @@ def export(
     def once() -> exporting.Exported:
         done = exporting.export_manifest(store, manifest, method=consensus, out=out)
         for path in table or []:
-            exporting.export_table(store, path)
+            exporting.export_table(store, path, bom=bom)
         if label_studio is not None:
             exporting.export_label_studio(store, label_studio)
-        print(f"{out or manifest}: {done.rows} levels ({consensus}) from {done.votes} votes", flush=True)
+        left_out = f", {done.excluded} set aside" if done.excluded else ""
+        print(f"{out or manifest}: {done.rows} levels ({consensus}) from {done.votes} votes{left_out}", flush=True)
         return done
 
     if watch:  # until Ctrl-C
@@ -94,8 +98,10 @@ def import_votes(
     result = store.transact(lambda connection: label_studio.import_tasks(connection, tasks, now_us=now_us()))
     for line in result.rejected:
         cli.say(line, is_error=True)
-    print(f"{file}: {result.votes} votes taken in, {result.known} known already, {len(result.rejected)} rejected")
-    return 1 if result.rejected else 0
+    more = f", {result.corrected} of them corrections" if result.corrected else ""
+    more += f", {result.remarks} skips and verdicts" if result.remarks else ""
+    print(f"{file}: {result.votes} votes taken in{more}, {result.known} known already, {len(result.rejected)} rejected")
+    return 1 if result.rejected or not result.found else 0
 
 
 def stats(
@@ -193,7 +199,9 @@ def gold(
 
     Example: python -m labeling_app gold gold.csv --manifest data_manifest.parquet
     """
-    from labeling_app.annotation.gold import read_gold_file, store_gold_rows
+    from labeling_app.annotation.assignments import qualification_items
+    from labeling_app.annotation.gold import read_gold, read_gold_file, store_gold_rows
+    from labeling_app.annotation.qualification import qualification_bound
 
     try:
         words = file.read_text(encoding="utf-8-sig")
@@ -205,6 +213,16 @@ def gold(
     for triplet_id in missing:
         cli.say(f"triplet {triplet_id!r} is not in the manifest", is_error=True)
     print(f"{file}: {len(rows) - len(missing)} of {len(rows)} gold items set")
+    with store.read() as connection:
+        known = [one.level for one in qualification_items(list(read_gold(connection).values()))]
+    tries = 1 + Settings(manifest).qualification_retakes
+    if known and qualification_bound(tuple(sorted(known)), tries=tries) is None:
+        levels = " ".join(map(str, sorted(known)))
+        cli.say(
+            f"warning: the qualification (levels {levels}) cannot tell care from chance, so nobody is admitted without"
+            " a person's word; give ten items over all levels",
+            is_error=True,
+        )
     return 1 if missing else 0
 
 
@@ -223,7 +241,7 @@ def _set_overlap(connection: Connection, rule: Rule) -> int:
     ids = [row["id"] for row in rows if matches(dict(row), rule.where)]
     for start in range(0, len(ids), 500):
         change = update(items).where(items.c.id.in_(ids[start : start + 500]))
-        connection.execute(change.values(overlap=rule.overlap))
+        connection.execute(change.values(overlap=rule.overlap + items.c.extra))
     details = {"overlap": rule.overlap, "where": dict(rule.where), "triplets": len(ids)}
     append(connection, Event(kind="overlap", at_us=now_us(), payload=details))
     return len(ids)

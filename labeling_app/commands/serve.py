@@ -18,6 +18,7 @@ from dataset_tools.common.cli import FAILED, new_app, program, run, say
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import DEFAULT_NAME
 from labeling_app.commands.data import add_commands
+from labeling_app.commands.desk import add_desk_commands
 from labeling_app.commands.users import users_app
 from labeling_app.settings import Settings
 
@@ -28,6 +29,7 @@ _LANGUAGES = sorted(path.stem for path in (Path(__file__).parents[1] / "texts").
 app = new_app()
 app.add_typer(users_app, name="users")
 add_commands(app)
+add_desk_commands(app)
 
 
 class ServeError(VfiError):
@@ -54,9 +56,13 @@ def serve(
     trusted_proxy: Annotated[
         list[str] | None, typer.Option(help="Address or network of a proxy to be believed (repeatable).")
     ] = None,
+    sign_out_url: Annotated[
+        str | None, typer.Option(help="Where a proxy that signs people in signs them out, e.g. /oauth2/sign_out.")
+    ] = None,
     overlap: Annotated[int, typer.Option(min=1, max=100, help="Votes wanted per triplet.")] = _DEFAULT.overlap,
     order: Annotated[
-        Literal["random", "uncertain"], typer.Option(help="Random and stratified, or what is most worth a vote first.")
+        Literal["random", "uncertain", "model"],
+        typer.Option(help="Random and stratified, or first what is most worth a vote, or where a model errs."),
     ] = _DEFAULT.order,
     blind: Annotated[bool, typer.Option("--blind", help="Show the two images as A and B in random order.")] = False,
     gold_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of hidden gold items.")] = _DEFAULT.gold_rate,
@@ -86,6 +92,7 @@ def serve(
         open_mode=open_mode,
         header_auth=header_auth,
         trusted_proxies=tuple(trusted_proxy or _DEFAULT.trusted_proxies),
+        sign_out_url=sign_out_url,
         overlap=overlap,
         order=order,
         blind=blind,
@@ -111,6 +118,7 @@ def run_server(settings: Settings) -> None:
     import uvicorn  # after the checks: wrong usage is told at once, the page takes seconds to load
 
     from labeling_app.web.app import create_app
+    from labeling_app.web.server import server_config
 
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -126,18 +134,8 @@ def run_server(settings: Settings) -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         how = "a name is enough to sign in" if settings.open_mode else "sign in with an account"
         print(f"labelling {settings.manifest} on http://{host}:{listener.getsockname()[1]} ({how})", flush=True)
-        # The bench reads forwarding headers itself, from trusted proxies only.
-        config = uvicorn.Config(
-            application,
-            proxy_headers=False,
-            server_header=False,
-            access_log=False,
-            log_level="warning",
-            timeout_keep_alive=75,  # longer than one looks at an item: the vote finds its connection open
-            timeout_graceful_shutdown=5,
-        )
         with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; every vote is on disk already
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(server_config(application)).run(sockets=[listener])
 
 
 def check_access(settings: Settings) -> Settings:
@@ -149,6 +147,8 @@ def check_access(settings: Settings) -> Settings:
     from labeling_app.accounts import num_with_password
     from labeling_app.database.store import Store, database_exists
 
+    if settings.header_auth is not None and not settings.trusted_proxies:
+        raise UsageError("--header-auth needs --trusted-proxy ADDRESS: anybody on this machine could send that header")
     if settings.header_auth is not None and settings.open_mode:
         raise UsageError("--open and --header-auth exclude each other")
     if not settings.is_local and settings.open_mode:

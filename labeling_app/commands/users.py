@@ -12,8 +12,15 @@ from sqlalchemy import RowMapping
 from dataset_tools.common.cli import new_app
 from dataset_tools.errors import UsageError
 from dataset_tools.manifest import DEFAULT_NAME
-from labeling_app.accounts import add_account, change_account, check_name, list_rows, require_row, set_token
-from labeling_app.accounts.sessions import close_all
+from labeling_app.accounts import (
+    add_account,
+    change_account,
+    check_name,
+    list_rows,
+    require_row,
+    revoke_token,
+    set_token,
+)
 from labeling_app.database.events import now_us, to_iso
 from labeling_app.database.store import Store
 from labeling_app.settings import Settings
@@ -67,12 +74,21 @@ def list_users(manifest: ManifestOption = DEFAULT_MANIFEST, db: Db = None) -> No
 
 
 @users_app.command()
-def token(name: Name, manifest: ManifestOption = DEFAULT_MANIFEST, db: Db = None) -> None:
+def token(
+    name: Name,
+    manifest: ManifestOption = DEFAULT_MANIFEST,
+    db: Db = None,
+    revoke: Annotated[bool, typer.Option("--revoke", help="End the token, and give no new one.")] = False,
+) -> None:
     """Print a new API token for an account; the old one ends.
 
     Example: python -m labeling_app users token anna
     """
     with open_store(manifest, db).write() as connection:
+        if revoke:
+            ended = revoke_token(connection, check_name(name), now_us=now_us())
+            print(f"{name} has no token now" if ended else f"{name} had no token")
+            return
         print(set_token(connection, check_name(name), now_us=now_us()))
 
 
@@ -87,7 +103,6 @@ def password(
     fresh, shown = _new_password(password_stdin)
     with open_store(manifest, db).write() as connection:
         account = change_account(connection, check_name(name), now_us=now_us(), password=fresh)
-        close_all(connection, account.id)
     print(f"changed {account.name}" + (f", password {fresh}" if shown else ""))
 
 
@@ -104,8 +119,6 @@ def disable(
     """
     with open_store(manifest, db).write() as connection:
         account = change_account(connection, check_name(name), now_us=now_us(), disabled=not undo)
-        if not undo:
-            close_all(connection, account.id)
     print(f"{'enabled' if undo else 'disabled'} {account.name}")
 
 

@@ -85,6 +85,6 @@ def _set_sequences(connection: Connection) -> None:
     """Let PostgreSQL number new rows after the copied ones."""
     if connection.dialect.name != "postgresql":
         return
-    for name in ("users", "items", "assignments", "events"):
+    for name in ("users", "items", "assignments", "asked", "events"):
         following = f"(SELECT COALESCE(MAX(id), 0) + 1 FROM {name})"
         connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), {following}, false)"))

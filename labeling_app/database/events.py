@@ -1,16 +1,18 @@
 """The append-only log: every vote, undo, skip, comment, setting, sign-in and export is one row, written once."""
 
+import itertools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
 from labeling_app.database.tables import events
 
+T = TypeVar("T")
 Clock = Callable[[], int]  # whole microseconds since 1970 UTC
 
 
@@ -49,7 +51,24 @@ class Event:
 
 def append(connection: Connection, event: Event) -> int:
     """Add ``event`` to the log and return its id."""
-    values = {
+    return int(connection.execute(insert(events).values(_values(event)).returning(events.c.id)).scalar_one())
+
+
+def append_all(connection: Connection, many: Sequence[Event]) -> None:
+    """Add many events at once, in order."""
+    if many:
+        connection.execute(insert(events), [_values(event) for event in many])
+
+
+def chunks(values: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """Yield lists of at most ``size`` values: databases take so many parameters and no more."""
+    iterator = iter(values)
+    while part := list(itertools.islice(iterator, size)):
+        yield part
+
+
+def _values(event: Event) -> dict[str, Any]:
+    return {
         "kind": event.kind,
         "created_at_us": event.at_us,
         "user_id": event.user_id,
@@ -63,7 +82,6 @@ def append(connection: Connection, event: Event) -> int:
         "flagged": event.flagged,
         "payload": dump(event.payload or {}),
     }
-    return int(connection.execute(insert(events).values(values).returning(events.c.id)).scalar_one())
 
 
 def dump(value: Any) -> str:
@@ -84,6 +102,11 @@ def find(connection: Connection, *, user_id: int, client_id: str) -> RowMapping 
     """Return the event that this annotator's client already sent under ``client_id``, or ``None``."""
     query = select(events).where(events.c.user_id == user_id, events.c.client_id == client_id)
     return connection.execute(query).mappings().one_or_none()
+
+
+def by_id(connection: Connection, event_id: int) -> RowMapping | None:
+    """Return one event, or ``None``."""
+    return connection.execute(select(events).where(events.c.id == event_id)).mappings().one_or_none()
 
 
 def latest(connection: Connection, kind: str, *, user_id: int) -> RowMapping | None:

@@ -1,7 +1,8 @@
 """The database's tables. Facts live in ``events``, which is append-only; everything else is working state.
 
 A vote, an undo, a skip, a comment, a verdict, a setting, a sign-in and an export are events: triggers refuse to update
-or delete them. The present state of a vote is the view ``current_votes`` (votes without an undo). ``items`` says what
+or delete them. The present votes are the view ``current_votes`` (without an undo, and not set aside at the desk); those
+set aside are ``excluded_votes``. ``asked`` says which items a person is to get before others. ``items`` says what
 can be labelled, ``assignments`` who holds or has labelled what; a trigger keeps ``items.taken`` equal to the number of
 assignments that count against the quota, so no code path can let the two drift apart.
 
@@ -73,7 +74,8 @@ items = Table(
     Column("gt_sha256", String(64), nullable=False),
     Column("img1_sha256", String(64), nullable=False),
     Column("pred_sha256", String(64), nullable=False),
-    Column("overlap", Integer, nullable=False),
+    Column("overlap", Integer, nullable=False),  # votes wanted in all
+    Column("extra", Integer, nullable=False, server_default="0"),  # of these, asked for again at the desk
     Column("taken", Integer, nullable=False),  # votes plus live leases; kept by triggers on assignments
     Column("active", Boolean, nullable=False),  # in the manifest as it is now
 )
@@ -86,7 +88,7 @@ assignments = Table(
     Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
     Column("repeat_index", SmallInteger, nullable=False),  # 0, or 1 for the hidden repeat
     Column("kind", String(16), nullable=False),  # work, repeat, gold, training, qualification
-    Column("state", String(16), nullable=False),  # leased, voted, skipped, released, surplus
+    Column("state", String(16), nullable=False),  # leased, voted, skipped, released, surplus, excluded
     Column("chosen_by", String(16), nullable=False),  # random or worth: the unbiased share stays known
     Column("claimed_at_us", BigInteger, nullable=False),
     Column("lease_expires_at_us", BigInteger, nullable=False),
@@ -99,6 +101,17 @@ assignments = Table(
         sqlite_where=text("state = 'leased'"),
         postgresql_where=text("state = 'leased'"),
     ),
+)
+
+asked = Table(
+    "asked",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("item_id", Integer, ForeignKey("items.id"), nullable=False),
+    Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    UniqueConstraint("item_id", "user_id", name="uq_asked_item_user"),
+    Index("ix_asked_user", "user_id"),
 )
 
 events = Table(
@@ -122,8 +135,14 @@ events = Table(
     Index("ix_events_item", "item_id", "id"),
     Index("ix_events_kind", "kind", "id"),
     Index("ix_events_target", "target_id"),
+    Index(
+        "ix_events_failures",
+        "created_at_us",
+        sqlite_where=text("kind = 'sign_in_failed'"),
+        postgresql_where=text("kind = 'sign_in_failed'"),
+    ),
     sqlite_autoincrement=True,
 )
 
 # Copied in this order by migrate and backup: a row comes after the rows it points to.
-COPY_ORDER = (meta, users, sessions, items, assignments, events)
+COPY_ORDER = (meta, users, sessions, items, assignments, asked, events)

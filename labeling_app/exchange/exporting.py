@@ -25,10 +25,10 @@ from labeling_app.database.store import Store
 from labeling_app.database.tables import events
 from labeling_app.exchange.label_studio import to_tasks
 from labeling_app.quality.consensus import consensus
-from labeling_app.quality.votes import TEXT_COLUMNS, counted, long_table, read_votes
+from labeling_app.quality.votes import TEXT_COLUMNS, counted, long_table, num_excluded, read_remarks, read_votes
 
 ATTEMPTS = 5
-_LABELLING = ("vote", "undo", "verdict", "gold")  # events that can change labels
+_LABELLING = ("vote", "undo", "verdict", "gold", "exclude", "include")  # events that can change labels
 _TOUCHED_ITEMS = """
 SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE e.kind IN ('vote', 'verdict', 'gold')
 """
@@ -36,11 +36,15 @@ SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote: rows that have a level now, the votes behind them, and the stamp of the manifest read."""
+    """What an export wrote: rows that have a level now, the votes behind them, and the stamp of the manifest read.
+
+    ``excluded`` votes were set aside at the desk and are in no level.
+    """
 
     rows: int
     votes: int
     stamp: Stamp
+    excluded: int = 0
 
 
 def export_manifest(store: Store, path: Path, *, method: str, out: Path | None = None) -> Exported:
@@ -62,36 +66,41 @@ def export_manifest(store: Store, path: Path, *, method: str, out: Path | None =
         labelled.write(out)
         stamp = file_stamp(path) if in_place else before
         log_export(store, {"to": "manifest", **consensus_stamp})
-        return Exported(consensus_stamp["rows"], consensus_stamp["votes"], stamp)
+        return Exported(consensus_stamp["rows"], consensus_stamp["votes"], stamp, consensus_stamp["excluded"])
     raise ManifestError(f"manifest {path} is being written by something else; export again when that is done")
 
 
 def _labelled(store: Store, manifest: Manifest, method: str) -> tuple[Manifest, dict[str, Any]]:
     """Return the manifest with levels and votes, and what its metadata says about them."""
     with store.read(snapshot=True) as connection:
-        votes = counted(read_votes(connection))
+        votes, excluded = counted(read_votes(connection)), num_excluded(connection)
         decided = decided_levels(connection)
         touched = set(connection.execute(text(_TOUCHED_ITEMS)).scalars())
     levels = dict(consensus(votes["item_key"], votes["annotator"], votes["level"], method=method).items())
     labelled, rows, num_votes = _with_labels(manifest, votes, levels | decided, touched)
-    stamp = {"method": method, "exported_at": to_iso(now_us()), "votes": num_votes, "rows": rows}
+    stamp = {"method": method, "exported_at": to_iso(now_us()), "votes": num_votes, "rows": rows, "excluded": excluded}
     labelled.metadata["consensus"] = json.dumps(stamp, sort_keys=True)
     return labelled, stamp
 
 
-def export_table(store: Store, path: Path) -> int:
-    """Write the long table of all current votes to ``path`` (.parquet or .csv) and return its number of rows."""
-    with store.read(snapshot=True) as connection:
-        table = long_table(read_votes(connection))
-    write_bytes(path, table_bytes(table, csv=path.suffix.lower() == ".csv"))
+def export_table(store: Store, path: Path, *, bom: bool = False) -> int:
+    """Write the long table of votes, skips and comments to ``path`` (.parquet, .csv) and return its number of rows."""
+    table = read_long_table(store)
+    write_bytes(path, table_bytes(table, csv=path.suffix.lower() == ".csv", bom=bom))
     log_export(store, {"to": path.suffix.lstrip(".") or "parquet", "votes": len(table)})
     return len(table)
 
 
-def table_bytes(table: pd.DataFrame, *, csv: bool) -> bytes:
-    """Return the long table as CSV (UTF-8) or Parquet."""
+def read_long_table(store: Store) -> pd.DataFrame:
+    """Return the long table of all current votes, skips, comments and verdicts; votes set aside are not in it."""
+    with store.read(snapshot=True) as connection:
+        return long_table(read_votes(connection), read_remarks(connection))
+
+
+def table_bytes(table: pd.DataFrame, *, csv: bool, bom: bool = False) -> bytes:
+    """Return the long table as CSV (UTF-8; ``bom``: with the mark by which spreadsheets know it) or Parquet."""
     if csv:
-        return _harmless(table).to_csv(index=False).encode()
+        return _harmless(table).to_csv(index=False).encode("utf-8-sig" if bom else "utf-8")
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), sink, compression="zstd")
     return sink.getvalue()
@@ -198,9 +207,9 @@ def _harmless(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def export_label_studio(store: Store, path: Path) -> int:
-    """Write all counted votes as Label Studio JSON to ``path`` and return the number of tasks."""
+    """Write votes, skips, comments and verdicts as Label Studio JSON to ``path`` and return the number of tasks."""
     with store.read(snapshot=True) as connection:
-        tasks = to_tasks(read_votes(connection))
+        tasks = to_tasks(read_votes(connection), read_remarks(connection))
     write_json(path, tasks)
     log_export(store, {"to": "label studio", "tasks": len(tasks)})
     return len(tasks)

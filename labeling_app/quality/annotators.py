@@ -68,11 +68,13 @@ class Thresholds:
     """When an annotator's figures are worth a look; a flag is a question to a person, never a judgement."""
 
     min_votes: int = 20  # below that, nothing is flagged
-    gold_agreement: float = 0.8
+    min_gold: int = 5  # hidden gold items below which they say nothing
+    gold_agreement: float = 0.5  # exact hits: always giving the most frequent of four levels has about a third
+    gold_kappa: float = 0.4  # weighted; always giving one level has 0
     repeat_consistency: float = 0.7
     bias_levels: float = 0.75
     inconsistency_levels: float = 1.0
-    median_seconds: float = 0.8
+    median_seconds: float = 0.8  # measured by the page or by the server, whichever is shorter
     straight_run: int = 15  # equal levels in a row
     straight_share: float = 0.9  # of all votes on one level
 
@@ -82,11 +84,14 @@ class AnnotatorFigures:
     """One annotator's quality in numbers; ``None`` where there is nothing to count."""
 
     votes: int
+    gold_votes: int
     gold_agreement: float | None
+    gold_kappa: float | None
     repeat_consistency: float | None
     bias: float | None
     inconsistency: float | None
     median_seconds: float | None
+    median_gap_seconds: float | None
     longest_run: int
     top_level_share: float
 
@@ -112,12 +117,23 @@ def flags(figures: AnnotatorFigures, thresholds: Thresholds | None = None) -> li
     if figures.votes < limits.min_votes:
         return []
     found = {
-        "gold": figures.gold_agreement is not None and figures.gold_agreement < limits.gold_agreement,
+        "gold": _misses_gold(figures, limits),
         "repeats": figures.repeat_consistency is not None and figures.repeat_consistency < limits.repeat_consistency,
         "bias": figures.bias is not None and abs(figures.bias) > limits.bias_levels,
         "inconsistent": figures.inconsistency is not None and figures.inconsistency > limits.inconsistency_levels,
-        "fast": figures.median_seconds is not None and figures.median_seconds < limits.median_seconds,
+        "fast": any(
+            seconds is not None and seconds < limits.median_seconds
+            for seconds in (figures.median_seconds, figures.median_gap_seconds)
+        ),
         "straight-lining": figures.longest_run >= limits.straight_run
         or figures.top_level_share >= limits.straight_share,
     }
     return [name for name, raised in found.items() if raised]
+
+
+def _misses_gold(figures: AnnotatorFigures, limits: Thresholds) -> bool:
+    if figures.gold_votes < limits.min_gold or figures.gold_agreement is None:
+        return False
+    return figures.gold_agreement < limits.gold_agreement or (
+        figures.gold_kappa is not None and figures.gold_kappa < limits.gold_kappa
+    )

@@ -17,7 +17,7 @@ import pandas as pd
 
 from dataset_tools.errors import UsageError
 from dataset_tools.levels import NUM_LEVELS
-from labeling_app.quality.agreement import count_levels
+from labeling_app.quality.agreement import Counts, count_levels
 from labeling_app.quality.annotators import fit_annotators
 
 Method = Literal["median", "mean", "majority", "dawid-skene", "one-coin", "raters"]
@@ -50,11 +50,15 @@ def consensus(items: npt.ArrayLike, annotators: npt.ArrayLike, levels: npt.Array
     return pd.Series(_METHODS[method](item_codes, annotator_codes, votes), index=names)
 
 
-def _median(items: Codes, _: Codes, levels: Codes) -> Levels:
-    counts = count_levels(items, levels)
+def median_of_counts(counts: Counts) -> Levels:
+    """Return the middle vote per item from its votes per level, shape (items, 4); the higher of two in the middle."""
     # The place of the upper middle vote, counted from 0: 1 of 2, 1 of 3, 2 of 4.
     middle = counts.sum(axis=1) // 2
     return 1.0 + (np.cumsum(counts, axis=1) <= middle[:, None]).sum(axis=1)
+
+
+def _median(items: Codes, _: Codes, levels: Codes) -> Levels:
+    return median_of_counts(count_levels(items, levels))
 
 
 def _mean(items: Codes, _: Codes, levels: Codes) -> Levels:

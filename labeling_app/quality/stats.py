@@ -1,25 +1,28 @@
 """Agreement and progress in numbers: the same for the admin's page, the API and ``python -m labeling_app stats``."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, select, text
 
-from dataset_tools.levels import LEVELS
-from labeling_app.annotation.assignments import SPREAD_TO_REVIEW, Gold, within_one
 from labeling_app.annotation.gold import read_gold
-from labeling_app.annotation.progress import votes_per_hour
+from labeling_app.annotation.review import disputed_items
+from labeling_app.database.events import now_us as clock_us
 from labeling_app.database.events import to_datetime
 from labeling_app.database.tables import users
 from labeling_app.quality.agreement import alpha_interval, confusion, count_levels, ordinal_alpha, weighted_kappa
-from labeling_app.quality.annotators import AnnotatorFigures, fit_annotators, flags, longest_run, top_level_share
-from labeling_app.quality.votes import counted, read_votes
+from labeling_app.quality.forecast import Forecast, forecast
+from labeling_app.quality.people import Annotator, annotators_of, level_counts, num_commented
+from labeling_app.quality.votes import counted, read_remarks, read_votes
 
 MIN_SHARED = 5  # items two annotators must share before their agreement is shown
 
 _ITEMS = "SELECT id, overlap FROM items WHERE active"
+_EXCLUDED = """
+SELECT u.name, COUNT(*) AS number FROM excluded_votes v JOIN users u ON u.id = v.user_id
+JOIN items i ON i.id = v.item_id WHERE i.active GROUP BY u.name
+"""
 
 
 @dataclass(frozen=True)
@@ -54,36 +57,25 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Annotator:
-    """One annotator's figures; shares in 0..1, bias and inconsistency in levels, positive bias rates worse."""
-
-    name: str
-    stage: str
-    votes: int
-    votes_per_hour: float | None
-    median_seconds: float | None
-    gold_agreement: float | None
-    repeat_consistency: float | None
-    bias: float | None
-    inconsistency: float | None
-    longest_run: int
-    top_level_share: float
-    histogram: list[int]
-    flags: list[str]
-
-
-@dataclass(frozen=True)
 class Stats:
     """Everything that an admin looks at; ``histogram`` counts votes on the levels 1..4.
 
     ``votes_wanted`` counts the votes given and those still missing. Gold items need none: their level is known.
+    Everything is about the items of the present manifest; ``votes_removed`` are on others. ``excluded`` votes were set
+    aside and are in no other figure. ``skips`` counts the items left to others by reason.
     """
 
     items: int
     items_full: int
     votes_wanted: int
     votes: int
+    excluded: int
+    votes_removed: int
+    flagged: int
+    commented: int
+    skips: dict[str, int]
     disagreeing: int
+    forecast: Forecast
     histogram: list[int]
     alpha: list[Alpha]
     pairs: list[Pair]
@@ -91,28 +83,36 @@ class Stats:
     annotators: list[Annotator]
 
 
-def compute_stats(connection: Connection, *, seed: int = 0) -> Stats:
+def compute_stats(connection: Connection, *, seed: int = 0, now_us: int | None = None) -> Stats:
     """Return the statistics of all current votes; the bootstrap is seeded, so the same votes give the same numbers."""
-    votes = read_votes(connection)
+    all_votes = read_votes(connection)
+    votes = all_votes[all_votes["active"]]
     valid = counted(votes)
     gold = read_gold(connection)
     active = connection.execute(text(_ITEMS)).all()
     given = valid[valid["stage"] == "work"]["item_id"].value_counts().to_dict()
     missing = [0 if row.id in gold else max(0, row.overlap - given.get(row.id, 0)) for row in active]
     stages = {row.name: row.stage for row in connection.execute(select(users.c.name, users.c.stage))}
-    by_item = valid.groupby("item_id")["level"]
-    spread = by_item.max() - by_item.min()
+    excluded = {row.name: row.number for row in connection.execute(text(_EXCLUDED))}
+    skips = read_remarks(connection)
+    skips = skips[skips["active"] & (skips["stage"] == "skip")]
     return Stats(
         items=len(active),
         items_full=missing.count(0),
         votes_wanted=len(valid) + sum(missing),
         votes=len(valid),
-        disagreeing=int((spread >= SPREAD_TO_REVIEW).sum()),
-        histogram=_histogram(valid),
+        excluded=sum(excluded.values()),
+        votes_removed=len(counted(all_votes)) - len(valid),
+        flagged=int(valid["flagged"].sum()),
+        commented=num_commented(valid),
+        skips={str(reason or "-"): int(count) for reason, count in skips["reason"].value_counts().items()},
+        disagreeing=len(disputed_items(connection)),
+        forecast=forecast(missing, valid["created_at_us"].tolist(), now_us=clock_us() if now_us is None else now_us),
+        histogram=level_counts(valid),
         alpha=_alphas(valid, np.random.default_rng(seed)),
         pairs=_pairs(valid),
         days=_days(valid),
-        annotators=_annotators(votes, stages, gold),
+        annotators=annotators_of(votes, stages, gold, skips["annotator"].value_counts().to_dict(), excluded),
     )
 
 
@@ -157,92 +157,17 @@ def _days(votes: pd.DataFrame) -> list[Day]:
     ]
 
 
-def _annotators(votes: pd.DataFrame, stages: Mapping[str, str], gold: Mapping[int, Gold]) -> list[Annotator]:
-    model = _annotator_model(counted(votes))
-    return [
-        _annotator(str(name), stages.get(str(name), ""), group, gold, *model.get(str(name), (None, None)))
-        for name, group in votes.groupby("annotator")
-    ]
-
-
-def _annotator_model(votes: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Return {annotator: (bias, inconsistency)} from items with several votes: one vote alone tells nothing."""
-    several = votes[votes.groupby("item_id")["item_id"].transform("size") >= 2]
-    if several.empty:
-        return {}
-    items, _ = pd.factorize(several["item_id"])
-    annotators, names = pd.factorize(several["annotator"])
-    model = fit_annotators(
-        items.astype(np.int64), annotators.astype(np.int64), several["level"].to_numpy(dtype=np.float64)
-    )
-    values = zip(names, model.bias, model.inconsistency, strict=True)
-    return {str(name): (float(bias), float(noise)) for name, bias, noise in values}
-
-
-def _annotator(
-    name: str,
-    stage: str,
-    votes: pd.DataFrame,
-    gold: Mapping[int, Gold],
-    bias: float | None,
-    inconsistency: float | None,
-) -> Annotator:
-    valid = counted(votes)
-    levels = valid["level"].tolist()
-    figures = AnnotatorFigures(
-        votes=len(valid),
-        gold_agreement=_gold_agreement(votes, gold),
-        repeat_consistency=_repeat_consistency(votes),
-        bias=bias,
-        inconsistency=inconsistency,
-        median_seconds=float(valid["seconds"].median()) if len(valid) and valid["seconds"].notna().any() else None,
-        longest_run=longest_run(levels),
-        top_level_share=float(top_level_share(levels)),
-    )
-    return Annotator(
-        name=name,
-        stage=stage,
-        votes=figures.votes,
-        votes_per_hour=votes_per_hour(votes["created_at_us"].tolist()),
-        median_seconds=figures.median_seconds,
-        gold_agreement=figures.gold_agreement,
-        repeat_consistency=figures.repeat_consistency,
-        bias=bias,
-        inconsistency=inconsistency,
-        longest_run=figures.longest_run,
-        top_level_share=figures.top_level_share,
-        histogram=_histogram(valid),
-        flags=flags(figures),
-    )
-
-
-def _gold_agreement(votes: pd.DataFrame, gold: Mapping[int, Gold]) -> float | None:
-    """Return the share of hidden gold items rated within one level of gold."""
-    rated = votes[(votes["stage"] == "gold") & votes["item_id"].isin(list(gold))]
-    agreeing = [
-        within_one(level, gold[item].level) for item, level in zip(rated["item_id"], rated["level"], strict=True)
-    ]
-    return float(np.mean(agreeing)) if agreeing else None
-
-
-def _repeat_consistency(votes: pd.DataFrame) -> float | None:
-    """Return the share of hidden repeats that got the level of the first vote."""
-    first = votes[votes["stage"] == "work"].set_index("item_id")["level"]
-    again = votes[votes["stage"] == "repeat"].set_index("item_id")["level"]
-    shared = again.index.intersection(first.index)
-    return float((again[shared] == first[shared]).mean()) if len(shared) else None
-
-
-def _histogram(votes: pd.DataFrame) -> list[int]:
-    return [int((votes["level"] == level).sum()) for level in LEVELS]
-
-
 def to_lines(stats: Stats) -> list[str]:
     """Return the statistics as plain lines for a terminal."""
     lines = [
         f"triplets     {stats.items_full} of {stats.items} complete, {stats.votes} of {stats.votes_wanted} votes",
         f"levels 1..4  {' '.join(str(count) for count in stats.histogram)}",
         f"disagreeing  {stats.disagreeing} triplets with votes two levels apart or more",
+        f"set aside    {stats.excluded} votes, in none of these figures",
+        f"elsewhere    {stats.votes_removed} votes on triplets that are not in the manifest now",
+        f"remarks      {stats.flagged} votes flagged, {stats.commented} commented, {sum(stats.skips.values())} skips"
+        + "".join(f", {count} {reason}" for reason, count in stats.skips.items()),
+        _forecast_line(stats.forecast),
     ]
     for alpha in stats.alpha:
         interval = "" if alpha.low is None else f" [{alpha.low:.3f}, {alpha.high:.3f}]"
@@ -252,11 +177,19 @@ def to_lines(stats: Stats) -> list[str]:
     for who in stats.annotators:
         lines.append(
             f"{who.name}: {who.votes} votes, {_number(who.votes_per_hour, 0)} per hour,"
-            f" gold {_number(who.gold_agreement)},"
-            f" repeats {_number(who.repeat_consistency)}, bias {_number(who.bias)}, noise {_number(who.inconsistency)}"
+            f" gold exact {_number(who.gold_agreement)}, kappa {_number(who.gold_kappa)},"
+            f" repeats {_number(who.repeat_consistency)}, bias {_number(who.bias)}, noise {_number(who.inconsistency)},"
+            f" {who.flagged} flagged, {who.commented} commented, {who.skipped} skipped, {who.excluded} set aside"
             + (f", look at: {', '.join(who.flags)}" if who.flags else "")
         )
     return lines
+
+
+def _forecast_line(left: Forecast) -> str:
+    when = f"done about {left.date}" if left.date else "no votes lately, so no date"
+    return (
+        f"forecast     {left.votes_left} votes, {left.items_left} triplets left, {left.votes_per_day:.0f} a day: {when}"
+    )
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -43,6 +43,10 @@ export class Api {
     return this.#send("POST", path, body, priority);
   }
 
+  patch(path, body) {
+    return this.#send("PATCH", path, body);
+  }
+
   put(path, body) {
     return this.#send("PUT", path, body);
   }

@@ -4,11 +4,14 @@ import { copyCanvas } from "./images.js";
 import { heatMap, readsTrue } from "./heat.js";
 import { Loupe } from "./loupe.js";
 import { Loop } from "./motion.js";
+import { Seen } from "./seen.js";
 import { Stage } from "./stage.js";
 import { find, write } from "./dom.js";
 import { t } from "./texts.js";
 
 export const MODES = ["flicker", "wipe", "side", "difference", "motion"];
+const calm = matchMedia("(prefers-reduced-motion: reduce)"); // then nothing moves by itself
+const FLASHES_HZ = 3; // WCAG 2.3.1: more than three flashes a second can trigger seizures
 const ASSUMED_FRAME_SECONDS = 1 / 24; // where a source has no rate of its own
 
 export class Bench {
@@ -17,6 +20,7 @@ export class Bench {
   #shown = null; // what the current mode shows, to be stopped when it changes
   #held = false;
   #readsTrue = readsTrue();
+  #mayMove = false; // asked for by a button of this item
 
   constructor(root) {
     this.#root = root;
@@ -26,10 +30,14 @@ export class Bench {
     this.speed = 1;
     this.wipe = 0.5;
     this.dwell = {};
-    this.stage = new Stage(root, () => this.#describe());
+    this.stage = new Stage(root, () => {
+      this.#describe();
+      this.seen?.look();
+    });
     this.stage.locked = (event) => this.mode === "wipe" && this.#wipeTo(event);
-    this.loupe = new Loupe(find(root, "loupe"), this.stage, () => this.pictures());
+    this.loupe = new Loupe(find(root, "loupe"), this.stage, () => this.pictures(), () => this.#names());
     this.loop = new Loop();
+    this.seen = new Seen(find(root, "map"), this.stage, () => this.#judges());
     this.#listen();
   }
 
@@ -44,9 +52,12 @@ export class Bench {
     this.#since = performance.now();
     this.shownAt = this.#since;
     this.#held = false;
+    this.#mayMove = false;
+    if (calm.matches) this.hz = 0;
     this.#heat = {};
     this.stage.viewport.reset(item.width, item.height);
     this.#enter();
+    this.seen.begin(this.pictures()?.[1] ?? null, item);
   }
 
   empty() {
@@ -54,6 +65,12 @@ export class Bench {
     this.#item = null;
     this.stage.setLayers([[], []]);
     this.loupe.hide();
+    this.seen.begin(null);
+  }
+
+  /** A heat map, or a picture made small, says nothing about how bad a fault looks. */
+  #judges() {
+    return Boolean(this.#item) && this.mode !== "difference" && this.stage.scale >= 0.999;
   }
 
   #since = 0;
@@ -86,6 +103,7 @@ export class Bench {
 
   setSpeed(speed) {
     this.speed = speed;
+    this.#mayMove = true;
     this.setMode("motion");
   }
 
@@ -111,7 +129,12 @@ export class Bench {
       device_pixel_ratio: devicePixelRatio * this.stage.pageZoom,
       window_width: innerWidth,
       window_height: innerHeight,
+      seen_share: Math.round(this.seen.share * 1000) / 1000,
     };
+  }
+
+  #names() {
+    return (this.#item?.blind ? ["blind.a", "blind.b"] : ["tag.gt", "tag.pred"]).map((key) => t(key));
   }
 
   #countDwell() {
@@ -171,10 +194,12 @@ export class Bench {
     this.stage.setLayers(rows);
     this.stage.arrange("side");
     const seconds = (item.frame_seconds ?? ASSUMED_FRAME_SECONDS) / this.speed;
-    this.loop.start(seconds, (step) => {
+    const show = (step) => {
       for (const row of rows) row.forEach((canvas, index) => (canvas.style.visibility = index === step % 3 ? "inherit" : "hidden"));
       this.stage.node.dataset.frame = String(step % 3);
-    });
+    };
+    if (calm.matches && !this.#mayMove) show(1);
+    else this.loop.start(seconds, show);
   }
 
   #stack() {
@@ -230,9 +255,9 @@ export class Bench {
     const item = this.#item;
     const node = this.stage.node;
     node.dataset.mode = this.mode;
-    const names = item?.blind ? ["blind.a", "blind.b"] : ["tag.gt", "tag.pred"];
-    if (this.mode === "difference") names[1] = "tag.difference";
-    this.stage.tags.forEach((tag, index) => write(tag, item ? t(names[index]) : ""));
+    const names = this.#names();
+    if (this.mode === "difference") names[1] = t("tag.difference");
+    this.stage.tags.forEach((tag, index) => write(tag, item ? names[index] : ""));
     for (const button of root.querySelectorAll("[data-mode]:not(.stage)")) press(button, button.dataset.mode === this.mode);
     for (const group of root.querySelectorAll(".options")) group.hidden = group.dataset.for !== this.mode;
     for (const button of root.querySelectorAll("[data-hz]")) press(button, Number(button.dataset.hz) === this.hz);
@@ -240,7 +265,12 @@ export class Bench {
     for (const button of root.querySelectorAll("[data-speed]")) press(button, Number(button.dataset.speed) === this.speed);
     press(find(root, "fit-button"), this.stage.viewport.fitted);
     write(find(root, "zoom"), `${Math.round(this.stage.viewport.zoom * 100)} %`);
-    write(find(root, "mode-hint"), t(`hint.${this.mode}`));
+    const flashes = this.mode === "flicker" && this.hz > FLASHES_HZ;
+    const hint = find(root, "mode-hint");
+    hint.classList.toggle("warn", flashes);
+    if (flashes) write(hint, t("hint.flashes"));
+    else if (this.mode === "motion" && calm.matches && !this.#mayMove) write(hint, t("hint.calm"));
+    else write(hint, t(`hint.${this.mode}`));
     this.#warn(find(root, "scale-note"));
   }
 

@@ -2,7 +2,7 @@
 
 import { clear, el, find } from "./dom.js";
 import { canBeKey, DEFAULT_KEYS, keyNames, printed } from "./keys.js";
-import { fillLanguages, t } from "./texts.js";
+import { dateTime, fillLanguages, reasonText, t } from "./texts.js";
 
 export const SKIP_REASONS = ["same_frames", "scene_cut", "broken_picture", "unsure", "other"];
 
@@ -84,6 +84,43 @@ export class Dialogs {
     return answer === "save" ? area.value.trim() : null;
   }
 
+  /** Show what was rated and skipped last. Resolves with the entry to correct, or null. */
+  async history(entries) {
+    const rows = entries.map((entry, index) => {
+      const said = entry.level === null ? t("history.skipped") : t("history.level", { level: entry.level });
+      const notes = [entry.flagged ? t("history.flagged") : "", entry.comment ?? "", entry.level === null ? reasonText(entry.reason) : "", entry.counted || entry.level === null ? "" : t("history.surplus")];
+      const button = el("button", { value: String(index), type: "submit", class: "choice history-entry", data: { answer: String(index) } });
+      const { images } = entry.item;
+      button.append(
+        el("img", { src: images.pred ?? images.a, alt: "", loading: "lazy", width: 96, height: 54 }),
+        el("b", { text: said }),
+        el("span", { class: "muted", text: dateTime(entry.created_at) }),
+        el("span", { class: "history-notes", text: notes.filter(Boolean).join(" · ") }));
+      return button;
+    });
+    const list = el("div", { class: "choices history", data: { testid: "history" } }, ...rows);
+    const hint = el("p", { class: "muted", text: t(rows.length ? "history.hint" : "history.empty") });
+    const answer = await this.#ask(t("history.title"), [hint, list], [["", "dialog.close"]]);
+    return answer === "" ? null : entries[Number(answer)];
+  }
+
+  /** Show what a step of the lead would change. Resolves with what is to be added to the order, or null. */
+  async preview(order, { items, votes, people, replaced, too_few_people: few }) {
+    const words = el("input", { maxlength: 2000, placeholder: t("desk.reason"), "aria-label": t("desk.reason"), data: { id: "desk-reason" } });
+    words.value = order.reason ?? "";
+    const lines = [
+      t(`desk.preview.${order.action}${order.action === "ask_again" ? `_${order.to}` : ""}`, { items, votes, person: order.person ?? "", level: order.level ?? "" }),
+      ...Object.entries(people).map(([name, count]) => t("desk.preview.person", { name, count })),
+      replaced ? t("desk.preview.replaced", { count: replaced }) : "",
+    ];
+    const answer = await this.#ask(t("desk.preview.title"), [
+      ...lines.filter(Boolean).map((text) => el("p", { text })),
+      few ? el("p", { class: "warn", role: "alert", text: t("desk.preview.too_few", { count: few }) }) : null,
+      words,
+    ].filter(Boolean), [["", "dialog.cancel"], ["go", "desk.preview.go", true]]);
+    return answer === "go" ? { reason: words.value } : null;
+  }
+
   async help(keys) {
     const rows = Object.keys(DEFAULT_KEYS).map((action) =>
       el("div", { class: "key-row" }, el("kbd", { text: printed(keys.map[action]) }), el("span", { text: t(`keys.${action}`) })),
@@ -95,6 +132,7 @@ export class Dialogs {
     );
     await this.#ask(t("help.title"), [
       el("p", { text: t("help.task") }),
+      el("p", { class: "warn", text: t("help.flashes") }),
       el("div", { class: "examples" }, ...levels),
       el("h3", { text: t("help.keys") }),
       el("div", { class: "key-table" }, ...rows),
@@ -102,8 +140,10 @@ export class Dialogs {
     ], [["", "dialog.close", true]]);
   }
 
-  /** Let the annotator choose keys and language. Resolves with the new settings, or null. */
-  async settings(keys) {
+  /** Let the annotator choose keys, language and theme. Resolves with the new settings, or null. */
+  async settings(keys, theme) {
+    const themes = el("select", { "aria-label": t("settings.theme"), data: { id: "theme" } }, ...["dark", "light"].map((value) => el("option", { value, text: t(`settings.theme.${value}`) })));
+    themes.value = theme;
     const languages = el("select", { "aria-label": t("settings.language"), data: { id: "language" } });
     await fillLanguages(languages);
     const table = el("div", { class: "key-table" });
@@ -116,9 +156,10 @@ export class Dialogs {
     } });
     const answer = await this.#ask(t("settings.title"), [
       el("label", { class: "field" }, el("span", { text: t("settings.language") }), languages),
+      el("label", { class: "field" }, el("span", { text: t("settings.theme") }), themes),
       el("h3", { text: t("help.keys") }), note, table, reset,
     ], [["", "dialog.cancel"], ["save", "dialog.save", true]]);
-    return answer === "save" ? { language: languages.value, keys: keys.changes() } : null;
+    return answer === "save" ? { language: languages.value, theme: themes.value, keys: keys.changes() } : null;
   }
 
   #keyRow(action, keys, redraw, note) {

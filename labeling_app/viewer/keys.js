@@ -11,6 +11,7 @@ export const DEFAULT_KEYS = {
   skip: "s",
   flag: "f",
   comment: "c",
+  history: "b",
   help: "?",
   hold: " ",
   flicker: "q",
@@ -23,6 +24,7 @@ export const DEFAULT_KEYS = {
   zoomIn: "+",
   zoomOut: "-",
   loupe: "l",
+  unseen: "n",
   realA: "j",
   realB: "k",
 };

@@ -6,11 +6,12 @@ const SIDE = 200; // canvas pixels of one half; the rest is the gap between them
 export class Loupe {
   #point = null;
 
-  /** @param pictures returns the two canvases, or null. */
-  constructor(canvas, stage, pictures) {
+  /** @param pictures returns the two canvases, or null; `names` what they are called. */
+  constructor(canvas, stage, pictures, names) {
     this.canvas = canvas;
     this.stage = stage;
     this.pictures = pictures;
+    this.names = names;
     this.active = false;
     stage.node.addEventListener("pointermove", (event) => this.#follow(event));
     stage.node.addEventListener("pointerleave", (event) => this.#leave(event));
@@ -58,8 +59,15 @@ export class Loupe {
     const seen = SIDE / MAGNIFIED;
     const x = Math.round(this.#point.x - seen / 2);
     const y = Math.round(this.#point.y - seen / 2);
+    const names = this.names();
+    context.font = "600 13px system-ui, sans-serif";
     pair.forEach((picture, index) => {
-      context.drawImage(picture, x, y, seen, seen, index * (SIDE + 8), 0, SIDE, SIDE);
+      const left = index * (SIDE + 8);
+      context.drawImage(picture, x, y, seen, seen, left, 0, SIDE, SIDE);
+      context.fillStyle = "rgb(0 0 0 / 70%)";
+      context.fillRect(left, SIDE - 22, context.measureText(names[index]).width + 14, 22);
+      context.fillStyle = "#fff";
+      context.fillText(names[index], left + 7, SIDE - 7);
     });
   }
 }

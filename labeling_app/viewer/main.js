@@ -7,7 +7,10 @@ import { find } from "./dom.js";
 import { belongsToControl, keyNames, Keys } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { drawLevels, drawUnsent, example } from "./panel.js";
+import { keep, kept, onBroken } from "./storage.js";
 import { applyTexts, loadTexts, t } from "./texts.js";
+import { showDesk } from "./desk.js";
+import { Inspector } from "./inspect.js";
 import { showReview } from "./review.js";
 import { showStats } from "./stats.js";
 import { Turn } from "./turn.js";
@@ -17,6 +20,7 @@ import { Work } from "./work.js";
 const BREAK_AFTER_MS = 25 * 60_000;
 const BREAK_LOOK_MS = 5_000;
 const RETRY_MS = 2_000;
+const OF_WORK = new Set(["undo", "skip", "flag", "comment", "history"]); // not of an item that a reviewer looks at
 const ROLES = ["annotator", "reviewer", "admin"]; // each may do what those before it may
 
 let listeners = null; // of the document, removed when Gradio runs the start a second time
@@ -37,10 +41,17 @@ export async function start(element, base) {
     location.assign("/signin?ended=1");
   };
   const session = await firstSession(api, root);
-  await loadTexts(session.settings.language ?? localStorage.getItem("vfi.language") ?? session.options.language);
+  await loadTexts(session.settings.language ?? kept("vfi.language") ?? session.options.language);
   document.documentElement.lang = t("language.code");
+  if (session.settings.theme) keep("vfi.theme", session.settings.theme); // for the sign-in page
+  document.documentElement.dataset.theme = theme();
   document.title = t("app.name");
   new Page(root, api, session, base, listeners.signal).start();
+}
+
+/** "dark" unless this annotator, or the last one in this browser, chose "light". */
+function theme() {
+  return kept("vfi.theme") === "light" ? "light" : "dark";
 }
 
 /** Ask until the server answers: the page itself may have come just before it went away. */
@@ -75,6 +86,7 @@ class Page {
     const onOrphan = (answer) => this.work.orphan(answer);
     this.outbox = new Outbox(api, session.user, (state) => drawUnsent(root, state), onOrphan, working.signal);
     this.work = new Work({ root, api, outbox: this.outbox, bench: this.bench, dialogs: this.dialogs, session, signal: working.signal });
+    this.inspector = new Inspector(root, api, this.dialogs, this.bench);
     this.workingSince = Date.now();
   }
 
@@ -90,6 +102,7 @@ class Page {
     this.#listenButtons(signal);
     this.#listenKeys(signal);
     this.#remindOfBreaks(signal);
+    onBroken(() => (find(root, "unkept").hidden = false));
     const isUnsent = () => this.turn.isOwn && this.outbox.unsent > 0;
     window.addEventListener("beforeunload", (event) => isUnsent() && event.preventDefault(), { signal });
     window.addEventListener("hashchange", () => this.#showView(), { signal });
@@ -108,12 +121,12 @@ class Page {
     working.abort();
     this.bench.empty();
     drawUnsent(this.root, { unsent: 0, offline: false, isLate: false });
-    if (this.view === "bench") this.dialogs.elsewhere();
+    if (this.view === "bench" && !this.inspector.isOpen) this.dialogs.elsewhere();
   }
 
   get actions() {
-    const { work, bench } = this;
-    const rates = Object.fromEntries([1, 2, 3, 4].map((level) => [`rate${level}`, () => work.rate(level)]));
+    const { work, bench, inspector } = this;
+    const rates = Object.fromEntries([1, 2, 3, 4].map((level) => [`rate${level}`, () => (inspector.isOpen ? inspector.decide(level) : work.rate(level))]));
     const modes = ["flicker", "wipe", "side", "difference", "motion"].map((mode) => [mode, () => bench.setMode(mode)]);
     return {
       ...rates,
@@ -131,6 +144,8 @@ class Page {
       loupe: () => this.#toggleLoupe(),
       realA: () => work.choose("a"),
       realB: () => work.choose("b"),
+      unseen: () => bench.seen.goOn() || work.say("last.all_seen"),
+      history: () => work.history(),
       panLeft: () => bench.stage.pan(-1, 0),
       panRight: () => bench.stage.pan(1, 0),
       panUp: () => bench.stage.pan(0, -1),
@@ -145,12 +160,13 @@ class Page {
 
   #listenKeys(signal) {
     const actions = this.actions;
-    const onBench = () => this.view === "bench" && this.turn.isOwn && !this.dialogs.isOpen;
+    const onBench = () => this.view === "bench" && (this.turn.isOwn || this.inspector.isOpen) && !this.dialogs.isOpen;
     document.addEventListener("keydown", (event) => {
       if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
       if (!onBench() || belongsToControl(event)) return;
+      if (event.key === "Escape") this.work.leaveCorrection();
       const action = this.keys.actionOf(...keyNames(event));
-      if (!action) return;
+      if (!action || (this.inspector.isOpen && OF_WORK.has(action))) return;
       event.preventDefault(); // of a repeat as well: Space held down would scroll a small window
       if (!event.repeat || action.startsWith("pan")) actions[action]();
     }, { signal });
@@ -188,14 +204,23 @@ class Page {
   #showView() {
     const tabs = [...this.root.querySelectorAll("[data-view]")].filter((tab) => !tab.hidden);
     const wanted = location.hash.slice(1);
+    const item = /^item-(\d+)$/.exec(wanted);
+    const inspects = item !== null && tabs.some((tab) => tab.dataset.view === "desk");
     this.view = tabs.some((tab) => tab.dataset.view === wanted) ? wanted : "bench";
     for (const tab of tabs) {
-      if (tab.dataset.view === this.view) tab.setAttribute("aria-current", "page");
+      if (tab.dataset.view === (inspects ? this.inspector.back : this.view)) tab.setAttribute("aria-current", "page");
       else tab.removeAttribute("aria-current");
     }
     for (const panel of this.root.querySelectorAll("[data-panel]")) panel.hidden = panel.dataset.panel !== this.view;
-    const show = { stats: showStats, review: showReview, users: showUsers }[this.view];
-    show?.(find(this.root, this.view), this.api, this.session);
+    const show = { stats: showStats, review: showReview, users: showUsers, desk: showDesk }[this.view];
+    show?.(find(this.root, this.view), this.api, this.session, this);
+    if (inspects) {
+      this.work.pause(true);
+      this.inspector.open(Number(item[1]));
+      return;
+    }
+    this.inspector.close();
+    this.work.pause(false);
     if (this.view === "bench") this.#label();
   }
 
@@ -212,7 +237,7 @@ class Page {
   }
 
   async #openSettings() {
-    const chosen = await this.dialogs.settings(new Keys(this.keys.changes()));
+    const chosen = await this.dialogs.settings(new Keys(this.keys.changes()), theme());
     if (!chosen) return;
     if (!(await this.#try(() => this.api.put("/api/settings", { ...this.session.settings, ...chosen })))) return;
     // A new language touches every text of the page; the items are held on the server, so nothing is lost.
@@ -221,7 +246,10 @@ class Page {
 
   async #signOut() {
     if (this.outbox.unsent > 0) return this.outbox.flush();
-    if (await this.#try(() => this.api.post("/signout", {}))) location.assign("/signin");
+    let answer = null;
+    if (!(await this.#try(async () => (answer = await this.api.post("/signout", {}))))) return;
+    if (answer.next) return location.assign(answer.next);
+    this.work.say("page.proxied"); // nobody but the proxy can sign them out
   }
 
   /** Do what needs the server; say so where it cannot be reached or says no. */

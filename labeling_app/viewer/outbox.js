@@ -2,6 +2,7 @@
 
 import { Refused, Unreachable } from "./api.js";
 import { newId } from "./dom.js";
+import { forget, keep, kept, keptKeys } from "./storage.js";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 8000;
@@ -44,7 +45,7 @@ export class Outbox {
    */
   add(path, body) {
     const key = this.#nextKey();
-    localStorage.setItem(key, JSON.stringify({ path, body }));
+    keep(key, JSON.stringify({ path, body }));
     const answer = new Promise((resolve, reject) => this.#waiting.set(key, { resolve, reject }));
     this.#report();
     const soon = Promise.race([answer.catch((error) => error), this.#away()]);
@@ -78,9 +79,9 @@ export class Outbox {
   }
 
   async #sendOne(key) {
-    const kept = localStorage.getItem(key);
-    if (kept === null) return; // another tab was sending it just now
-    const { path, body } = JSON.parse(kept);
+    const entry = kept(key);
+    if (entry === null) return; // another tab was sending it just now
+    const { path, body } = JSON.parse(entry);
     const caller = this.#waiting.get(key);
     const late = setTimeout(() => this.onChange({ unsent: this.unsent, offline: this.offline, isLate: true }), LATE_MS);
     try {
@@ -101,7 +102,7 @@ export class Outbox {
   }
 
   #remove(key) {
-    localStorage.removeItem(key);
+    forget(key);
     this.#waiting.delete(key);
     this.#report();
   }
@@ -118,7 +119,7 @@ export class Outbox {
   }
 
   #keys() {
-    return Object.keys(localStorage)
+    return keptKeys()
       .filter((key) => key.startsWith(this.#prefix))
       .sort();
   }

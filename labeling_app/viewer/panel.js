@@ -2,7 +2,7 @@
 
 import { afterPaint, clear, el, find, write } from "./dom.js";
 import { emptyCanvas } from "./images.js";
-import { duration, number, t } from "./texts.js";
+import { duration, number, reasonText, t } from "./texts.js";
 
 const THUMB_WIDTH = 384; // device pixels of the longer side: sharp up to twice the width it has in the panel
 const RETRY_MS = 2000;
@@ -53,6 +53,15 @@ export function drawItem(root, item) {
   for (const button of root.querySelectorAll("[data-level]")) button.disabled = !item;
   for (const name of ["skip", "flag", "comment"]) root.querySelector(`.actions [data-action=${name}]`).disabled = !item;
   drawThumbs(root, item);
+}
+
+/** Say that the item on the bench was rated or skipped before and is being corrected. */
+export function drawCorrecting(root, item) {
+  const note = find(root, "correcting");
+  note.hidden = !item?.corrects;
+  if (note.hidden) return;
+  const { level, reason } = item.was;
+  write(find(root, "correcting-text"), level === null ? t("correct.skipped", { reason: reasonText(reason) }) : t("correct.rated", { level }));
 }
 
 function drawThumbs(root, item) {

@@ -78,6 +78,7 @@ export class Queue {
     this.items = [];
     this.nothingLeft = false;
     this.reason = "";
+    this.retakesLeft = 0;
   }
 
   get current() {
@@ -109,6 +110,7 @@ export class Queue {
     this.items.push(...fresh.map((description) => new Item(description)));
     this.nothingLeft = reply.nothing_left && this.items.length === 0;
     this.reason = reply.reason ?? "";
+    this.retakesLeft = reply.retakes_left ?? 0;
     this.#loadAhead();
     this.onChange();
   }
@@ -136,6 +138,6 @@ export class Queue {
   }
 
   ids() {
-    return this.items.map((item) => item.id);
+    return this.items.filter((item) => !item.corrects).map((item) => item.id); // what is corrected is not held
   }
 }

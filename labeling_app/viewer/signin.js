@@ -1,6 +1,7 @@
 // The sign-in page: name and password, or a name alone in open mode.
 
 import { find } from "./dom.js";
+import { keep, kept, onBroken } from "./storage.js";
 import { applyTexts, fillLanguages, hasText, loadTexts, t } from "./texts.js";
 
 const LANGUAGE = "vfi.language"; // of this browser, until an annotator's own setting is known
@@ -43,13 +44,15 @@ form.addEventListener("submit", async (event) => {
 });
 
 find(body, "language").addEventListener("change", (event) => {
-  localStorage.setItem(LANGUAGE, event.target.value);
+  keep(LANGUAGE, event.target.value);
   useLanguage(event.target.value);
 });
 
+onBroken(() => (find(body, "unkept").hidden = false));
+document.documentElement.dataset.theme = kept("vfi.theme") === "light" ? "light" : "dark";
 const isOpen = body.dataset.open === "true";
 find(body, "password").hidden = isOpen;
 find(body, "open-hint").hidden = !isOpen;
 find(body, "ended").hidden = !new URLSearchParams(location.search).has("ended");
 form.elements.password.required = !isOpen;
-useLanguage(localStorage.getItem(LANGUAGE) ?? body.dataset.language);
+useLanguage(kept(LANGUAGE) ?? body.dataset.language);

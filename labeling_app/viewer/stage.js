@@ -78,6 +78,27 @@ export class Stage {
     this.place();
   }
 
+  /** The size of a pane, in device pixels. */
+  paneSize() {
+    const box = this.#box();
+    return { width: box.width * devicePixelRatio, height: box.height * devicePixelRatio };
+  }
+
+  /** The part of the picture that a pane shows, in image pixels. */
+  visible() {
+    const { x, y, zoom, width, height } = this.viewport;
+    const pane = this.paneSize();
+    const [across, down] = [pane.width / zoom / 2, pane.height / zoom / 2];
+    return { left: Math.max(0, x - across), top: Math.max(0, y - down), right: Math.min(width, x + across), bottom: Math.min(height, y + down) };
+  }
+
+  /** Put the image point (x, y) into the middle of the pane, at 1:1 or larger. */
+  show(x, y) {
+    if (this.viewport.zoom < 1) this.viewport.zoomTo(1);
+    Object.assign(this.viewport, { x, y, fitted: false });
+    this.place();
+  }
+
   /** Device pixels per image pixel on the screen, pinching included; 1 is what levels are judged at. */
   get scale() {
     return this.viewport.zoom * (window.visualViewport?.scale ?? 1);

@@ -34,13 +34,24 @@ function figures(stats) {
     figure(`${number(stats.items_full)} / ${number(stats.items)}`, t("stats.items_full")),
     figure(`${number(stats.votes)} / ${number(stats.votes_wanted)}`, t("stats.votes"), "stats-votes"),
     figure(shown(stats.alpha[0].alpha, (value) => number(value, 2)), t("stats.alpha_all")),
-    figure(number(stats.disagreeing), t("stats.disagreeing")),
+    figure(number(stats.disagreeing), t("stats.disagreeing"), "stats-disagreeing"),
+    figure([stats.flagged, stats.commented, Object.values(stats.skips).reduce((sum, count) => sum + count, 0)].map((count) => number(count)).join(" · "), t("stats.remarks"), "stats-remarks"),
+    stats.excluded ? figure(number(stats.excluded), t("stats.excluded"), "stats-excluded") : null,
+    stats.votes_removed ? figure(number(stats.votes_removed), t("stats.removed")) : null,
+    forecast(stats.forecast),
   );
+}
+
+function forecast({ days_left: days, votes_per_day: rate, date }) {
+  if (days === null) return figure("–", t("stats.forecast_none"), "stats-forecast");
+  if (days === 0) return figure("0", t("stats.done"), "stats-forecast");
+  return figure(number(Math.ceil(days)), t("stats.forecast", { rate: number(rate), date: date ?? "–" }), "stats-forecast");
 }
 
 function exports() {
   return el("div", { class: "group" },
     el("a", { class: "button", href: "/api/export?format=csv", download: "votes.csv", text: t("stats.export_csv") }),
+    el("a", { class: "button", href: "/api/export?format=csv&bom=true", download: "votes.csv", text: t("stats.export_bom") }),
     el("a", { class: "button", href: "/api/export?format=parquet", download: "votes.parquet", text: t("stats.export_parquet") }),
   );
 }
@@ -53,18 +64,22 @@ function alphaRow({ group, alpha, low, high, items }) {
 }
 
 function annotators(stats) {
-  const columns = ["name", "votes", "rate", "median", "gold", "repeats", "bias", "noise", "run", "levels", "flags"];
+  const columns = ["name", "votes", "rate", "median", "gap", "gold", "kappa", "repeats", "bias", "noise", "run", "levels", "remarks", "excluded", "flags"];
   const rows = stats.annotators.map((who) => [
     who.name,
     number(who.votes),
     shown(who.votes_per_hour, (value) => number(value)),
     shown(who.median_seconds, (value) => t("stats.seconds", { seconds: number(value, 1) })),
+    shown(who.median_gap_seconds, (value) => t("stats.seconds", { seconds: number(value, 1) })),
     shown(who.gold_agreement, percent),
+    shown(who.gold_kappa, (value) => number(value, 2)),
     shown(who.repeat_consistency, percent),
     shown(who.bias, (value) => number(value, 2)),
     shown(who.inconsistency, (value) => number(value, 2)),
     number(who.longest_run),
     who.histogram.map((count) => number(count)).join(" · "),
+    [who.flagged, who.commented, who.skipped].map((count) => number(count)).join(" · "),
+    number(who.excluded),
     who.flags.map((flag) => (hasText(`flag.${flag}`) ? t(`flag.${flag}`) : flag)).join(", "),
   ]);
   return table(columns.map((column) => t(`stats.column.${column}`)), rows, "annotators");

@@ -35,6 +35,11 @@ export function reason(error) {
   return hasText(key) ? t(key) : t("error.other", { message: error.message });
 }
 
+/** Return the words for why an item was skipped: the page's own reasons by their text, others as they are. */
+export function reasonText(reason) {
+  return hasText(`skip.${reason}`) ? t(`skip.${reason}`) : (reason ?? "");
+}
+
 export function number(value, digits = 0) {
   return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 }

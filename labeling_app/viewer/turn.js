@@ -1,6 +1,7 @@
 // One tab per annotator and browser has the bench: the newest. Two would show the same item, and send what is kept twice.
 
 import { newId } from "./dom.js";
+import { keep, kept } from "./storage.js";
 
 export class Turn {
   #key;
@@ -19,12 +20,12 @@ export class Turn {
   take() {
     if (this.isOver) return false;
     this.#isTaken = true;
-    localStorage.setItem(this.#key, this.#own);
+    keep(this.#key, this.#own);
     return true;
   }
 
   get isOver() {
-    const holder = localStorage.getItem(this.#key);
+    const holder = kept(this.#key);
     return this.#isTaken && holder !== null && holder !== this.#own;
   }
 

@@ -12,13 +12,14 @@ export async function showUsers(view, api, session) {
   const list = el("div");
   const draw = (users) => clear(list).append(userTable(users, session, save));
   let last = Promise.resolve();
-  function save(change) { // one after the other, so that the message that stays is that of the last change
-    last = last.then(() => send(change));
+  function save(change, isNew = false) { // one after the other, so that the message that stays is that of the last change
+    last = last.then(() => send(change, isNew));
     return last;
   }
-  async function send(change) {
+  async function send(change, isNew) {
+    const { name, ...fields } = change;
     try {
-      draw(await api.post("/api/users", change));
+      draw(await (isNew ? api.post("/api/users", change) : api.patch(`/api/users/${encodeURIComponent(name)}`, fields)));
       note.textContent = t("users.saved", { name: change.name });
       return true;
     } catch (error) {
@@ -51,7 +52,7 @@ function addForm(save) {
     el("button", { type: "submit", class: "main", text: t("users.add_button") }));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (await save(Object.fromEntries(new FormData(form)))) form.reset();
+    if (await save(Object.fromEntries(new FormData(form)), true)) form.reset();
   });
   return form;
 }
@@ -61,7 +62,7 @@ function labelled(key, control) {
 }
 
 function userTable(users, session, save) {
-  const columns = ["name", "role", "stage", "created", "password", "active"].map((column) => t(`users.${column}`));
+  const columns = ["name", "role", "stage", "created", "password", "token", "active"].map((column) => t(`users.${column}`));
   return table(columns, users.map((user) => row(user, session, save)), "users-table");
 }
 
@@ -73,7 +74,8 @@ function row(user, session, save) {
   const active = el("input", { type: "checkbox", "aria-label": `${t("users.active")}: ${name}`, onchange: (event) => save({ name, disabled: !event.target.checked }) });
   active.checked = !user.disabled;
   role.disabled = active.disabled = own;
-  return [name, role, stage, dateTime(user.created_at), password(name, save), active];
+  const token = user.has_token ? el("button", { type: "button", text: t("users.revoke"), "aria-label": `${t("users.revoke")}: ${name}`, onclick: () => save({ name, revoke_token: true }) }) : "";
+  return [name, role, stage, dateTime(user.created_at), password(name, save), token, active];
 }
 
 function password(name, save) {

@@ -2,11 +2,13 @@
 
 import { afterPaint, el, find, newId } from "./dom.js";
 import { Refused, Unreachable } from "./api.js";
-import { drawFeedback, drawItem, drawProgress } from "./panel.js";
+import { drawCorrecting, drawFeedback, drawItem, drawProgress } from "./panel.js";
 import { Item, Queue } from "./queue.js";
+import { ENOUGH } from "./seen.js";
+import { forget, keep, kept } from "./storage.js";
 import { reason, t } from "./texts.js";
 
-const HEARTBEAT_MS = 60_000;
+const LOOK_MS = 60_000; // for items that others let go
 const PICTURE_RETRY_MS = 2000;
 const PAINT_MS = 30; // two frames: a painted picture still has to be drawn, without a GPU by this processor
 const LONGEST_SECONDS = 1e6; // that the server takes: a laptop may sleep over a holiday with an item on the bench
@@ -21,7 +23,9 @@ export class Work {
   #signal;
   #untold = null; // writes what the last vote changed
   #busy = false; // a key pressed while a vote is on its way is not for the next item
-  #rated = []; // items rated in this page, newest last: what undo shows while the server is away
+  #user;
+  #paused = false;
+  #rated = []; // items rated or skipped in this page, newest last: what undo shows while the server is away
 
   constructor({ root, api, outbox, bench, dialogs, session, signal }) {
     this.#root = root;
@@ -35,8 +39,12 @@ export class Work {
     drawProgress(root, session.progress);
     this.#noteStage();
     this.#signal = signal;
-    const heartbeat = setInterval(() => this.#heartbeat(), HEARTBEAT_MS);
-    signal.addEventListener("abort", () => clearInterval(heartbeat));
+    this.#user = session.user;
+    const heartbeat = setInterval(() => this.#heartbeat(), session.options.heartbeat_seconds * 1000);
+    const look = setInterval(() => this.queue.nothingLeft && this.queue.fill(), LOOK_MS);
+    signal.addEventListener("abort", () => [heartbeat, look].forEach(clearInterval));
+    find(root, "retake").addEventListener("click", () => this.#retake(), { signal });
+    find(root, "correct-cancel").addEventListener("click", () => this.leaveCorrection(), { signal });
     find(root, "feedback-next").addEventListener("click", () => this.#afterFeedback(), { signal });
   }
 
@@ -50,7 +58,8 @@ export class Work {
     const item = this.#bench.item;
     if (!item || this.#busy) return;
     if (this.#feedbackShown()) return;
-    if (item.blind && level > 1 && !this.choice) return this.#say("blind.choose_first");
+    if (item.blind && level > 1 && !this.choice) return this.say("blind.choose_first");
+    if (this.#asksFirst(item)) return;
     this.#busy = true;
     const vote = this.#vote(item, level);
     const { answer, soon } = this.#outbox.add("/api/votes", vote);
@@ -62,11 +71,20 @@ export class Work {
     else this.#next(item);
     this.#tellLater(() => {
       const rated = first.counted === false ? "last.surplus" : "last.rated";
-      this.#say(first === "offline" ? "last.kept" : rated, { level });
+      this.say(first === "offline" ? "last.kept" : rated, { level });
       if (first === "offline") this.#sayWhenSent(answer, level);
       else this.#acknowledged(first);
     });
     if (first.counted === false) this.#heartbeat(() => {}); // drop what else is no longer ours
+  }
+
+  /** Ask once when much of the picture was not looked at: the next press of a level's key rates it all the same. */
+  #asksFirst(item) {
+    const { share } = this.#bench.seen;
+    if (item.wasAsked || share >= ENOUGH) return false;
+    item.wasAsked = true;
+    this.say("last.unseen", { percent: Math.floor(share * 100) });
+    return true;
   }
 
   #sayWhenSent(answer, level) {
@@ -74,7 +92,7 @@ export class Work {
     answer.then((reply) => {
       this.#acknowledged(reply);
       const key = reply.counted === false ? "last.surplus" : "last.rated";
-      if (reply.counted === false || find(this.#root, "last").firstChild === note) this.#say(key, { level });
+      if (reply.counted === false || find(this.#root, "last").firstChild === note) this.say(key, { level });
     }, (error) => this.#sayError(error));
   }
 
@@ -92,7 +110,8 @@ export class Work {
   }
 
   #remember(item, level) {
-    this.#rated.push({ item, level });
+    forget(this.#draftKey(item));
+    this.#rated.push({ item, level, marks: this.#marks() });
     this.#rated.at(-1 - KEPT_PICTURES)?.item.drop();
     if (this.#rated.length > KEPT_ITEMS) this.#rated.shift();
   }
@@ -107,12 +126,13 @@ export class Work {
       comment: this.comment || null,
       view: this.#bench.view(),
       blind_choice: item.blind ? this.choice : null,
+      ...(item.corrects ? { corrects: true } : {}),
     };
   }
 
   /** The server's word on what an earlier page had kept. */
   orphan(answer) {
-    if (answer instanceof Refused) this.#say("error.refused_late");
+    if (answer instanceof Refused) this.say("error.refused_late");
     else this.#acknowledged(answer);
   }
 
@@ -161,25 +181,72 @@ export class Work {
     if (first instanceof Refused) return this.#sayError(first);
     if (first === "offline") {
       answer.catch((error) => this.#sayError(error));
-      if (last) this.#bringBack(last.item, last.level);
+      if (last) this.#bringBack(last.item, last.level, last.marks);
     } else {
       drawProgress(this.#root, first.progress);
-      if (!first.undone) return this.#say("last.nothing_to_undo");
+      if (!first.undone) return this.say("last.nothing_to_undo");
       const isSame = last && last.item.id === first.undone.assignment_id;
-      this.#bringBack(isSame ? last.item : new Item(first.undone), first.level);
+      const marks = { flagged: first.flagged, comment: first.comment ?? "", choice: isSame ? last.marks.choice : null };
+      this.#bringBack(isSame ? last.item : new Item(first.undone), first.level, marks);
     }
   }
 
-  #bringBack(item, level) {
+  /** Show an item again with what was said of it; `level` is null where it was skipped. */
+  #bringBack(item, level, marks) {
+    item.corrects = false;
+    item.marks = marks;
+    this.#keepDraft(item);
     this.queue.putFirst(item);
     this.#clearMarks();
     this.#showCurrent();
-    this.#say("last.undone", { level });
+    if (this.#bench.item === item) this.#loadMarks(item);
+    this.say(level === null ? "last.unskipped" : "last.undone", { level });
+  }
+
+  /** Show the last items, and bring the one that is chosen to the bench to be rated anew. */
+  async history() {
+    if (this.#busy || this.#feedbackShown()) return;
+    let entries;
+    try {
+      entries = (await this.#api.get("/api/history")).items;
+    } catch (error) {
+      return this.#sayError(error);
+    }
+    const entry = await this.dialogs.history(entries);
+    if (!entry) return;
+    this.leaveCorrection();
+    const item = new Item(entry.item);
+    item.corrects = true;
+    item.wasAsked = true; // it was looked at before
+    item.was = entry;
+    item.marks = { flagged: entry.flagged, comment: entry.comment ?? "", choice: null };
+    this.queue.putFirst(item);
+    this.#clearMarks();
+    this.#showCurrent();
+  }
+
+  /** Leave the item that is being corrected as it was. */
+  leaveCorrection() {
+    const item = this.queue.current;
+    if (!item?.corrects || this.#busy) return;
+    this.queue.leave(item);
+    this.#clearMarks();
+    this.#showCurrent();
+  }
+
+  async #retake() {
+    try {
+      await this.#api.post("/api/qualification/retake", { retake_id: newId() });
+      await this.queue.fill();
+    } catch (error) {
+      this.#sayError(error);
+    }
   }
 
   async skip() {
     const item = this.#bench.item;
     if (!item || this.#busy || this.#feedbackShown()) return;
+    if (item.corrects) return this.say("last.no_skip");
     const reason = await this.dialogs.skip();
     if (!reason || this.#bench.item !== item) return;
     this.#busy = true;
@@ -189,15 +256,16 @@ export class Work {
     this.#busy = false;
     if (first === "offline") answer.catch((error) => this.#sayError(error));
     if (first instanceof Refused) this.#sayError(first);
-    else this.#say("last.skipped");
+    else this.say("last.skipped");
+    this.#remember(item, null);
     this.#next(item);
   }
 
   flag() {
     if (!this.#bench.item) return;
     this.flagged = !this.flagged;
-    this.#drawMarks();
-    this.#say(this.flagged ? "last.flagged" : "last.unflagged");
+    this.#changeMarks();
+    this.say(this.flagged ? "last.flagged" : "last.unflagged");
   }
 
   async remark() {
@@ -206,13 +274,41 @@ export class Work {
     const text = await this.dialogs.comment(this.comment);
     if (text === null || this.#bench.item !== item) return;
     this.comment = text;
-    this.#drawMarks();
-    this.#say(text ? "last.commented" : "last.comment_removed");
+    this.#changeMarks();
+    this.say(text ? "last.commented" : "last.comment_removed");
   }
 
   choose(real) {
     if (!this.#bench.item?.blind) return;
     this.choice = real;
+    this.#changeMarks();
+  }
+
+  #marks() {
+    return { flagged: this.flagged, comment: this.comment, choice: this.choice };
+  }
+
+  #changeMarks() {
+    this.#bench.item.marks = this.#marks();
+    this.#keepDraft(this.#bench.item);
+    this.#drawMarks();
+  }
+
+  /** What is said before the vote outlives a reload. */
+  #draftKey(item) {
+    return `vfi.draft/${this.#user}/${item.id}`;
+  }
+
+  #keepDraft(item) {
+    if (item.corrects) return;
+    const { flagged, comment, choice } = item.marks;
+    if (flagged || comment || choice) keep(this.#draftKey(item), JSON.stringify(item.marks));
+    else forget(this.#draftKey(item));
+  }
+
+  #loadMarks(item) {
+    item.marks ??= JSON.parse(kept(this.#draftKey(item)) ?? "null");
+    Object.assign(this, item.marks ?? {});
     this.#drawMarks();
   }
 
@@ -231,14 +327,25 @@ export class Work {
     }
   }
 
+  /** While a reviewer looks at something else on the bench, what is held stays held and is not shown. */
+  pause(isPaused) {
+    if (this.#paused === isPaused) return;
+    this.#paused = isPaused;
+    if (isPaused) this.#bench.empty();
+    else if (this.queue.current || this.queue.nothingLeft) this.#showCurrent();
+  }
+
   /** Put the queue's first item on the bench as soon as its two pictures are there. */
   #showCurrent() {
-    if (this.#signal.aborted) return; // another tab shows the items now
+    if (this.#signal.aborted || this.#paused) return; // another tab shows the items now, or something else is looked at
     const item = this.queue.current;
     find(this.#root, "bench").dataset.ready = String(this.queue.items.filter((held) => held.isReady).length);
     const empty = find(this.#root, "empty");
     empty.hidden = !this.queue.nothingLeft;
-    if (this.queue.nothingLeft) empty.textContent = t(`nothing.${this.queue.reason || "done"}`);
+    if (this.queue.nothingLeft) find(this.#root, "empty-text").textContent = t(`nothing.${this.queue.reason || "done"}`);
+    const retake = find(this.#root, "retake");
+    retake.hidden = this.queue.retakesLeft === 0;
+    retake.textContent = t("nothing.retake", { count: this.queue.retakesLeft });
     find(this.#root, "loading").hidden = Boolean(this.#bench.item && this.#bench.item === item) || this.queue.nothingLeft;
     if (!item) return this.#nothing();
     if (this.#bench.item === item) return;
@@ -249,19 +356,24 @@ export class Work {
   }
 
   #put(item) {
+    if (this.#paused) return;
     find(this.#root, "loading").hidden = true;
     this.#bench.show(item);
     drawItem(this.#root, item);
+    this.#clearMarks();
+    this.#loadMarks(item);
+    drawCorrecting(this.#root, item);
   }
 
   #nothing() {
     if (this.#bench.item) {
       this.#bench.empty();
       drawItem(this.#root, null);
+      drawCorrecting(this.#root, null);
     }
   }
 
-  async #heartbeat(onLost = () => this.#say("last.lease_lost")) {
+  async #heartbeat(onLost = () => this.say("last.lease_lost")) {
     const ids = this.queue.ids();
     if (ids.length === 0) return this.queue.fill(); // what others held may be free by now
     try {
@@ -293,7 +405,7 @@ export class Work {
     this.#write(reason(error));
   }
 
-  #say(key, values) {
+  say(key, values) {
     this.#write(t(key, values));
   }
 

@@ -3,23 +3,22 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from labeling_app.accounts import Account, add_account, change_account, check_name, find_row
-from labeling_app.accounts.sessions import close_all
+from labeling_app.accounts import Account, add_account, change_account, revoke_token
 from labeling_app.annotation.review import review_queue, store_gold, store_verdict
 from labeling_app.annotation.state import ServerState
 from labeling_app.database.events import to_iso
 from labeling_app.database.tables import users
-from labeling_app.exchange.exporting import log_export, table_bytes
+from labeling_app.exchange.exporting import log_export, read_long_table, table_bytes
 from labeling_app.quality.stats import Stats, compute_stats
-from labeling_app.quality.votes import long_table, read_votes
 from labeling_app.schemas import (
     DoneResponse,
     GoldRequest,
     ReviewRequest,
     ReviewResponse,
     User,
+    UserChange,
     UserRequest,
 )
 from labeling_app.web.guard import account_of
@@ -47,7 +46,9 @@ def admin_router(state: ServerState) -> APIRouter:
     @router.post("/review")
     def verdict(body: ReviewRequest, user: Reviewer) -> DoneResponse:
         """Decide on a triplet; the votes stay."""
-        return DoneResponse(duplicate=store_verdict(state, user, body))
+        duplicate = store_verdict(state, user, body)
+        state.verdicts += 1  # the desk's list shows it at once
+        return DoneResponse(duplicate=duplicate)
 
     @router.post("/gold")
     def gold(body: GoldRequest, user: Reviewer) -> DoneResponse:
@@ -61,33 +62,41 @@ def admin_router(state: ServerState) -> APIRouter:
 
     @router.post("/users")
     def post_user(body: UserRequest, user: Admin) -> list[User]:
-        """Add an account, or change one; returns all accounts."""
-        _save_user(state, body, actor=user)
+        """Add an account; returns all accounts. One that is there already stays as it is: the request is refused."""
+        fields = body.model_dump(exclude_none=True)
+        state.store.transact(
+            lambda connection: add_account(connection, now_us=state.clock(), actor_id=user.id, **fields)
+        )
+        return [User(**account) for account in list_users(state)]
+
+    @router.patch("/users/{name}")
+    def patch_user(name: str, body: UserChange, user: Admin) -> list[User]:
+        """Change an account: what is left out stays; returns all accounts."""
+        _change_user(state, name, body, actor=user)
         return [User(**account) for account in list_users(state)]
 
     @router.get("/export")
-    def export(user: Admin, format: Literal["csv", "parquet"] = "csv") -> Response:  # noqa: A002
-        """The long table of all current votes."""
-        with state.store.read(snapshot=True) as connection:
-            table = long_table(read_votes(connection))
+    def export(user: Admin, format: Literal["csv", "parquet"] = "csv", bom: bool = False) -> Response:  # noqa: A002
+        """The long table of all current votes, skips and comments; ``bom`` is for spreadsheets."""
+        table = read_long_table(state.store)
         log_export(state.store, {"to": format, "votes": len(table)}, user_id=user.id)
         headers = {"Content-Disposition": f'attachment; filename="votes.{format}"'}
-        return Response(table_bytes(table, csv=format == "csv"), media_type=_MEDIA_TYPES[format], headers=headers)
+        content = table_bytes(table, csv=format == "csv", bom=bom)
+        return Response(content, media_type=_MEDIA_TYPES[format], headers=headers)
 
     return router
 
 
-def _save_user(state: ServerState, body: UserRequest, *, actor: Account) -> None:
-    now, name = state.clock(), check_name(body.name)
-    with state.store.write() as connection:
-        if find_row(connection, name) is None:
-            role = body.role or "annotator"
-            add_account(connection, name, now_us=now, role=role, password=body.password, actor_id=actor.id)
-            return
-        changes = body.model_dump(exclude={"name"})
-        account = change_account(connection, name, now_us=now, actor_id=actor.id, **changes)
-        if body.password is not None or body.disabled:
-            close_all(connection, account.id)
+def _change_user(state: ServerState, name: str, body: UserChange, *, actor: Account) -> None:
+    now = state.clock()
+
+    def work(connection: Connection) -> None:
+        changes = body.model_dump(exclude={"revoke_token"})
+        change_account(connection, name, now_us=now, actor_id=actor.id, **changes)
+        if body.revoke_token:
+            revoke_token(connection, name, now_us=now, actor_id=actor.id)
+
+    state.store.transact(work)
 
 
 def list_users(state: ServerState) -> list[dict[str, Any]]:

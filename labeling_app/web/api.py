@@ -7,7 +7,9 @@ from sqlalchemy import RowMapping, text
 
 from labeling_app.accounts import Account
 from labeling_app.annotation import serving, voting
+from labeling_app.annotation.history import history
 from labeling_app.annotation.progress import progress_of
+from labeling_app.annotation.retakes import retake, retakes_left
 from labeling_app.annotation.state import ServerState
 from labeling_app.database import events
 from labeling_app.database.events import to_iso
@@ -16,11 +18,14 @@ from labeling_app.schemas import (
     DoneResponse,
     HeartbeatRequest,
     HeartbeatResponse,
+    HistoryEntry,
+    HistoryResponse,
     Images,
     Item,
     ItemsRequest,
     ItemsResponse,
     Progress,
+    RetakeRequest,
     SessionResponse,
     SkipRequest,
     UndoRequest,
@@ -29,6 +34,7 @@ from labeling_app.schemas import (
     VoteResponse,
 )
 from labeling_app.web.admin_api import admin_router
+from labeling_app.web.desk_api import desk_router
 from labeling_app.web.errors import ApiError, answer_errors
 from labeling_app.web.guard import Guard, account_of
 from labeling_app.web.identity import csrf_identity, csrf_token
@@ -40,7 +46,7 @@ MAX_SETTINGS_CHARS = 8192
 
 def install(app: FastAPI, state: ServerState) -> None:
     """Put all routes, error answers and guards of the bench onto ``app``; call it before mounting a page at ``/``."""
-    for make in (session_router, labelling_router, admin_router, signin_router, media_router):
+    for make in (session_router, labelling_router, admin_router, desk_router, signin_router, media_router):
         app.include_router(make(state))
     answer_errors(app)
     app.add_middleware(Guard, local_only=state.settings.is_local and state.settings.open_mode)
@@ -73,6 +79,7 @@ def session_router(state: ServerState) -> APIRouter:
                 "blind": state.settings.blind,
                 "overlap": state.settings.overlap,
                 "language": state.settings.language,
+                "heartbeat_seconds": state.settings.lease_seconds / 3,
             },
             stage=serving.current_stage(state, user),
         )
@@ -102,7 +109,14 @@ def labelling_router(state: ServerState) -> APIRouter:
     def items(body: ItemsRequest, user: User) -> ItemsResponse:
         """Lease items: those already held come first, in order, so a reload shows the same ones."""
         rows, reason = serving.next_items(state, user, count=body.count)
-        return ItemsResponse(items=[to_item(state, row) for row in rows], nothing_left=not rows, reason=reason)
+        left = retakes_left(state, user) if reason == "qualification" else 0
+        found = [to_item(state, row) for row in rows]
+        return ItemsResponse(items=found, nothing_left=not rows, reason=reason, retakes_left=left)
+
+    @router.post("/qualification/retake")
+    def qualification_retake(body: RetakeRequest, user: User) -> DoneResponse:
+        """Take a failed qualification again, as often as the project allows."""
+        return DoneResponse(duplicate=retake(state, user, retake_id=body.retake_id))
 
     @router.post("/votes")
     def votes(body: VoteRequest, user: User) -> VoteResponse:
@@ -118,13 +132,34 @@ def labelling_router(state: ServerState) -> APIRouter:
 
     @router.post("/undo")
     def undo(body: UndoRequest, user: User) -> UndoResponse:
-        """Take back the latest vote; repeat for those before it."""
+        """Take back the latest vote or skip; repeat for those before it."""
         undone = voting.undo(state, user, body.undo_id)
+        said = voting.undone(state, user, body.undo_id)
         return UndoResponse(
             undone=to_item(state, undone[0]) if undone and undone[0]["item_id"] in state.catalogue.by_id else None,
             level=undone[1] if undone else None,
+            skipped=said is not None and said.skipped,
+            flagged=said is not None and said.flagged,
+            comment=said.comment if said is not None else None,
             progress=progress_of(state, user),
         )
+
+    @router.get("/history")
+    def last_items(user: User) -> HistoryResponse:
+        """The last items that the annotator rated or skipped, to correct one of them."""
+        entries = [
+            HistoryEntry(
+                item=to_item(state, done.assignment),
+                level=done.level,
+                flagged=done.flagged,
+                comment=done.comment,
+                reason=done.reason,
+                counted=done.counted,
+                created_at=to_iso(done.created_at_us),
+            )
+            for done in history(state, user)
+        ]
+        return HistoryResponse(items=entries)
 
     @router.post("/skips")
     def skips(body: SkipRequest, user: User) -> DoneResponse:

@@ -7,35 +7,18 @@ from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from starlette.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, Response
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labeling_app.annotation.state import ServerState, open_state
+from labeling_app.annotation.state import open_state
 from labeling_app.database.events import Clock, now_us
 from labeling_app.settings import Settings
 from labeling_app.web import api
-from labeling_app.web.identity import user_of
+from labeling_app.web.gate import OnlyWhatIsNeeded, SignInFirst, page_user
 from labeling_app.web.page import MEDIA_TYPES, TEXTS, VIEWER, build_page, page_head, viewer_base, viewer_files
 
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _FRESH = {"Cache-Control": "no-store"}
-
-
-class SignInFirst:
-    """Sends who is not signed in from the page to the sign-in page; Gradio alone would answer a bare 401."""
-
-    def __init__(self, app: ASGIApp, *, state: ServerState) -> None:
-        self.app, self.state = app, state
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a GET of ``/`` without a session with a redirect, pass on everything else."""
-        is_page = scope["type"] == "http" and scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
-        if is_page and await run_in_threadpool(user_of, self.state, Request(scope)) is None:
-            await RedirectResponse("/signin", 303, headers=_FRESH)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
 
 
 def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
@@ -54,13 +37,13 @@ def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
 
     # FastAPI's own pages under /docs and /redoc load code from a network that may not be there.
     app = FastAPI(title="Labelling bench", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(SignInFirst, state=state)  # before api.install: its guard then stands outside
+    app.add_middleware(SignInFirst, state=state)
+    app.add_middleware(OnlyWhatIsNeeded)  # before api.install: its guard then stands outside
     api.install(app, state)
     _add_pages(app, settings)
 
     async def signed_in(request: Request) -> str | None:
-        account = await run_in_threadpool(user_of, state, request)
-        return account.name if account else None
+        return await page_user(state, request)
 
     app = gr.mount_gradio_app(
         app,

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from labeling_app.accounts import Account, add_account, check_name, find_row, to_account, verify_password
+from labeling_app.accounts import Account, add_account, check_name, find_row, require_row, verify_password
 from labeling_app.accounts.sessions import SESSION_SECONDS, close_session, open_session
 from labeling_app.accounts.throttle import lock_name, read_attempts, seconds_to_wait
 from labeling_app.annotation.state import ServerState
@@ -21,7 +21,16 @@ from labeling_app.annotation.voting import leave
 from labeling_app.database.events import Event, append
 from labeling_app.web.errors import ApiError
 from labeling_app.web.guard import check_csrf
-from labeling_app.web.identity import COOKIE, CSRF_HEADER, client_address, csrf_token, is_https, user_of
+from labeling_app.web.identity import (
+    CSRF_HEADER,
+    account_of_row,
+    client_address,
+    cookie_name,
+    csrf_token,
+    is_https,
+    is_proxied,
+    user_of,
+)
 
 _MAX_PASSWORD = 256
 # Few threads of their own: a hash takes a core and 19 MiB, and those at work must not wait for those who come.
@@ -44,7 +53,7 @@ def signin_router(state: ServerState) -> APIRouter:
             csrf = csrf_token(state.secret, token)
             response = JSONResponse({"user": account.name, "role": account.role, "csrf": csrf})
         response.set_cookie(
-            COOKIE,
+            cookie_name(state, request),
             token,
             max_age=SESSION_SECONDS,
             httponly=True,
@@ -58,9 +67,15 @@ def signin_router(state: ServerState) -> APIRouter:
     async def signout(request: Request) -> Response:
         fields = await _fields(request) if _is_form(request) else {}
         given = request.headers.get(CSRF_HEADER) or str(fields.get("csrf", ""))
-        await run_in_threadpool(_end_session, state, request, given)
-        response: Response = RedirectResponse("/signin", 303) if _is_form(request) else JSONResponse({})
-        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+        proxied = await run_in_threadpool(_end_session, state, request, given)
+        # Behind a proxy that signs people in, only the proxy can sign them out: the page goes there, or says so.
+        following = (state.settings.sign_out_url or "/") if proxied else "/signin"
+        response: Response
+        if _is_form(request):
+            response = RedirectResponse(following, 303)
+        else:
+            response = JSONResponse({"proxied": proxied, "next": state.settings.sign_out_url if proxied else "/signin"})
+        response.delete_cookie(cookie_name(state, request), path="/", httponly=True, samesite="strict")
         return response
 
     return router
@@ -128,33 +143,36 @@ def _throttle(state: ServerState, connection: Connection, name: str, address: st
 def _account(state: ServerState, row: RowMapping | None, name: str, password: str) -> Account | None:
     """Return the account behind ``row`` if the password opens it; in open mode a name without one is enough."""
     if state.settings.open_mode and (row is None or row["password_hash"] is None):
-        account = state.store.transact(lambda connection: _open_account(connection, name, state.clock()))
+        account = state.store.transact(lambda connection: _open_account(state, connection, name))
     elif len(password) <= _MAX_PASSWORD and verify_password(row, password) and row is not None:
-        account = to_account(row)
+        account = account_of_row(state, row)
     else:
         return None
     return None if account.disabled else account
 
 
-def _open_account(connection: Connection, name: str, now_us: int) -> Account:
-    row = find_row(connection, name)
-    if row is not None:
-        return to_account(row)
-    return add_account(connection, name, now_us=now_us, role="admin")  # the single trusted user sees every page
+def _open_account(state: ServerState, connection: Connection, name: str) -> Account:
+    if find_row(connection, name) is None:
+        add_account(connection, name, now_us=state.clock())
+    return account_of_row(state, require_row(connection, name))
 
 
-def _end_session(state: ServerState, request: Request, given_csrf: str) -> None:
-    account, cookie = user_of(state, request), request.cookies.get(COOKIE)
-    if account is None or cookie is None:
-        return
+def _end_session(state: ServerState, request: Request, given_csrf: str) -> bool:
+    """Release what the annotator holds, end the session, and return whether a proxy goes on signing them in."""
+    account, cookie = user_of(state, request), request.cookies.get(cookie_name(state, request))
+    proxied = is_proxied(state, request)
+    if account is None or (cookie is None and not proxied):
+        return False
     check_csrf(state, request, given_csrf)
     leave(state, account)
 
     def work(connection: Connection) -> None:
-        close_session(connection, cookie)
+        if cookie is not None:
+            close_session(connection, cookie)
         append(connection, Event(kind="sign_out", at_us=state.clock(), user_id=account.id))
 
     state.store.transact(work)
+    return proxied
 
 
 def _is_form(request: Request) -> bool:

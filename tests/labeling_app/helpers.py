@@ -189,6 +189,7 @@ class Client:
     """A browser's side of the API: keeps the cookie, sends the CSRF token."""
 
     def __init__(self, state: ServerState, *, address: str = "127.0.0.1") -> None:
+        self.state = state
         self.http = TestClient(
             _app(state), base_url="http://localhost", client=(address, 50000), follow_redirects=False
         )
@@ -205,6 +206,9 @@ class Client:
 
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
         return self.http.post(path, json=body, headers={"X-CSRF-Token": self.csrf}, **options)
+
+    def patch(self, path: str, body: Any) -> httpx.Response:
+        return self.http.patch(path, json=body, headers={"X-CSRF-Token": self.csrf})
 
     def items(self, count: int = 1) -> list[dict[str, Any]]:
         """Return leased items."""

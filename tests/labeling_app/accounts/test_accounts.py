@@ -5,7 +5,17 @@ from sqlalchemy import text
 
 from dataset_tools.errors import UsageError
 from labeling_app import accounts
-from labeling_app.accounts import AccountError, add_account, change_account, find_row, set_token, verify_password
+from labeling_app.accounts import (
+    AccountAlikeError,
+    AccountError,
+    LastAdminError,
+    add_account,
+    change_account,
+    find_row,
+    names,
+    set_token,
+    verify_password,
+)
 from labeling_app.database.events import of_kind
 from labeling_app.database.store import Store
 from tests.labeling_app.helpers import PASSWORD
@@ -107,3 +117,41 @@ def test_changes_that_are_refused(store, values, error, message):
         add_account(connection, "anna", now_us=1)
     with pytest.raises(error, match=message), store.write() as connection:
         change_account(connection, now_us=2, **values)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same", "alike"),
+    [
+        ("Anna", "ANNA", True, False),
+        ("Anna", "ａｎｎａ", True, False),  # full width
+        ("Straße", "STRASSE", True, False),
+        ("anna", "\u0430nna", False, True),  # Cyrillic a
+        ("ANNA", "\u0391nna", False, True),  # Greek capital Alpha
+        ("oleg", "\u043el\u0435g", False, True),
+        ("anna", "änna", False, False),  # another letter, not one that looks the same
+        ("anna", "anne", False, False),
+        ("Иван", "иван", True, False),
+    ],
+)
+def test_spellings_of_a_name_and_names_that_look_like_it(one, other, same, alike):
+    assert (names.folded(one) == names.folded(other)) == same
+    assert (names.alike(other, [one]) is not None) == alike
+
+
+def test_a_name_like_another_persons_is_refused_and_spellings_are_found(store):
+    with store.write() as connection:
+        add_account(connection, "Anna", now_us=1)
+        assert find_row(connection, "aNNA")["name"] == "Anna"
+    for name, error in {"ANNA": AccountError, "\u0410nna": AccountAlikeError}.items():
+        with pytest.raises(error, match="'Anna'"), store.write() as connection:
+            add_account(connection, name, now_us=1)
+
+
+@pytest.mark.parametrize("change", [{"disabled": True}, {"role": "annotator"}])
+def test_the_last_admin_stays(store, change):
+    with store.write() as connection:
+        for name, role in {"boss": "admin", "second": "admin", "anna": "annotator"}.items():
+            add_account(connection, name, now_us=1, role=role)
+        change_account(connection, "second", now_us=2, **change)
+    with pytest.raises(LastAdminError, match="make somebody else one first"), store.write() as connection:
+        change_account(connection, "boss", now_us=3, **change)

@@ -14,11 +14,11 @@ HOME, OFFICE = "203.0.113.9", "203.0.113.10"
 
 def failed(*attempts):
     """Return failures given as (seconds, name, address)."""
-    return [Attempt(seconds * 1_000_000, name, address, False) for seconds, name, address in attempts]
+    return [Attempt(seconds * 1_000_000, name, address, False, seconds) for seconds, name, address in attempts]
 
 
 def succeeded(seconds, name, address):
-    return [Attempt(seconds * 1_000_000, name, address, True)]
+    return [Attempt(seconds * 1_000_000, name, address, True, seconds)]
 
 
 def many(number, name="anna", network=1):
@@ -132,3 +132,22 @@ def test_a_flood_stops_at_strangers(replicas):
     assert num_events(state, "sign_in_failed") == 8
     assert guess(state, "ben", "198.51.100.9", PASSWORD).status_code == 429
     assert guess(state, password=PASSWORD).status_code == 200
+
+
+def test_a_clock_that_is_set_back_does_not_weaken_the_throttle(replicas):
+    state, other = replicas
+    assert guess(state, password=PASSWORD).status_code == 200
+    for server in replicas:
+        server.clock.advance(-3600)
+    answers = [guess(state).status_code for _ in range(7)]
+    assert answers == [401] * 5 + [429] * 2  # failures after the success, though an hour before it by the clock
+    assert guess(other, "ben", "198.51.100.7").status_code == 401  # a newer row with an older time
+    for server in replicas:
+        server.clock.advance(1)
+    assert guess(state).status_code == 429
+
+
+def test_one_name_in_any_spelling_has_one_count(replicas):
+    state, _ = replicas
+    answers = [guess(state, name).status_code for name in ("anna", "ANNA", "Anna", "aNNa", "anna", "annA")]
+    assert answers == [401] * 5 + [429]

@@ -89,21 +89,6 @@ def test_training_goes_from_worst_to_best_over_all_levels():
     assert [item.item_id for item in rules.qualification_items(gold)] == [98]
 
 
-@pytest.mark.parametrize(
-    ("votes", "qualified"),
-    [
-        ([], True),
-        ([(2, 3)] * 8 + [(1, 4)] * 2, True),
-        ([(2, 3)] * 7 + [(1, 4)] * 3, False),
-        ([(1, 3)], False),
-        ([(2, 3)] * 8 + [(None, 2)] * 2, True),
-        ([(None, 2)] * 10, False),  # skipping is no way in
-    ],
-)
-def test_qualification_accepts_neighbouring_levels(votes, qualified):
-    assert rules.is_qualified(votes, share=0.8) == qualified
-
-
 def test_repeats_come_after_a_gap_and_once():
     voted = list(range(25))
     assert rules.repeat_candidates(voted, {1, 3}, gap=20) == [0, 2, 4]
@@ -140,3 +125,9 @@ def test_overlap_rules_the_newest_that_fits_wins():
     assert wanted_overlap({**row, "interval": 9}, default=3, rules=rules_) == 5
     assert wanted_overlap(row, default=3, rules=[]) == 3
     assert matches(row, {"interval": "6"})
+
+
+def test_where_a_model_errs_comes_first():
+    scores = np.array([1.0, 1.5, 4.0, np.nan, 2.0])
+    levels = np.array([1.0, np.nan, 1.0, 3.0, 3.5])
+    assert rules.worth_to_the_model(scores, levels).tolist() == [0, 1, 1, 0, 0.5]

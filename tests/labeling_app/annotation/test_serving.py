@@ -4,14 +4,17 @@ import itertools
 from collections import Counter
 
 import numpy as np
+import pytest
 from sqlalchemy import text
 
 from dataset_tools.manifest import read_manifest
 from labeling_app.annotation import voting
 from labeling_app.annotation.progress import progress_of
+from labeling_app.annotation.retakes import retake, retakes_left
 from labeling_app.annotation.review import store_gold
 from labeling_app.annotation.serving import current_stage, next_items
 from labeling_app.database.audit import check_consistency
+from labeling_app.database.events import load, of_kind
 from labeling_app.quality.stats import compute_stats
 from labeling_app.schemas import GoldRequest, VoteRequest
 from tests.labeling_app.helpers import FakeClock, add_user, make_manifest, make_state
@@ -253,6 +256,30 @@ def test_training_then_qualification_then_work(db_url, manifest):
     with state.store.write() as connection:
         connection.execute(text("UPDATE users SET stage = 'work' WHERE name = 'anna'"))
     assert len(label_all(state, anna)) == 30
+    state.close()
+
+
+def test_a_failed_qualification_may_be_taken_again_twice(db_url, manifest):
+    state = make_state(manifest, db_url)
+    boss, anna = add_user(state.store, "boss", role="reviewer"), add_user(state.store, "anna")
+    for index, item in enumerate(state.catalogue.ids[:10].tolist()):
+        store_gold(state, boss, GoldRequest(gold_id=f"gold-{index:04d}", item_id=item, level=1 + index % 4,
+                                            purpose="qualification"))  # fmt: skip
+    for number in range(3):
+        with pytest.raises(voting.ConflictError):  # not before it is over
+            retake(state, anna, retake_id=f"retake-{number}-early")
+        while rows := next_items(state, anna, count=1)[0]:
+            vote(state, anna, rows[0], level=2)
+        assert current_stage(state, anna) == "qualification"
+        assert retakes_left(state, anna) == 2 - number
+        if number < 2:
+            assert [retake(state, anna, retake_id=f"retake-{number}") for _ in range(2)] == [False, True]
+    with pytest.raises(voting.ConflictError):
+        retake(state, anna, retake_id="retake-9")
+    with state.store.read() as connection:
+        check_consistency(connection)
+        assert len(of_kind(connection, "vote")) == 30  # every try is in the log
+        assert [load(row)["number"] for row in of_kind(connection, "retake")] == [1, 2]
     state.close()
 
 

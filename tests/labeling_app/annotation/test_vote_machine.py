@@ -25,7 +25,7 @@ from tests.labeling_app.helpers import FakeClock, add_user, make_manifest, make_
 NUM_TRIPLETS, NAMES = 6, ("anna", "ben", "cleo")
 USERS = range(len(NAMES))
 ACTIONS = {  # how often each is done
-    "claim": 6, "vote": 8, "undo": 3, "skip": 1, "sign_out": 1, "leases_run_out": 2, "change_overlap": 1,
+    "claim": 6, "vote": 8, "correct": 2, "undo": 3, "skip": 1, "sign_out": 1, "leases_run_out": 2, "change_overlap": 1,
     "change_manifest": 1, "restart": 1,
 }  # fmt: skip
 
@@ -63,7 +63,7 @@ class Labelling:
         with self.state.store.read() as connection:
             self.users = [to_account(require_row(connection, name)) for name in NAMES]
         self.votes = []  # dictionaries: id, user, assignment, item, level, counted, current
-        self.skipped = set()  # (user, item)
+        self.skips = []  # dictionaries: user, assignment, item, current, order
         self.shown = {user: {} for user in USERS}  # assignment -> item
 
     def open(self):
@@ -83,7 +83,7 @@ class Labelling:
             self.shown[user][row["id"]] = row["item_id"]
             assert row["item_id"] in self.active()
             assert not any(vote["counted"] for vote in self.current(user=user, item=row["item_id"]))
-            assert (user, row["item_id"]) not in self.skipped
+            assert not any((skip["user"], skip["item"]) == (user, row["item_id"]) for skip in self.skipped())
             if row["id"] not in before:
                 assert self.taken(row["item_id"]) <= self.overlap
 
@@ -105,20 +105,44 @@ class Labelling:
         counted = state == "leased" or (state == "released" and taken < overlap)
         assert voting.vote(self.state, self.users[user], request).counted == counted
         self.votes.append({"id": request.vote_id, "user": user, "assignment": assignment, "item": item,
-                           "level": level, "counted": counted, "current": True})  # fmt: skip
+                           "level": level, "counted": counted, "current": True, "order": self.clock()})  # fmt: skip
         if again:
             retry = voting.vote(self.state, self.users[user], request)
             assert (retry.duplicate, retry.counted) == (True, counted)
 
+    def correct(self, user, place, number):
+        """Rate an item anew that has a vote or was skipped; nothing else changes."""
+        if not self.shown[user]:
+            return
+        assignment, item = self.pick(user, place)
+        before = [vote for vote in self.current(user=user) if vote["assignment"] == assignment]
+        skip = next((s for s in self.skipped() if s["assignment"] == assignment), None)
+        if not before and skip is None:
+            return
+        level, taken = 1 + number % 4, self.taken(item)
+        request = VoteRequest(
+            vote_id=f"vote-{len(self.votes):04d}", assignment_id=assignment, level=level, corrects=True
+        )
+        if not before and item not in self.active():
+            with pytest.raises(voting.ConflictError):  # it could not be shown
+                voting.vote(self.state, self.users[user], request)
+            return
+        counted = before[-1]["counted"] if before else taken < self.overlap
+        assert voting.vote(self.state, self.users[user], request).counted == counted
+        (before[-1] if before else skip)["current"] = False
+        self.votes.append({"id": request.vote_id, "user": user, "assignment": assignment, "item": item, "level": level,
+                           "counted": counted, "current": True, "order": self.clock()})  # fmt: skip
+
     def undo(self, user, again, _):
         undo_id = f"undo-{self.clock()}"
         undone = [voting.undo(self.state, self.users[user], undo_id) for _ in range(1 + again % 2)]
-        mine = [vote for vote in self.current(user=user) if vote["item"] in self.active()]
-        if not mine:
+        done = [*self.current(user=user), *(skip for skip in self.skipped() if skip["user"] == user)]
+        last = max((one for one in done if one["item"] in self.active()), key=lambda one: one["order"], default=None)
+        if last is None:
             assert undone[0] is None
             return
-        assert {(row["id"], level) for row, level in undone} == {(mine[-1]["assignment"], mine[-1]["level"])}
-        mine[-1]["current"] = False
+        assert {(row["id"], level) for row, level in undone} == {(last["assignment"], last.get("level"))}
+        last["current"] = False
 
     def skip(self, user, place, _):
         if not self.shown[user]:
@@ -130,7 +154,10 @@ class Labelling:
                 voting.skip(self.state, self.users[user], **skip)
             return
         voting.skip(self.state, self.users[user], **skip)
-        self.skipped.add((user, item))
+        for again in self.skipped():
+            again["current"] = again["current"] and again["assignment"] != assignment
+        self.skips.append({"user": user, "assignment": assignment, "item": item, "current": True,
+                           "order": self.clock()})  # fmt: skip
 
     def sign_out(self, user, *_):
         voting.leave(self.state, self.users[user])
@@ -173,7 +200,9 @@ class Labelling:
                 self.shown[user][rows[0]["id"]] = rows[0]["item_id"]
                 self.vote(user, list(self.shown[user]).index(rows[0]["id"]), 2)
         for item in self.active():
-            seen = {vote["user"] for vote in self.current(item=item)} | {u for u, i in self.skipped if i == item}
+            seen = {vote["user"] for vote in self.current(item=item)} | {
+                skip["user"] for skip in self.skipped() if skip["item"] == item
+            }
             enough = sum(vote["counted"] for vote in self.current(item=item)) >= self.overlap
             assert enough or len(seen) == len(NAMES)
 
@@ -187,6 +216,10 @@ class Labelling:
     def current(self, **which):
         """Return the votes not taken back, oldest first, of a user or an item."""
         return [v for v in self.votes if v["current"] and all(v[key] == value for key, value in which.items())]
+
+    def skipped(self):
+        """Return the skips that hold."""
+        return [skip for skip in self.skips if skip["current"]]
 
     def active(self):
         return set(self.state.catalogue.by_id)

@@ -1,17 +1,20 @@
 """Votes from Label Studio and to it: there and back, odd files, and votes that meet others on the same triplet."""
 
+import json
+
 import pytest
 from sqlalchemy import text
 
 from dataset_tools.manifest import read_manifest
 from labeling_app.annotation import voting
+from labeling_app.annotation.review import store_verdict
 from labeling_app.annotation.serving import next_items
 from labeling_app.database.audit import check_consistency
 from labeling_app.exchange.exporting import export_label_studio
 from labeling_app.exchange.label_studio import LabelStudioError, import_tasks, read_tasks
 from labeling_app.quality.stats import compute_stats
-from labeling_app.quality.votes import long_table, read_votes
-from labeling_app.schemas import VoteRequest
+from labeling_app.quality.votes import long_table, read_remarks, read_votes
+from labeling_app.schemas import ReviewRequest, VoteRequest
 from tests.labeling_app.helpers import add_user, make_manifest, make_state
 
 
@@ -70,6 +73,9 @@ def test_label_studio_there_and_back(sqlite_url, manifest, tmp_path):
         ({"from_name": "level", "value": {"rating": 3}}, 3),
         ({"from_name": "level", "value": {"choices": ["2 slight"]}}, 2),
         ({"from_name": "level", "value": {"choices": ["12"]}}, None),
+        ({"from_name": "level", "value": {"rating": 2.5}}, None),
+        ({"from_name": "level", "value": {"rating": "2,5"}}, None),
+        ({"from_name": "level", "value": {"rating": 2.0}}, 2),
         ({"from_name": "level", "value": {"rating": 5}}, None),
         ({"from_name": "other", "value": {"rating": 3}}, None),
         ({"from_name": "level", "value": None}, None),
@@ -150,6 +156,74 @@ def test_an_import_counts_unless_there_is_a_vote(db_url, manifest, before, taken
     with state.store.read() as connection:
         assert connection.execute(text("SELECT MAX(taken) FROM items")).scalar_one() == 1
         check_consistency(connection)
+    state.close()
+
+
+def test_flags_comments_skips_and_verdicts_there_and_back(sqlite_url, manifest, tmp_path):
+    state = make_state(manifest, sqlite_url)
+    anna, rita = add_user(state.store, "anna"), add_user(state.store, "rita", role="reviewer")
+    first, second = next_items(state, anna, count=2)[0]
+    request = VoteRequest(vote_id="vote-0001", assignment_id=first["id"], level=2, flagged=True, comment="torn")
+    voting.vote(state, anna, request)
+    voting.skip(state, anna, skip_id="skip-0001", assignment_id=second["id"], reason="scene_cut")
+    verdict = ReviewRequest(verdict_id="verdict-1", item_id=first["item_id"], level=4, comment="a hand is missing")
+    store_verdict(state, rita, verdict)
+    path = tmp_path / "tasks.json"
+    export_label_studio(state.store, path)
+    other = make_state(manifest, f"sqlite:///{tmp_path / 'other.sqlite'}")
+    for expected in ((1, 0, 2), (0, 3, 0)):
+        done = other.store.transact(lambda connection: import_tasks(connection, read_tasks(path), now_us=1))
+        assert (done.votes, done.known, done.remarks, done.rejected) == (*expected, [])
+    with state.store.read() as ours, other.store.read() as theirs:
+        columns = ["annotator", "stage", "level", "flagged", "comment", "reason"]
+        tables = [
+            long_table(read_votes(connection), read_remarks(connection))[columns]
+            .astype("string")
+            .fillna("-")
+            .to_numpy()
+            .tolist()
+            for connection in (ours, theirs)
+        ]
+        check_consistency(theirs)
+    assert sorted(tables[0]) == sorted(tables[1])
+    assert ["anna", "work", "2", "True", "torn", "-"] in tables[0]
+    other.close()
+    state.close()
+
+
+def test_a_corrected_annotation_replaces_the_first(db_url, manifest):
+    state = make_state(manifest, db_url)
+    triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
+
+    def given(level, day):
+        return task(triplet_id, created_at=f"2026-01-{day:02d}T00:00:00Z",
+                    result=[{"from_name": "level", "value": {"rating": level}}])  # fmt: skip
+
+    files = [[given(3, 2)], [given(3, 2), given(4, 5)], [given(3, 2), given(4, 5)], [given(1, 1)]]
+    for tasks, expected in zip(files, [(1, 0, 0), (1, 1, 1), (0, 0, 2), (0, 0, 1)], strict=True):
+        done = state.store.transact(lambda connection, tasks=tasks: import_tasks(connection, tasks, now_us=1))
+        assert (done.votes, done.corrected, done.known, done.rejected) == (*expected, [])
+    with state.store.read() as connection:
+        assert read_votes(connection)["level"].tolist() == [4]
+        check_consistency(connection)
+    state.close()
+
+
+@pytest.mark.parametrize(
+    ("level", "stored"), [(3, [3]), ("2 slight", [2]), ({"rating": 4}, [4]), ({"choices": ["1"]}, [1])]
+)
+def test_json_min_and_a_byte_order_mark(sqlite_url, manifest, tmp_path, level, stored):
+    state = make_state(manifest, sqlite_url)
+    flat = {"id": 1, "triplet_id": read_manifest(manifest).rows()[0]["triplet_id"], "level": level, "annotator": 5,
+            "annotation_id": 9, "lead_time": 3.5, "created_at": "2026-01-02T03:04:05Z", "comment": "odd"}  # fmt: skip
+    path = tmp_path / "min.json"
+    path.write_text(json.dumps([flat]), encoding="utf-8-sig")
+    done = state.store.transact(lambda connection: import_tasks(connection, read_tasks(path), now_us=1))
+    assert (done.votes, done.rejected) == (1, [])
+    with state.store.read() as connection:
+        votes = long_table(read_votes(connection))
+    assert votes["level"].tolist() == stored
+    assert (votes["annotator"][0], votes["comment"][0], votes["seconds"][0]) == ("label-studio 5", "odd", 3.5)
     state.close()
 
 

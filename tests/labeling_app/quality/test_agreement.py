@@ -10,7 +10,10 @@ from labeling_app.quality.annotators import AnnotatorFigures, flags, longest_run
 
 GOOD = {
     "votes": 100,
-    "gold_agreement": 0.95,
+    "gold_votes": 20,
+    "gold_agreement": 0.75,
+    "gold_kappa": 0.8,
+    "median_gap_seconds": 4.0,
     "repeat_consistency": 0.9,
     "bias": 0.1,
     "inconsistency": 0.4,
@@ -80,7 +83,10 @@ def test_kappa_by_hand():
     ("change", "flagged"),
     [
         ({}, []),
-        ({"gold_agreement": 0.7}, ["gold"]),
+        ({"gold_agreement": 0.4}, ["gold"]),
+        ({"gold_kappa": 0.1}, ["gold"]),
+        ({"gold_kappa": 0.1, "gold_votes": 4}, []),
+        ({"median_gap_seconds": 0.3}, ["fast"]),
         ({"gold_agreement": None, "repeat_consistency": 0.5}, ["repeats"]),
         ({"bias": -0.8}, ["bias"]),
         ({"inconsistency": 1.2}, ["inconsistent"]),

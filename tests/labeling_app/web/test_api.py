@@ -1,5 +1,6 @@
 """The JSON API as a page or a script sees it."""
 
+import csv
 import itertools
 
 import cv2
@@ -11,6 +12,7 @@ from dataset_tools.frames import pixels_sha256
 from dataset_tools.manifest import read_manifest
 from labeling_app.accounts import find_row, set_token
 from labeling_app.annotation.claims import held
+from labeling_app.database.audit import check_consistency
 from tests.labeling_app.helpers import PASSWORD, Client, add_rows, add_user, make_state
 
 
@@ -42,7 +44,7 @@ def test_session_tells_what_a_page_needs(anna):
     assert {key: session[key] for key in ("user", "role", "settings", "stage")} == {
         "user": "anna", "role": "annotator", "settings": {}, "stage": "work",
     }  # fmt: skip
-    assert session["options"] == {"blind": False, "overlap": 3, "language": "en"}
+    assert session["options"] == {"blind": False, "overlap": 3, "language": "en", "heartbeat_seconds": 100}
     assert session["progress"] == {
         "done": 0, "target": 42, "remaining": 42, "votes_per_hour": None, "seconds_left": None,
     }  # fmt: skip
@@ -130,6 +132,52 @@ def test_skips_comments_heartbeats_and_settings(anna):
     assert anna.get("/api/session").json()["settings"] == saved
 
 
+def test_undo_takes_back_a_skip_and_brings_flag_and_comment_back(anna):
+    first, second, third = anna.items(3)
+    anna.vote(first, 2, flagged=True, comment="torn")
+    skip = {"skip_id": "skip-00001", "assignment_id": second["assignment_id"], "reason": "unsure"}
+    anna.post("/api/skips", skip)
+    undone = anna.post("/api/undo", {"undo_id": "undo-00001"}).json()
+    assert (undone["undone"]["images"], undone["level"], undone["skipped"]) == (second["images"], None, True)
+    assert anna.items()[0]["assignment_id"] == second["assignment_id"]
+    assert anna.vote(second, 4).json()["counted"]
+    anna.post("/api/undo", {"undo_id": "undo-00002"})
+    undone = anna.post("/api/undo", {"undo_id": "undo-00003"}).json()
+    assert (undone["level"], undone["flagged"], undone["comment"]) == (2, True, "torn")
+    assert third["assignment_id"] in {item["assignment_id"] for item in anna.items(5)}
+
+
+def test_the_last_items_are_corrected_one_by_one(state, anna):
+    for _ in range(24):
+        anna.vote(anna.items()[0], 1)
+    (item,) = anna.items()
+    anna.post("/api/skips", {"skip_id": "skip-00001", "assignment_id": item["assignment_id"], "reason": "scene_cut"})
+    entries = anna.get("/api/history").json()["items"]
+    assert len(entries) == 20
+    assert (entries[0]["level"], entries[0]["reason"], entries[1]["level"]) == (None, "scene_cut", 1)
+    sixth = entries[5]["item"]
+    for number, (entry, level) in enumerate([(sixth, 3), (sixth, 4), (item, 2)]):
+        answer = anna.vote(entry, level, vote_id=f"correct-{number}", corrects=True, flagged=True)
+        assert (answer.status_code, answer.json()["counted"]) == (200, True)
+    after = {entry["item"]["assignment_id"]: entry["level"] for entry in anna.get("/api/history").json()["items"]}
+    assert (after[sixth["assignment_id"]], after[item["assignment_id"]]) == (4, 2)
+    assert sorted(after.values()) == [1] * 18 + [2, 4]  # the others are as they were
+    with state.store.read() as connection:
+        check_consistency(connection)
+        assert connection.execute(text("SELECT COUNT(*) FROM events WHERE kind = 'vote'")).scalar_one() == 27
+    assert anna.get("/api/progress").json()["done"] == 25
+    ben = sign_in(state, "ben")
+    assert ben.vote(sixth, 1, vote_id="not-his-own", corrects=True).status_code == 404
+
+
+def test_what_was_seen_is_kept_and_exported(state, anna):
+    (item,) = anna.items()
+    anna.vote(item, 2, view={"mode": "flicker", "seen_share": 0.42})
+    table = list(csv.DictReader(sign_in(state, "boss").get("/api/export?format=csv").text.splitlines()))
+    assert [row["seen_share"] for row in table] == ["0.42"]
+    assert anna.vote(anna.items()[0], 2, view={"seen_share": 1.2}).status_code == 422
+
+
 def test_blind_mode_hides_which_is_which(state, anna, manifest):
     blind = make_state(manifest, state.store.url, blind=True)
     client = sign_in(blind, "ben")
@@ -171,9 +219,14 @@ def test_review_queue_verdict_and_gold(state):
     assert rita.post("/api/gold", {**gold, "gold_id": "gold-00002", "level": None}).status_code == 200
     assert item_id not in state.gold
     stats = rita.get("/api/stats").json()
-    assert (stats["votes"], stats["disagreeing"], stats["histogram"]) == (84, 42, [42, 0, 0, 42])
+    assert (stats["votes"], stats["histogram"]) == (84, [42, 0, 0, 42])
+    assert stats["disagreeing"] == rita.get("/api/review").json()["total"] == 41  # one number on both pages
     assert stats["pairs"][0]["confusion"][0] == [0, 0, 0, 42]  # anna said 1 where ben said 4
-    assert {who["name"]: who["flags"] for who in stats["annotators"]}["anna"] == ["bias", "straight-lining"]
+    assert {who["name"]: who["flags"] for who in stats["annotators"]}["anna"] == [
+        "bias",
+        "fast",  # by the server's clock, whatever the page says
+        "straight-lining",
+    ]
 
 
 def test_accounts_by_an_admin(state):
@@ -182,15 +235,52 @@ def test_accounts_by_an_admin(state):
     assert "cleo" in {user["name"] for user in added.json()}
     cleo = sign_in(state, "cleo")
     assert cleo.get("/api/session").status_code == 200
-    assert boss.post("/api/users", {"name": "cleo", "disabled": True}).status_code == 200
+    assert boss.patch("/api/users/cleo", {"disabled": True}).status_code == 200
     assert cleo.get("/api/session").status_code == 401
     assert Client(state).sign_in("cleo").status_code == 401
     assert boss.post("/api/users", {"name": "${x}"}).status_code == 400
-    admitted = {
-        user["name"]: user["stage"] for user in boss.post("/api/users", {"name": "ben", "stage": "work"}).json()
-    }
+    admitted = {user["name"]: user["stage"] for user in boss.patch("/api/users/ben", {"stage": "work"}).json()}
     assert (admitted["ben"], admitted["anna"]) == ("work", "training")
     assert "password" not in boss.get("/api/users").text
+
+
+def test_adding_a_person_changes_nobody(state):
+    boss = sign_in(state, "boss")
+    before = boss.get("/api/users").json()
+    for name in ("rita", "RITA", "r\u0456ta"):  # the last has a Cyrillic letter
+        answer = boss.post("/api/users", {"name": name, "password": PASSWORD, "role": "annotator"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "name_alike" if name[1] == "\u0456" else "account")
+    assert boss.get("/api/users").json() == before
+    assert sign_in(state, "Rita").get("/api/session").json()["user"] == "rita"
+    assert boss.patch("/api/users/nobody", {"role": "admin"}).status_code == 400
+
+
+def test_the_last_admin_stays(state):
+    boss = sign_in(state, "boss")
+    for change in ({"disabled": True}, {"role": "reviewer"}):
+        answer = boss.patch("/api/users/boss", change)
+        assert (answer.status_code, answer.json()["code"]) == (409, "last_admin")
+    assert boss.patch("/api/users/rita", {"role": "admin"}).status_code == 200
+    assert boss.patch("/api/users/boss", {"role": "reviewer"}).status_code == 200
+
+
+def test_a_new_password_ends_sessions_and_tokens(state):
+    boss, anna = sign_in(state, "boss"), sign_in(state, "anna")
+
+    def works(token):
+        return Client(state).get("/api/session", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+    with state.store.write() as connection:
+        token = set_token(connection, "anna", now_us=1)
+    assert works(token)
+    boss.patch("/api/users/anna", {"password": "another password"})
+    assert not works(token)
+    assert anna.get("/api/session").status_code == 401
+    with state.store.write() as connection:
+        token = set_token(connection, "anna", now_us=1)
+    assert works(token)
+    boss.patch("/api/users/anna", {"revoke_token": True})
+    assert not works(token)
 
 
 def test_a_script_labels_with_a_token(state):

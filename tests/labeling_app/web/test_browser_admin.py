@@ -53,10 +53,14 @@ def test_statistics_review_and_verdict(browser: Browser, server: Server) -> None
         expect(card).to_have_count(1)
         expect(card.get_by_test_id("review-votes")).to_contain_text(HOSTILE)
         assert card.locator("b[onclick]").count() == 0
-        card.get_by_label("Use as a known item").select_option("training")
-        card.locator("[data-verdict='3']").click()
+        card.get_by_role("link", name="Judge on the bench").click()
+        page.get_by_label("Use as a known item").select_option("training")
+        page.locator("[data-verdict='3']").click()
+        expect(page.get_by_test_id("inspect-note")).to_have_text("Level 3 decided.")
+        page.get_by_role("button", name="Back to the list").click()
         expect(page.get_by_test_id("review-total")).to_have_text("0 waiting")
-        page.go_back()  # the views are places in the browser's history
+        for _ in range(3):
+            page.go_back()  # the views are places in the browser's history
         expect(page.get_by_test_id("stats-votes")).to_be_visible()
     (verdict,) = events_of(server.settings, "verdict")
     assert (verdict["name"], verdict["level"]) == ("Rex", 3)

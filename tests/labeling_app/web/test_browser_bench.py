@@ -308,7 +308,7 @@ def test_remapped_keys_and_language_follow_the_annotator(browser: Browser, serve
         assert state.page.locator("html").get_attribute("lang") == "de"
     with signed_in(browser, server, "Dora") as state:  # another machine: same items, same keys, same language
         assert state.ready() == first
-        expect(state.page.get_by_role("button", name="Zurück")).to_be_visible()
+        expect(state.page.get_by_role("button", name="Rückgängig")).to_be_visible()
         state.press("1")
         state.rate("h")
         state.rate("s")

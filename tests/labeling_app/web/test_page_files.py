@@ -28,11 +28,13 @@ def contrast(one: str, other: str) -> float:
     return (bright + 0.05) / (dark + 0.05)
 
 
+@pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("ground", ["ground", "panel", "raised", "pressed"])
 @pytest.mark.parametrize("ink", ["text", "soft", "mark", "warn", "bad"])
-def test_colours_meet_contrast_aa(ground: str, ink: str) -> None:
+def test_colours_meet_contrast_aa(ground: str, ink: str, theme: str) -> None:
     style = (VIEWER / "viewer.css").read_text(encoding="utf-8")
-    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", style))
+    rules = style[style.index('[data-theme="light"]') :] if theme == "light" else style
+    colours = dict(reversed(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", rules)))  # the first of each name
     assert contrast(colours[ground], colours[ink]) >= 4.5
 
 

@@ -75,10 +75,10 @@ def test_another_users_session_and_assignments(state):
     (own,) = ben.items()
     assert not ben.vote(own, vote_id=f"vote-{item['assignment_id']:05d}").json()["duplicate"]
     # A session that is over, invented or borrowed without its CSRF token is nothing.
-    cookie = anna.http.cookies["vfi_session"]
+    ((name, cookie),) = anna.http.cookies.items()
     assert anna.post("/signout").status_code == 200
     for value in (cookie, "x", cookie[:-1], ""):
-        assert Client(state).get("/api/session", headers={"Cookie": f"vfi_session={value}"}).status_code == 401
+        assert Client(state).get("/api/session", headers={"Cookie": f"{name}={value}"}).status_code == 401
 
 
 def test_csrf(state):
@@ -97,17 +97,21 @@ def test_csrf_at_the_door(state):
     assert answer.status_code == 403
 
 
-def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(state):
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(state, manifest):
     answer = Client(state).sign_in("anna")
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert "SameSite=strict" in answer.headers["set-cookie"]
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["x-frame-options"] == "DENY"
-    behind_proxy = Client(state).http.post(
-        "/signin", json={"name": "anna", "password": PASSWORD}, headers={"X-Forwarded-Proto": "https"}
-    )
-    assert "Secure" in behind_proxy.headers["set-cookie"]
+    behind = make_state(manifest, state.store.url, trusted_proxies=("10.0.0.0/8",))
+    secure = {}
+    for address in ("10.1.2.3", "127.0.0.1"):  # a proxy we trust, and one that nobody told us of
+        sent = {"json": {"name": "anna", "password": PASSWORD}, "headers": {"X-Forwarded-Proto": "https"}}
+        answer = Client(behind, address=address).http.post("/signin", **sent)
+        secure[address] = "Secure" in answer.headers["set-cookie"]
+    assert secure == {"10.1.2.3": True, "127.0.0.1": False}
+    behind.close()
 
 
 def test_media_by_guessed_ids_and_path_tricks(state):
@@ -218,6 +222,78 @@ def test_a_trusted_proxy_names_the_user_and_nobody_else_does(state, manifest):
     behind.close()
 
 
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [("o'neil@example.org", "o'neil@example.org"), ("Łukasz Żółć", "Łukasz Żółć"), ("ANNA", "anna")],
+)
+def test_names_that_a_proxy_may_send(state, manifest, sent, name):
+    behind = make_state(manifest, state.store.url, header_auth="X-User", trusted_proxies=("10.0.0.0/8",))
+    proxy = Client(behind, address="10.1.2.3")
+    assert proxy.get("/api/session", headers={"X-User": sent.encode()}).json()["user"] == name
+    behind.close()
+
+
+@pytest.mark.parametrize(("sent", "code"), [("\u0430nna", "name_alike"), ("x" * 80, "name"), ("a/b", "name")])
+def test_names_of_a_proxy_that_are_refused_with_a_sentence(state, manifest, sent, code):
+    behind = make_state(manifest, state.store.url, header_auth="X-User", trusted_proxies=("10.0.0.0/8",))
+    answer = Client(behind, address="10.1.2.3").get("/api/session", headers={"X-User": sent.encode()})
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    behind.close()
+
+
+def test_signing_out_behind_a_proxy_frees_the_items_and_says_where_to_go(state, manifest):
+    options = {"header_auth": "X-User", "trusted_proxies": ("10.0.0.0/8",), "sign_out_url": "/oauth2/sign_out"}
+    behind = make_state(manifest, state.store.url, **options)
+    proxy, headers = Client(behind, address="10.1.2.3"), {"X-User": "cleo"}
+    headers["X-CSRF-Token"] = proxy.get("/api/session", headers=headers).json()["csrf"]
+    assert proxy.http.post("/api/items", json={"count": 5}, headers=headers).json()["items"]
+    answer = proxy.http.post("/signout", headers=headers).json()
+    assert answer == {"proxied": True, "next": "/oauth2/sign_out"}
+    with behind.store.read() as connection:
+        assert connection.execute(text("SELECT DISTINCT state FROM assignments")).scalars().all() == ["released"]
+    behind.close()
+
+
+def test_the_loopback_is_no_proxy_unless_told(state):
+    """Ten addresses that the client makes up are one: the throttle sees where it really comes from."""
+    answers = [
+        Client(state)
+        .http.post(
+            "/signin", json={"name": "anna", "password": "wrong"}, headers={"X-Forwarded-For": f"10.0.0.{number}"}
+        )
+        .status_code
+        for number in range(7)
+    ]
+    assert answers == [401] * 5 + [429] * 2
+
+
+def test_roles_of_open_mode_are_lent(state, manifest, tmp_path):
+    url = f"sqlite:///{tmp_path / 'open.sqlite'}"
+    opened = make_state(manifest, url, open_mode=True)
+    assert Client(opened).sign_in("dora", "").json()["role"] == "admin"
+    opened.close()
+    behind = make_state(manifest, url, header_auth="X-User", trusted_proxies=("10.0.0.0/8",))
+    session = Client(behind, address="10.1.2.3").get("/api/session", headers={"X-User": "dora"}).json()
+    assert session["role"] == "annotator"
+    behind.close()
+
+
+def test_two_servers_on_one_host_do_not_sign_each_other_out(state, manifest, tmp_path):
+    other = make_state(manifest, f"sqlite:///{tmp_path / 'other.sqlite'}")
+    add_user(other.store, "anna", password=PASSWORD)
+    first, second = signed_in(state, "anna"), signed_in(other, "anna")
+    jar = {**first.http.cookies, **second.http.cookies}  # a browser has one for both
+    assert len(jar) == 2
+    cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
+    for server in (state, other):
+        assert Client(server).get("/api/session", headers={"Cookie": cookie}).status_code == 200
+    ports = {next(iter(Client(state).http.post(
+        "/signin", json={"name": "anna", "password": PASSWORD}, headers={"Host": f"localhost:{port}"}
+    ).cookies)) for port in (7860, 7861)}  # fmt: skip
+    assert len(ports) == 2
+    other.close()
+
+
 def test_open_mode_asks_a_name_and_answers_to_localhost_only(state, manifest, tmp_path):
     opened = make_state(manifest, f"sqlite:///{tmp_path / 'open.sqlite'}", open_mode=True)
     add_user(opened.store, "anna", password=PASSWORD)
@@ -236,7 +312,8 @@ def test_open_mode_asks_a_name_and_answers_to_localhost_only(state, manifest, tm
         ({"host": "0.0.0.0"}, False, "listening on 0.0.0.0 needs accounts"),
         ({"host": "0.0.0.0", "open_mode": True}, True, "--open is for localhost only"),
         ({"host": "::", "open_mode": True}, False, "--open is for localhost only"),
-        ({"open_mode": True, "header_auth": "X-User"}, True, "exclude each other"),
+        ({"open_mode": True, "header_auth": "X-User", "trusted_proxies": ("::1",)}, True, "exclude each other"),
+        ({"header_auth": "X-User"}, True, "needs --trusted-proxy"),
         ({"host": "0.0.0.0"}, True, None),
         ({"host": "127.0.0.1"}, False, None),
         ({"host": "localhost", "open_mode": True}, False, None),
