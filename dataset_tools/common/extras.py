@@ -7,7 +7,17 @@ from dataset_tools.errors import UsageError
 
 # extra -> the top-level modules it brings, as pyproject.toml declares them. Those that gradio brings are with it.
 EXTRAS = {
-    "label": ("alembic", "argon2", "crowdkit", "fastapi", "gradio", "sqlalchemy", "starlette", "uvicorn"),
+    "label": (
+        "alembic",
+        "argon2",
+        "confusable_homoglyphs",
+        "crowdkit",
+        "fastapi",
+        "gradio",
+        "sqlalchemy",
+        "starlette",
+        "uvicorn",
+    ),
     "train": ("accelerate", "skimage", "sklearn", "tensorboard"),
     "postgresql": ("psycopg",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
