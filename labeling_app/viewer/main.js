@@ -111,7 +111,7 @@ class Page {
 
   /** Start labelling when the bench is first seen: a tab that only shows statistics takes it from nobody. */
   #label() {
-    if (this.turn.isOwn) return;
+    if (this.turn.isOwn) return this.work.look();
     if (!this.turn.take()) return this.dialogs.elsewhere();
     this.outbox.flush().then(() => this.work.start()); // what was rated before must not be shown again
   }

@@ -41,7 +41,7 @@ export class Work {
     this.#signal = signal;
     this.#user = session.user;
     const heartbeat = setInterval(() => this.#heartbeat(), session.options.heartbeat_seconds * 1000);
-    const look = setInterval(() => this.queue.nothingLeft && this.queue.fill(), LOOK_MS);
+    const look = setInterval(() => this.look(), LOOK_MS);
     signal.addEventListener("abort", () => [heartbeat, look].forEach(clearInterval));
     find(root, "retake").addEventListener("click", () => this.#retake(), { signal });
     find(root, "correct-cancel").addEventListener("click", () => this.leaveCorrection(), { signal });
@@ -325,6 +325,11 @@ export class Work {
     for (const button of this.#root.querySelectorAll("[data-real]")) {
       button.setAttribute("aria-pressed", String(button.dataset.real === this.choice));
     }
+  }
+
+  /** Where nothing was left: there may be something by now. */
+  look() {
+    if (this.queue.nothingLeft) this.queue.fill();
   }
 
   /** While a reviewer looks at something else on the bench, what is held stays held and is not shown. */

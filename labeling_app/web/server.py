@@ -29,6 +29,12 @@ class PromptProtocol(H11Protocol):
         elif self._deadline is None:
             self._await_headers()
 
+    def on_response_complete(self) -> None:
+        """Go on to the next request; of that one a part may be here already."""
+        super().on_response_complete()
+        if self._deadline is None and not self._is_answering() and self.conn.trailing_data[0]:
+            self._await_headers()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the wait."""
         self._stop_waiting()

@@ -91,7 +91,7 @@ def test_people_are_added_changed_and_shut_out(browser: Browser, server: Server)
         expect(note).to_have_text("Saved: Ada")
         with page.expect_download() as download:
             page.get_by_role("button", name="Statistics").click()
-            page.get_by_role("link", name="CSV").click()
+            page.get_by_role("link", name="Votes as CSV").click()
         assert "Ada" in Path(download.value.path()).read_text(encoding="utf-8")
     with signed_in(browser, server, "Ada", password=PASSWORD) as shut_out:
         expect(shut_out.page.get_by_test_id("signin-error")).to_have_text("Name and password do not fit.")

@@ -9,7 +9,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from labeling_app.settings import Settings
-from tests.labeling_app.browser_fixtures import Server, clip_frames, events_of, running, signed_in, write_data_set
+from tests.labeling_app.browser_fixtures import (
+    BenchPage,
+    Server,
+    clip_frames,
+    events_of,
+    running,
+    signed_in,
+    write_data_set,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-annotator")]
 
@@ -65,7 +73,7 @@ def test_hidden_parts_are_mapped_asked_about_and_stored(browser: Browser, server
     assert shares[1] == 1
 
 
-def rate(bench, key: str) -> None:
+def rate(bench: BenchPage, key: str) -> None:
     """Rate without looking at all of it."""
     before = bench.ready()
     bench.press(key)
@@ -138,7 +146,7 @@ FORBIDDEN = (
 FULL = "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }"
 
 
-@pytest.mark.parametrize(("name", "script"), [("Forbidden", FORBIDDEN), ("Full", FULL)])
+@pytest.mark.parametrize(("name", "script"), [("Forbidden", FORBIDDEN), ("Full", FULL)], ids=["forbidden", "full"])
 def test_a_browser_that_keeps_nothing(browser: Browser, server: Server, name: str, script: str) -> None:
     context = browser.new_context(viewport=LAPTOP, locale="en-GB")
     errors: list[str] = []
@@ -151,8 +159,7 @@ def test_a_browser_that_keeps_nothing(browser: Browser, server: Server, name: st
         page.locator("button[type=submit]").click()
         expect(page.get_by_test_id("unkept")).to_contain_text("This browser keeps nothing")
         for count in (1, 2):
-            page.keyboard.press("2")
-            page.keyboard.press("2")
+            rate(BenchPage(page), "2")
             expect(page.get_by_test_id("done-count")).to_have_text(str(count))
     finally:
         context.close()
