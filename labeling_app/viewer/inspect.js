@@ -99,14 +99,13 @@ export class Inspector {
   }
 
   #votes(votes) {
-    const columns = ["annotator", "level", "flagged", "seen", "comment", "time"].map((column) => t(`review.column.${column}`));
+    const columns = ["annotator", "level", "flagged", "seen", "comment"].map((column) => t(`review.column.${column}`));
     const rows = votes.map((vote) => [
       vote.excluded ? t("inspect.excluded", { name: vote.annotator }) : vote.annotator,
       vote.stage === "surplus" ? t("inspect.surplus", { level: vote.level }) : vote.level,
       vote.flagged ? t("review.yes") : "",
       vote.seen_share === null ? "–" : percent(vote.seen_share),
       vote.comment ?? "",
-      dateTime(vote.created_at),
     ]);
     return table(columns, rows, "inspect-votes");
   }

@@ -37,6 +37,7 @@ export class Seen {
     this.#cells = item ? (item.seenCells ??= new Uint8Array(COLUMNS * ROWS)) : new Uint8Array(COLUMNS * ROWS); // seen stays seen
     this.#small = null;
     this.canvas.hidden = true;
+    delete this.canvas.dataset.asked;
     this.picture = picture;
     if (picture) this.#mark();
   }

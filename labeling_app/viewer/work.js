@@ -84,6 +84,8 @@ export class Work {
     if (item.wasAsked || share >= ENOUGH) return false;
     item.wasAsked = true;
     this.say("last.unseen", { percent: Math.floor(share * 100) });
+    find(this.#root, "last").firstChild.className = "warn";
+    this.#bench.seen.canvas.dataset.asked = "true";
     return true;
   }
 
