@@ -95,12 +95,13 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--height", type=int, default=144)
     parser.add_argument("--fast", default="rife")
+    parser.add_argument("--effort", type=float, help="of the cascade; without it the product's own")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source, target = folder / "in.mp4", folder / "out.mp4"
         write_input(source, frames=arguments.frames, width=arguments.width, height=arguments.height)
-        job = Job(source, target, Timeline(2), Routing(arguments.fast, arguments.fast), "mp4")
+        job = Job(source, target, Timeline(2), Routing(arguments.fast, effort=arguments.effort), "mp4")
         with Sampler() as sampler:
             outcome = run_job(job)
         wall = outcome.stream_seconds

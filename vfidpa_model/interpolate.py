@@ -36,9 +36,22 @@ def interpolate(
     ] = None,
     fps: Annotated[str | None, typer.Option(help="Frames per second instead, e.g. 60 or 60000/1001.")] = None,
     fast: Annotated[str, typer.Option(help="Interpolator for easy pairs.")] = "rife",
-    accurate: Annotated[str, typer.Option(help="Interpolator for hard pairs.")] = "rife-full",
+    accurate: Annotated[
+        str | None,
+        typer.Option(
+            help="Interpolator for what is hard. Default: rife-refined, which goes on from rife; for whole pairs "
+            "rife-full."
+        ),
+    ] = None,
     fast_weights: Annotated[Path | None, typer.Option(help="Weights file of --fast.")] = None,
     accurate_weights: Annotated[Path | None, typer.Option(help="Weights file of --accurate.")] = None,
+    effort: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the accurate interpolator's extra cost that may be spent, on the parts of frames that need "
+            "it: 0 is all fast, 1 all accurate. Default 0.45."
+        ),
+    ] = None,
     assessor: Annotated[Path | None, typer.Option(help="VFI-DPA: RUN folder of train, or a checkpoint.")] = None,
     threshold: Annotated[
         float | None,
@@ -124,9 +137,10 @@ def interpolate(
 ) -> int:
     """Raise the frame rate of a video; every original frame is kept, audio and subtitles are copied.
 
-    Without --assessor and --threshold every pair goes to the fast interpolator.
+    The fast interpolator makes every frame, and the accurate one goes on where its two views of it differ most, as far
+    as --effort allows. With --assessor or --threshold whole pairs go to one of both instead, as in the paper.
 
-    Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --assessor runs/x --threshold 2.5
+    Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --effort 0.3
     """
     from vfidpa_model.interpolation import options
     from vfidpa_model.interpolation.batch import is_batch, pairs, run_batch, with_files
@@ -141,7 +155,7 @@ def interpolate(
         raise UsageError("--resume and --restart exclude each other; give one of them")
     routing = Routing(
         fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision,
-        flow_scale,
+        flow_scale, effort,
     )  # fmt: skip
     stretch = options.parse_slow_motion(slow_motion)
     if max_gap is not None and not max_gap > 0:
@@ -201,7 +215,7 @@ def _tell(job: "Job", outcome: "Outcome", seconds: float) -> None:
     from vfidpa_model.interpolation.job import describe_routes
 
     kept = f", {outcome.resumed_pieces} of {outcome.piece_count} pieces kept" if outcome.resumed_pieces else ""
-    routes = describe_routes(outcome.routes)
+    routes = describe_routes(outcome.routes, outcome.area)
     say(f"{job.whole}: {outcome.frames} frames; {routes}; {seconds:.1f} s{kept}", is_error=job.is_to_pipe)
 
 

@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from dataset_tools.common.weights import load_into, load_weights
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
+from dataset_tools.interpolators.refinable import Begun
 from dataset_tools.interpolators.rife_block import IFBlock
 from dataset_tools.interpolators.rife_refinement import Contextnet, Unet
+from dataset_tools.interpolators.rife_tiles import refine
+from dataset_tools.interpolators.tiles import TilePlan
 from dataset_tools.interpolators.warp import backward_warp
 
 SCALES = (8.0, 4.0, 2.0, 1.0)  # each block works at 1/scale of the image's size
@@ -94,8 +97,7 @@ class RIFE(nn.Module):
             WeightsError: The file is missing, unsafe, or belongs to another network.
         """
         model = cls(refine=refine, ensemble=ensemble, scale=scale, precision=precision)
-        if refine or ensemble:
-            model.name += f"-{'-'.join(word for word, on in (('refined', refine), ('ensemble', ensemble)) if on)}"
+        model.name = _name(refine=refine, ensemble=ensemble)
         state, model.weights_sha256 = load_weights(path)
         load_into(model, state, path=path, ignore_prefixes=("block_tea.",))
         # On a CPU the convolutions are up to 1.35 times as fast with channels last.
@@ -104,13 +106,34 @@ class RIFE(nn.Module):
     @torch.inference_mode()
     def interpolate(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Tensor:
         """Return the frame at ``timestep``; see ``Interpolator.interpolate``. Padded with zeros, right and bottom."""
+        begun = self.begin(img0, img1, timestep)
+        return self.go_on(begun) if self.refine else begun.frame
+
+    @property
+    def goes_on_from(self) -> str:
+        """Name of the model whose frame the first step gives; empty without refinement."""
+        return _name(refine=False, ensemble=self.ensemble) if self.refine else ""
+
+    @torch.inference_mode()
+    def begin(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Begun:
+        """Return the fast frame and what it rests on; see ``refinable.Beginning.begin``."""
         check_pair(img0, img1, timestep)
         scales = [scale / self.scale for scale in SCALES]
         height, width = img0.shape[-2:]
         padding = Padding.to_multiple(height, width, max(_MULTIPLE, round(_MULTIPLE / self.scale)))
+        img0, img1 = padding.pad(img0), padding.pad(img1)
         with computing(self.precision, img0.device, auto_on_cuda="fp16"):
-            frame = self(padding.pad(img0), padding.pad(img1), timestep, scales=scales)
-        return padding.crop(frame).float().clamp(0, 1)
+            found = self.estimate(img0, img1, timestep, scales=scales)
+            merged = found.merged
+        frame = padding.crop(merged).float().clamp(0, 1)
+        return Begun(frame, padding, img0, img1, found.flow, found.mask_logit, found.warped, merged)
+
+    @torch.inference_mode()
+    def go_on(self, begun: Begun, tiles: Sequence[TilePlan] | None = None) -> Tensor:
+        """Return the refined frames; see ``refinable.Refinable.go_on``."""
+        with computing(self.precision, begun.img0.device, auto_on_cuda="fp16"):
+            frame = refine(self.contextnet, self.unet, begun, tiles)
+        return begun.padding.crop(frame).float().clamp(0, 1)
 
     def forward(self, img0: Tensor, img1: Tensor, timestep: float = 0.5, *, scales: Sequence[float] = SCALES) -> Tensor:
         """Return the new frame of images whose sizes divide by 8 times the largest scale; clamped if refined."""
@@ -189,6 +212,10 @@ class RIFE(nn.Module):
             change = self._change(number, state, time, scales[number])
             state = self._advance(number, images, time, state, change, scales[number])
         return state
+
+
+def _name(*, refine: bool, ensemble: bool) -> str:
+    return "-".join(["rife-3.9", *["refined"] * refine, *["ensemble"] * ensemble])
 
 
 def _moves_far(flow: Tensor) -> list[bool]:

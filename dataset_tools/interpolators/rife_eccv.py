@@ -6,7 +6,7 @@ refinement network adds a residual. The teacher, which sees the true frame, is k
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -16,13 +16,17 @@ from torch import Tensor, nn
 from dataset_tools.common.weights import load_into, load_weights
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
+from dataset_tools.interpolators.refinable import Begun
 from dataset_tools.interpolators.rife_block import IFBlock
 from dataset_tools.interpolators.rife_refinement import Contextnet, Unet
+from dataset_tools.interpolators.rife_tiles import refine
+from dataset_tools.interpolators.tiles import TilePlan
 from dataset_tools.interpolators.warp import backward_warp
 
 _SCALES = (4.0, 2.0, 1.0)  # of the three blocks
 _USER_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 _MULTIPLE = 32  # image sizes must divide by it, at scale 1
+_FAST = "-fast"  # after the name of a model without its refinement
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class IFNet(nn.Module):
     Args:
         scale: 0.5 for 4K, where motion is large in pixels; 1 otherwise.
         flip_average: Average with the result on inputs turned by 180 degrees (twice the time).
+        refine: Add the refinement network's residual, as published; without it the model is faster.
         precision: See ``precision.PRECISIONS``.
     """
 
@@ -56,11 +61,14 @@ class IFNet(nn.Module):
     _times = False  # does it take the time as a channel?
     _double_resolution = False
 
-    def __init__(self, *, scale: float = 1.0, flip_average: bool = False, precision: str = "auto") -> None:
+    def __init__(
+        self, *, scale: float = 1.0, flip_average: bool = False, refine: bool = True, precision: str = "auto"
+    ) -> None:
         super().__init__()
         if scale not in _USER_SCALES:
             raise ValueError(f"scale ({scale}) must be one of {', '.join(map(str, _USER_SCALES))}")
-        self.scale, self.flip_average, self.precision = scale, flip_average, check_precision(precision)
+        self.scale, self.flip_average, self.refine = scale, flip_average, refine
+        self.precision = check_precision(precision)
         self.weights_sha256 = ""
         images = 7 if self._times else 6
         large = self._double_resolution
@@ -79,6 +87,7 @@ class IFNet(nn.Module):
         device: torch.device | str = "cpu",
         scale: float = 1.0,
         flip_average: bool | None = None,
+        refine: bool = True,
         precision: str = "auto",
     ) -> Self:
         """Return the model with the weights of ``path``, in eval mode.
@@ -87,7 +96,8 @@ class IFNet(nn.Module):
             WeightsError: The file is missing, unsafe, or belongs to another variant.
         """
         options = {} if flip_average is None else {"flip_average": flip_average}
-        model = cls(scale=scale, precision=precision, **options)
+        model = cls(scale=scale, refine=refine, precision=precision, **options)
+        model.name += "" if refine else _FAST
         state, model.weights_sha256 = load_weights(path)
         load_into(model, state, path=path)
         # On a CPU the convolutions are a quarter faster with channels last.
@@ -129,19 +139,46 @@ class IFNet(nn.Module):
     @torch.inference_mode()
     def interpolate(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Tensor:
         """Return the frame at ``timestep``; see ``Interpolator.interpolate``. Padded with zeros, right and bottom."""
+        begun = self.begin(img0, img1, timestep)
+        return self.go_on(begun) if self.refine else begun.frame
+
+    @property
+    def goes_on_from(self) -> str:
+        """Name of the model whose frame the first step gives; empty without refinement."""
+        return f"{self.name}{_FAST}" if self.refine else ""
+
+    @torch.inference_mode()
+    def begin(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Begun:
+        """Return the fast frame and what it rests on; see ``refinable.Beginning.begin``."""
         check_pair(img0, img1, timestep)
         if timestep != 0.5 and not self._times:
             raise ValueError(f"{self.name} interpolates at timestep 0.5 only, not {timestep}; rife-m takes any")
-        scales = [scale / self.scale for scale in _SCALES]
         height, width = img0.shape[-2:]
         padding = Padding.to_multiple(height, width, max(_MULTIPLE, round(_MULTIPLE / self.scale)))
         img0, img1 = padding.pad(img0), padding.pad(img1)
         with computing(self.precision, img0.device):
-            frame = self(img0, img1, timestep, scales=scales)
-            if self.flip_average:
-                turned = self(img0.flip(2, 3), img1.flip(2, 3), timestep, scales=scales)
-                frame = (frame + turned.flip(2, 3)) / 2
-        return padding.crop(frame)
+            begun = self._begin(padding, img0, img1, timestep)
+            if not self.flip_average:
+                return begun
+            turned = self._begin(padding, img0.flip(2, 3), img1.flip(2, 3), timestep)
+        frame = padding.crop((begun.merged + turned.merged.flip(2, 3)) / 2)
+        return replace(begun, frame=frame.float().clamp(0, 1), turned=turned)
+
+    @torch.inference_mode()
+    def go_on(self, begun: Begun, tiles: Sequence[TilePlan] | None = None) -> Tensor:
+        """Return the refined frames; see ``refinable.Refinable.go_on``."""
+        with computing(self.precision, begun.img0.device):
+            frame = refine(self.contextnet, self.unet, begun, tiles)
+            if begun.turned is not None:
+                turned = None if tiles is None else [plan.turned() for plan in tiles]
+                frame = (frame + refine(self.contextnet, self.unet, begun.turned, turned).flip(2, 3)) / 2
+        return begun.padding.crop(frame).float().clamp(0, 1)
+
+    def _begin(self, padding: Padding, img0: Tensor, img1: Tensor, timestep: float) -> Begun:
+        found = self.estimate(img0, img1, timestep, scales=[scale / self.scale for scale in _SCALES])
+        warped, merged = torch.cat((found.warped0, found.warped1), 1), found.merged[-1]
+        frame = padding.crop(merged).float().clamp(0, 1)
+        return Begun(frame, padding, img0, img1, found.flows[-1], found.mask_logit, warped, merged)
 
     def _images(self, img0: Tensor, img1: Tensor, timestep: float) -> Tensor:
         times = [torch.full_like(img0[:, :1], timestep)] if self._times else []
@@ -161,8 +198,10 @@ class IFNet2R(IFNet):
     name = "rife-large"
     _double_resolution = True
 
-    def __init__(self, *, scale: float = 1.0, flip_average: bool = True, precision: str = "auto") -> None:
-        super().__init__(scale=scale, flip_average=flip_average, precision=precision)
+    def __init__(
+        self, *, scale: float = 1.0, flip_average: bool = True, refine: bool = True, precision: str = "auto"
+    ) -> None:
+        super().__init__(scale=scale, flip_average=flip_average, refine=refine, precision=precision)
 
 
 def _merge(warped0: Tensor, warped1: Tensor, mask_logit: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dataset_tools.common.weights import load_into, load_weights
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
+from dataset_tools.interpolators.refinable import Begun
 from dataset_tools.interpolators.warp import backward_warp, resize, warp_small
 
 SCALES = (16.0, 8.0, 4.0, 2.0, 1.0)  # each block works at 1/scale of the image's size
@@ -126,18 +127,26 @@ class RIFEv4(nn.Module):
     @torch.inference_mode()
     def interpolate(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Tensor:
         """Return the frame at ``timestep``; see ``Interpolator.interpolate``. Padded with zeros, right and bottom."""
+        return self.begin(img0, img1, timestep).frame
+
+    @torch.inference_mode()
+    def begin(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Begun:
+        """Return the frame and what it rests on; see ``refinable.Beginning.begin``."""
         check_pair(img0, img1, timestep)
         scales = [scale / self.scale for scale in SCALES]
         height, width = img0.shape[-2:]
         padding = Padding.to_multiple(height, width, max(_MULTIPLE, round(_MULTIPLE / self.scale)))
+        img0, img1 = padding.pad(img0), padding.pad(img1)
         with computing(self.precision, img0.device, auto_on_cuda="fp16"):
-            frame = self(padding.pad(img0), padding.pad(img1), timestep, scales=scales)
-        return padding.crop(frame).float().clamp(0, 1)
+            flow, mask_logit, warped = self.estimate(img0, img1, timestep, scales=scales)
+            merged = _merge(mask_logit, warped)
+        frame = padding.crop(merged).float().clamp(0, 1)
+        return Begun(frame, padding, img0, img1, flow, mask_logit, warped, merged)
 
     def forward(self, img0: Tensor, img1: Tensor, timestep: float = 0.5, *, scales: Sequence[float] = SCALES) -> Tensor:
         """Return the new frame, not clamped, of images whose sizes divide by 4 times the largest scale."""
         _, mask_logit, warped = self.estimate(img0, img1, timestep, scales=scales)
-        return torch.lerp(warped[:, 3:], warped[:, :3], torch.sigmoid(mask_logit))
+        return _merge(mask_logit, warped)
 
     def estimate(
         self, img0: Tensor, img1: Tensor, timestep: float = 0.5, *, scales: Sequence[float] = SCALES
@@ -173,3 +182,7 @@ class RIFEv4(nn.Module):
         assert handed_on is not None
         warped = backward_warp(images, flow.reshape(2 * B, 2, H, W)).view(B, 6, H, W)
         return flow, resize(handed_on[:, :1], previous), warped
+
+
+def _merge(mask_logit: Tensor, warped: Tensor) -> Tensor:
+    return torch.lerp(warped[:, 3:], warped[:, :3], torch.sigmoid(mask_logit))

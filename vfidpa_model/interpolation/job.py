@@ -20,16 +20,18 @@ class Routing:
     """Who interpolates what.
 
     Attributes:
-        fast, accurate: Names of the interpolators, with ``fast_weights`` and ``accurate_weights``.
+        fast, accurate: Names of the interpolators, with ``fast_weights`` and ``accurate_weights``. ``accurate`` None
+            is what goes on from ``fast`` in a cascade, and ``rife-full`` for whole pairs.
         assessor: RUN folder or checkpoint of VFI-DPA, or ``None``.
         threshold, budget, quality: How the threshold is set; at most one.
+        effort: For the cascade: share of the accurate model's extra cost that may be spent.
         calibration: File that ``budget`` and ``quality`` are looked up in.
         flow_scale: At which share of the size both look for motion.
         precision: Of both interpolators, see ``dataset_tools.interpolators.precision.PRECISIONS``.
     """
 
     fast: str
-    accurate: str
+    accurate: str | None = None
     fast_weights: Path | None = None
     accurate_weights: Path | None = None
     assessor: Path | None = None
@@ -39,6 +41,7 @@ class Routing:
     calibration: Path | None = None
     precision: str = "auto"
     flow_scale: float = 1.0
+    effort: float | None = None
 
     def __post_init__(self) -> None:
         """Check what can be told before anything is loaded.
@@ -48,12 +51,21 @@ class Routing:
         """
         if sum(goal is not None for goal in (self.threshold, self.budget, self.quality)) > 1:
             raise UsageError("--threshold, --budget and --quality exclude each other; give one of them")
+        if self.effort is not None and (self.routes_pairs or not 0 <= self.effort <= 1):
+            if self.routes_pairs:
+                raise UsageError("--effort refines parts of frames; leave out --assessor, --threshold and the like")
+            raise UsageError(f"--effort ({self.effort:g}) must be from 0 (all fast) to 1 (all accurate)")
         if self.assessor is None and (self.budget is not None or self.quality is not None):
             raise UsageError("--budget and --quality need --assessor, the model they were calibrated with")
         if not 0 < self.flow_scale <= 1:
             raise UsageError(f"--flow-scale {self.flow_scale} must be above 0 and up to 1")
         if self.precision not in PRECISIONS:
             raise UsageError(f"--precision {self.precision!r} must be one of {', '.join(PRECISIONS)}")
+
+    @property
+    def routes_pairs(self) -> bool:
+        """Is each pair sent to one of the interpolators, as the paper does it?"""
+        return any(given is not None for given in (self.assessor, self.threshold, self.budget, self.quality))
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,7 @@ class Outcome:
 
     Attributes:
         routes: Pairs of the whole output by route.
+        area: Sum over these pairs of the share of the area that was refined.
         frames: Frames in the output.
         network_seconds: Time in routers and interpolators, in this run.
         stream_seconds: Time from the first frame decoded to the last one encoded, networks included, in this run.
@@ -130,6 +143,7 @@ class Outcome:
     """
 
     routes: Counter[str] = field(default_factory=Counter)
+    area: float = 0.0
     frames: int = 0
     network_seconds: float = 0.0
     stream_seconds: float = 0.0
@@ -137,9 +151,16 @@ class Outcome:
     resumed_pieces: int = 0
 
 
-def describe_routes(routes: Counter[str]) -> str:
-    """Return the share of each route in words, e.g. ``"pairs: 75 % fast, 20 % accurate, 5 % cut"``."""
+def describe_routes(routes: Counter[str], area: float = 0.0) -> str:
+    """Return the share of each route in words, e.g. ``"pairs: 90 % refined, 10 % cut; refined 24 % of the area"``.
+
+    Args:
+        area: Sum over all pairs of the share of the area that was refined.
+    """
     total = sum(routes.values())
     if not total:
         return "no pairs"
-    return "pairs: " + ", ".join(f"{100 * count / total:.0f} % {route}" for route, count in routes.most_common())
+    shares = ", ".join(f"{100 * count / total:.0f} % {route}" for route, count in routes.most_common())
+    made = routes["refined"] + routes["fast"]
+    refined = f"; refined {100 * area / made:.0f} % of the area" if routes["refined"] else ""
+    return f"pairs: {shares}{refined}"

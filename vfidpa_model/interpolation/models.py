@@ -1,35 +1,58 @@
 """The two interpolators of a job, behind their router."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from dataset_tools.errors import UsageError
-from dataset_tools.interpolators import create_interpolator
+from dataset_tools.interpolators import Interpolator, create_interpolator
+from dataset_tools.interpolators.refinable import can_begin
 from dataset_tools.levels import HARD_ABOVE
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.interpolation.job import Routing
 from vfidpa_model.routing.any_timestep import AnyTimestep
 from vfidpa_model.routing.calibrated import Calibration
-from vfidpa_model.routing.dynamic import DynamicInterpolator
+from vfidpa_model.routing.cascade import DEFAULT_EFFORT, CascadeInterpolator
+from vfidpa_model.routing.dynamic import DynamicInterpolator, Pipeline
 from vfidpa_model.routing.routers import AllFast, FlowMagnitude
 
+_GOES_ON = {"rife": "rife-refined", **{f"rife-{which}-fast": f"rife-{which}" for which in ("eccv", "m", "large")}}
+_FOR_PAIRS = "rife-full"  # the accurate one where whole pairs are routed
 
-def build_dynamic(routing: Routing, device: torch.device) -> DynamicInterpolator:
-    """Return the two interpolators with their router; the accurate one is not loaded when nothing can reach it."""
-    options: dict[str, Any] = {} if routing.precision == "auto" else {"precision": routing.precision}
-    if routing.flow_scale != 1:
-        options["scale"] = routing.flow_scale
-    fast = AnyTimestep(create_interpolator(routing.fast, weights=routing.fast_weights, device=device, **options))
-    if routing.assessor is None and routing.threshold is None:
-        return DynamicInterpolator(AllFast(), fast, fast, 0.0)
-    accurate = AnyTimestep(
-        create_interpolator(routing.accurate, weights=routing.accurate_weights, device=device, **options)
-    )
+
+def build_dynamic(routing: Routing, device: torch.device) -> Pipeline:
+    """Return the two interpolators with what decides between them; what nothing can reach is not loaded."""
+    if routing.routes_pairs:
+        return _pairs(routing, device)
+    fast = _create(routing, routing.fast, routing.fast_weights, device)
+    accurate_name = routing.accurate or _GOES_ON.get(routing.fast)
+    if routing.effort is not None or routing.accurate is not None:
+        accurate_name = accurate_name or _GOES_ON["rife"]
+    if accurate_name is None or (routing.effort is None and not can_begin(fast)):
+        any_fast = AnyTimestep(fast)
+        return DynamicInterpolator(AllFast(), any_fast, any_fast, 0.0)
+    weights = routing.accurate_weights
+    if weights is None and accurate_name == _GOES_ON.get(routing.fast):
+        weights = routing.fast_weights  # one file holds both steps
+    accurate = _create(routing, accurate_name, weights, device)
+    return CascadeInterpolator(fast, accurate, DEFAULT_EFFORT if routing.effort is None else routing.effort)
+
+
+def _pairs(routing: Routing, device: torch.device) -> DynamicInterpolator:
+    fast = AnyTimestep(_create(routing, routing.fast, routing.fast_weights, device))
+    accurate = AnyTimestep(_create(routing, routing.accurate or _FOR_PAIRS, routing.accurate_weights, device))
     if routing.assessor is None:
         return DynamicInterpolator(FlowMagnitude(), fast, accurate, routing.threshold or 0.0)
     router = load_checkpoint(routing.assessor, device=str(device), backend="auto")
     return DynamicInterpolator(router, fast, accurate, _threshold(routing, fast.name, accurate.name))
+
+
+def _create(routing: Routing, name: str, weights: Path | None, device: torch.device) -> Interpolator:
+    options: dict[str, Any] = {} if routing.precision == "auto" else {"precision": routing.precision}
+    if routing.flow_scale != 1:
+        options["scale"] = routing.flow_scale
+    return create_interpolator(name, weights=weights, device=device, **options)
 
 
 def _threshold(routing: Routing, fast: str, accurate: str) -> float:

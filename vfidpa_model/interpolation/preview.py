@@ -9,17 +9,21 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from dataset_tools.common.files import write_bytes
 from dataset_tools.frames import Rgb, resize_area
+from dataset_tools.interpolators.tiles import TILE
 from vfidpa_model.interpolation.colours import Pixels
 from vfidpa_model.interpolation.stream import PairDone
 
 _PER_ROUTE = 4
 _EVERY_PIECE = 8  # a film of two hours keeps some 100 MB of samples while it is made
 _WIDTH = 480
+_LINE = (255, 64, 64)  # around refined parts
 _TITLES = {
     "fast": "Fast interpolator",
+    "refined": "Refined in the framed parts, fast elsewhere",
     "accurate": "Accurate interpolator",
     "cut": "Scene cuts: the nearer frame is repeated",
     "repeat": "Identical frames: repeated",
@@ -34,12 +38,14 @@ class PieceRecord:
         """Start empty; later pieces of a long video keep fewer samples, most of them none."""
         self._most = 0 if not with_samples else _PER_ROUTE if piece < _PER_ROUTE else int(piece % _EVERY_PIECE == 0)
         self._routes: Counter[str] = Counter()
+        self._area, self._routing = 0.0, ""
         self._samples: dict[str, list[dict[str, Any]]] = {}
         self._every: dict[str, int] = {}
 
     def add(self, done: PairDone) -> None:
         """Look at a finished pair, and keep every n-th of its route: n doubles when there are too many."""
         route = done.decision.route
+        self._area, self._routing = self._area + (done.decision.area or 0.0), done.routing
         every = self._every.setdefault(route, 1)
         self._routes[route] += 1
         if not self._most or (self._routes[route] - 1) % every:
@@ -53,7 +59,7 @@ class PieceRecord:
     def as_dict(self) -> dict[str, Any]:
         """Return what is to be kept with the piece, for JSON."""
         samples = {route: _spread(kept, self._most) for route, kept in self._samples.items()}
-        return {"routes": dict(self._routes), "samples": samples}
+        return {"routes": dict(self._routes), "area": self._area, "routing": self._routing, "samples": samples}
 
 
 def write_page(path: Path, records: Sequence[dict[str, Any]], *, title: str, summary: str) -> None:
@@ -103,9 +109,27 @@ def _sample(done: PairDone) -> dict[str, Any]:
         if done.decision.score is None or not np.isfinite(done.decision.score)
         else f"score {done.decision.score:.2f}, "
     )
-    caption = f"frame {done.first.index} at {float(done.first.pts):.2f} s: {score}{done.decision.seconds * 1000:.0f} ms"
-    pictures = [base64.b64encode(_jpeg(pixels)).decode() for pixels in (done.first.pixels, made, done.second.pixels)]
+    area = "" if done.decision.area is None else f"{100 * done.decision.area:.0f} % of the area, "
+    at = f"frame {done.first.index} at {float(done.first.pts):.2f} s"
+    caption = f"{at}: {score}{area}{done.decision.seconds * 1000:.0f} ms"
+    shown = (done.first.pixels, _framed(made, done.decision.tiles), done.second.pixels)
+    pictures = [base64.b64encode(_jpeg(pixels)).decode() for pixels in shown]
     return {"caption": caption, "pictures": pictures}
+
+
+def _framed(pixels: Pixels, tiles: npt.NDArray[np.bool_] | None) -> Pixels:
+    """Return a frame with a line around the parts that were refined."""
+    if tiles is None or not tiles.any():
+        return pixels
+    width = max(2, pixels.shape[1] // _WIDTH)
+    height, length = pixels.shape[:2]
+    chosen = np.ones((height, length), dtype=np.uint8)  # one tile is the whole frame
+    if tiles.size > 1:
+        chosen = tiles.astype(np.uint8).repeat(TILE, 0).repeat(TILE, 1)[:height, :length]
+    inner = cv2.erode(chosen, np.ones((2 * width + 1, 2 * width + 1), np.uint8), borderType=cv2.BORDER_CONSTANT)
+    framed = pixels.copy()
+    framed[(chosen > 0) & (inner == 0)] = np.array(_LINE, dtype=np.float64) / 255 * np.iinfo(pixels.dtype).max
+    return framed
 
 
 def _jpeg(pixels: Pixels) -> bytes:

@@ -38,7 +38,7 @@ from vfidpa_model.interpolation.stream import PairDone, Shown, StreamInterpolato
 from vfidpa_model.interpolation.survey import noticing_repeats
 from vfidpa_model.interpolation.work_folder import WorkFolder
 from vfidpa_model.interpolation.writer import write_piece
-from vfidpa_model.routing.dynamic import DynamicInterpolator
+from vfidpa_model.routing.dynamic import Pipeline
 
 PIECE_FRAMES = 48  # input frames per piece: what a kill loses at most; each piece starts with a keyframe
 _READ_AHEAD, _WRITE_BEHIND = 4, 8  # frames in the queues: 4K RGB takes 25 MB a frame
@@ -51,7 +51,7 @@ def run_job(
     restart: bool = False,
     overwrite: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
-    dynamic: DynamicInterpolator | None = None,
+    dynamic: Pipeline | None = None,
 ) -> Outcome:
     """Interpolate an input; finished pieces of an earlier run with the same job are taken over.
 
@@ -92,15 +92,14 @@ def run_job(
     return outcome
 
 
-def _pipe(
-    job: Job, dynamic: DynamicInterpolator | None, device: torch.device, on_note: Callable[[str], None]
-) -> Outcome:
+def _pipe(job: Job, dynamic: Pipeline | None, device: torch.device, on_note: Callable[[str], None]) -> Outcome:
     """Interpolate to standard output: nothing is kept, so nothing can be gone on with."""
     outcome, started = Outcome(), time.perf_counter()
     work = None if job.input.is_pipe else look(job, on_note)
     with job.input.open(DamageLog()) as reader:
         work = work or look_at_pipe(job, reader, on_note)
         dynamic = dynamic or build_dynamic(job.routing, device)
+        dynamic.restore("")
         with track("interpolate", work.plan.num_pairs) as progress:
             on_pair = partial(_count, outcome, progress, {}, False)
             with _shown(work, dynamic, reader, device=device, on_pair=on_pair) as shown:
@@ -111,7 +110,7 @@ def _pipe(
 
 def _process(
     work: Work,
-    dynamic: DynamicInterpolator,
+    dynamic: Pipeline,
     folder: WorkFolder,
     reader: PyavReader,
     *,
@@ -120,8 +119,11 @@ def _process(
 ) -> Outcome:
     job, started = work.job, time.perf_counter()
     outcome = Outcome(resumed_pieces=done)
-    for record in folder.records():
+    finished = folder.records()
+    for record in finished:
         outcome.routes.update(record.get("routes", {}))
+        outcome.area += record.get("area", 0.0)
+    dynamic.restore(next((record["routing"] for record in reversed(finished) if record.get("routing")), ""))
     records: dict[int, PieceRecord] = {}
     with track("interpolate", work.plan.num_pairs, done=sum(outcome.routes.values())) as progress:
         on_pair = partial(_count, outcome, progress, records, job.preview is not None)
@@ -137,14 +139,16 @@ def _process(
     outcome.piece_count = folder.count()
     outcome.frames = _finish(work, folder, ends=work.plan.end_behind(sum(outcome.routes.values())))
     if job.preview is not None:
-        write_page(job.preview, folder.records(), title=job.target.name, summary=describe_routes(outcome.routes))
+        write_page(
+            job.preview, folder.records(), title=job.target.name, summary=describe_routes(outcome.routes, outcome.area)
+        )
     return outcome
 
 
 @contextmanager
 def _shown(
     work: Work,
-    dynamic: DynamicInterpolator,
+    dynamic: Pipeline,
     reader: PyavReader,
     *,
     device: torch.device,
@@ -176,10 +180,11 @@ def _count(
     outcome: Outcome, progress: Progress, records: dict[int, PieceRecord], with_samples: bool, pair: PairDone
 ) -> None:
     outcome.routes[pair.decision.route] += 1
+    outcome.area += pair.decision.area or 0.0
     outcome.network_seconds += pair.decision.seconds
     piece = pair.first.index // PIECE_FRAMES
     records.setdefault(piece, PieceRecord(piece, with_samples=with_samples)).add(pair)
-    progress.advance(note=describe_routes(outcome.routes))
+    progress.advance(note=describe_routes(outcome.routes, outcome.area))
 
 
 def _keep(folder: WorkFolder, records: dict[int, PieceRecord], piece: int) -> None:

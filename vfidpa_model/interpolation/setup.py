@@ -24,7 +24,7 @@ from vfidpa_model.interpolation.pictures import BETWEEN, CODECS, MOVING
 from vfidpa_model.interpolation.timeline import Timeline
 from vfidpa_model.interpolation.tracks import kept_stream_tags
 from vfidpa_model.interpolation.writer import Encoding, describe_input
-from vfidpa_model.routing.dynamic import DynamicInterpolator
+from vfidpa_model.routing.dynamic import Pipeline
 
 PIPES = ("yuv4mpegpipe", "rawvideo")  # FFmpeg's names of what goes to standard output
 _Y4M = ("yuv420p", "yuv422p", "yuv444p", "gray")  # more bits are beyond the first version, which all programs read
@@ -101,7 +101,7 @@ def pipe_format(first: av.VideoFrame, container: str) -> str:
     return closest.name if closest else _Y4M[0]
 
 
-def identity(job: Job, dynamic: DynamicInterpolator, *, piece_frames: int) -> dict[str, Any]:
+def identity(job: Job, dynamic: Pipeline, *, piece_frames: int) -> dict[str, Any]:
     """Return everything that decides what the pieces look like, by the name of its option."""
     return {
         "input": job.input.facts(),
@@ -110,7 +110,7 @@ def identity(job: Job, dynamic: DynamicInterpolator, *, piece_frames: int) -> di
         "--fast": [dynamic.fast.name, dynamic.fast.weights_sha256],
         "--accurate": [dynamic.accurate.name, dynamic.accurate.weights_sha256],
         "--assessor": job.routing.assessor and str(job.routing.assessor),
-        "--threshold": dynamic.threshold,
+        **dynamic.setting,
         "--precision": job.routing.precision,
         "--codec": job.encoder.codec,
         "--crf": job.encoder.crf,

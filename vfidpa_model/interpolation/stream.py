@@ -16,7 +16,7 @@ from dataset_tools.video.pyav import PyavFrame
 from vfidpa_model.interpolation.colours import FrameConverter, Pixels
 from vfidpa_model.interpolation.plan import Plan
 from vfidpa_model.interpolation.timeline import Slot, Timeline
-from vfidpa_model.routing.dynamic import Decision, DynamicInterpolator, Route
+from vfidpa_model.routing.dynamic import Decision, Pipeline, Route
 
 _CUT_MEMORY = 8  # steps that tell what is usual in a scene
 _BATCH_PIXELS = 500_000  # smaller frames go in batches: measured gain up to 4 pairs of 448x256, none at 720p
@@ -62,12 +62,14 @@ class PairDone:
     Attributes:
         decision: Score, route and time.
         made: The first frame made between the two, if any.
+        routing: What the next choices rest on, see ``Pipeline.state``.
     """
 
     first: SourceFrame
     second: SourceFrame
     decision: Decision
     made: Pixels | None
+    routing: str = ""
 
 
 def read_source(
@@ -97,7 +99,7 @@ class StreamInterpolator:
 
     def __init__(
         self,
-        dynamic: DynamicInterpolator,
+        dynamic: Pipeline,
         timeline: Timeline,
         plan: Plan,
         *,
@@ -158,7 +160,7 @@ class StreamInterpolator:
             chosen = [
                 i
                 for i, row in enumerate(slots)
-                if decisions[i].route in ("fast", "accurate") and any(slot.timestep == timestep for slot in row)
+                if decisions[i].route not in ("repeat", "cut") and any(slot.timestep == timestep for slot in row)
             ]
             if not chosen:
                 continue
@@ -185,6 +187,7 @@ class StreamInterpolator:
             return
         slots = [self._slots(pair) for pair in pairs]
         decisions, made = self._make(pairs, slots)
+        routing = self._dynamic.state()
         for i, pair in enumerate(pairs):
             for slot in slots[i]:
                 pixels = made.get((i, slot.timestep))
@@ -194,7 +197,7 @@ class StreamInterpolator:
                     self._piece(pair.first), self._ticks(slot.pts), None if pixels is not None else nearer.raw, pixels
                 )
             between = [made[i, slot.timestep] for slot in slots[i] if (i, slot.timestep) in made]
-            self._on_pair(PairDone(pair.first, pair.second, decisions[i], between[0] if between else None))
+            self._on_pair(PairDone(pair.first, pair.second, decisions[i], between[0] if between else None, routing))
 
     def _repeat(self, pair: "_Pair") -> Iterator[Shown]:
         """Yield the first frame of a pair until the second comes."""
@@ -202,7 +205,7 @@ class StreamInterpolator:
             return
         for slot in self._slots(pair):
             yield Shown(self._piece(pair.first), self._ticks(slot.pts), pair.first.raw)
-        self._on_pair(PairDone(pair.first, pair.second, Decision(None, pair.route, 0.0), None))
+        self._on_pair(PairDone(pair.first, pair.second, Decision(None, pair.route, 0.0), None, self._dynamic.state()))
 
     def _hold(self, last: SourceFrame) -> Iterator[Shown]:
         """Yield the last frame for as long as it was shown: nothing follows to interpolate to."""

@@ -6,10 +6,11 @@ difficulty is assessed before anything is interpolated, and the threshold is the
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from dataset_tools.interpolators.padding import check_pair
 from dataset_tools.levels import HARD_ABOVE
 from dataset_tools.video.cuts import is_scene_cut, signature
 
-Route = Literal["fast", "accurate", "repeat", "cut", "hold"]
+Route = Literal["fast", "accurate", "refined", "repeat", "cut", "hold"]
 ROUTES: tuple[Route, ...] = ("fast", "accurate", "repeat", "cut")
 
 
@@ -50,13 +51,55 @@ class Decision:
     Attributes:
         score: Difficulty; None where nothing had to be assessed (identical frames, a scene cut).
         route: ``fast``, ``accurate``, ``repeat`` (identical frames: the first is repeated), ``cut`` (across a scene
-            cut: the nearer frame is repeated) or ``hold`` (only of a stream: too much time between, the first stays).
+            cut: the nearer frame is repeated) or ``hold`` (only of a stream: too much time between, the first stays);
+            of a cascade ``refined`` in place of ``accurate``: at least a part of the frame.
         seconds: Time spent on the pair so far; the members of a batch share its time equally.
+        area: Of a cascade: share of the area that was refined, the mean of the frames made so far.
+        frames: Of a cascade: how many frames those are.
+        tiles: Of a cascade: which tiles of the first of them, (rows, columns).
     """
 
     score: float | None
     route: Route
     seconds: float
+    area: float | None = None
+    frames: int = 0
+    tiles: npt.NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
+
+
+class Pipeline(Protocol):
+    """What a stream needs of a dynamic pipeline: a decision per pair, and the frames that follow from it.
+
+    Attributes:
+        fast, accurate: The interpolators.
+        setting: What decides beside them, by the name of its option.
+    """
+
+    fast: Interpolator
+    accurate: Interpolator
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """See the attributes."""
+        ...
+
+    def decide(self, img0: Tensor, img1: Tensor, *, cuts: Sequence[bool] | None = None) -> list[Decision]:
+        """See ``DynamicInterpolator.decide``."""
+        ...
+
+    def render(
+        self, img0: Tensor, img1: Tensor, timestep: float = 0.5, *, decisions: Sequence[Decision]
+    ) -> tuple[Tensor, list[Decision]]:
+        """See ``DynamicInterpolator.render``."""
+        ...
+
+    def state(self) -> str:
+        """Return what the next decision rests on beside its pair, as JSON; empty for nothing."""
+        ...
+
+    def restore(self, state: str) -> None:
+        """Go on from what ``state`` gave; an empty one begins anew."""
+        ...
 
 
 class DynamicInterpolator:
@@ -109,10 +152,7 @@ class DynamicInterpolator:
         Raises:
             ValueError: The images are not (B, 3, H, W) of one shape, or ``cuts`` has another length.
         """
-        check_pair(img0, img1, 0.5)
-        if cuts is not None and len(cuts) != len(img0):
-            raise ValueError(f"cuts ({len(cuts)}) must be as many as pairs ({len(img0)})")
-        routes = [self._obvious(img0[i], img1[i], None if cuts is None else cuts[i]) for i in range(len(img0))]
+        routes = obvious_routes(img0, img1, cuts, scene_cuts=self.scene_cuts)
         open_pairs = [i for i, route in enumerate(routes) if route is None]
         decisions = [Decision(None, route or "fast", 0.0) for route in routes]
         if open_pairs:
@@ -153,17 +193,43 @@ class DynamicInterpolator:
                 timed[i] = replace(timed[i], seconds=timed[i].seconds + seconds)
         return frames, timed
 
-    def _obvious(self, first: Tensor, second: Tensor, cut: bool | None) -> Route | None:
-        if torch.equal(first, second):
-            return "repeat"
-        if cut is None:
-            cut = self.scene_cuts and is_scene_cut(signature(_luma(first)), signature(_luma(second)))
-        return "cut" if cut else None
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What decides beside the interpolators, by the name of its option."""
+        return {"--threshold": self.threshold, "--effort": None}
+
+    def state(self) -> str:
+        """Return nothing: each pair is judged alone."""
+        return ""
+
+    def restore(self, state: str) -> None:
+        """Do nothing; see ``state``."""
 
     def _now(self, like: Tensor) -> float:
         if like.is_cuda:
             torch.cuda.synchronize(like.device)
         return self._clock()
+
+
+def obvious_routes(img0: Tensor, img1: Tensor, cuts: Sequence[bool] | None, *, scene_cuts: bool) -> list[Route | None]:
+    """Return ``repeat`` or ``cut`` for each pair where no model is needed, else None; arguments as of ``decide``.
+
+    Raises:
+        ValueError: The images are not (B, 3, H, W) of one shape, or ``cuts`` has another length.
+    """
+    check_pair(img0, img1, 0.5)
+    if cuts is not None and len(cuts) != len(img0):
+        raise ValueError(f"cuts ({len(cuts)}) must be as many as pairs ({len(img0)})")
+    routes: list[Route | None] = []
+    for i, (first, second) in enumerate(zip(img0, img1, strict=True)):
+        if torch.equal(first, second):
+            routes.append("repeat")
+        elif cuts is not None:
+            routes.append("cut" if cuts[i] else None)
+        else:
+            is_cut = scene_cuts and is_scene_cut(signature(_luma(first)), signature(_luma(second)))
+            routes.append("cut" if is_cut else None)
+    return routes
 
 
 def _pick(images: Tensor, chosen: list[int]) -> Tensor:

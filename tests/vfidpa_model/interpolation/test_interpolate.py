@@ -67,7 +67,8 @@ def test_every_original_is_kept_in_place_and_one_is_put_behind_it(tmp_path, name
     assert not list(tmp_path.glob(".*"))
 
 
-def test_made_frames_are_those_of_the_network(tmp_path, demo_clips):
+@pytest.mark.parametrize(("effort", "name"), [(0, "rife"), (1, "rife-refined")])
+def test_made_frames_are_those_of_the_network(tmp_path, demo_clips, effort, name):
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
     with PyavReader(demo_clips / "carphone_pristine.mp4") as reader, av.open(str(source), "w") as output:
         stream = output.add_stream("ffv1", rate=25)
@@ -76,8 +77,8 @@ def test_made_frames_are_those_of_the_network(tmp_path, demo_clips):
             frame.raw.pts, frame.raw.time_base, frame.raw.pict_type = frame.index, Fraction(1, 25), 0
             output.mux(stream.encode(frame.raw))
         output.mux(stream.encode())
-    assert main([str(source), str(target), "--codec", "ffv1"]) == 0
-    rife = create_interpolator("rife")
+    assert main([str(source), str(target), "--codec", "ffv1", "--effort", str(effort)]) == 0
+    rife = create_interpolator(name)
     before, after = read(source), read(target)
     for a, b, made in zip(before, before[1:], after[1::2], strict=False):
         expected = to_rgb(rife.interpolate(to_tensor(a.rgb()), to_tensor(b.rgb())))

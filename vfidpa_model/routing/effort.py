@@ -1,0 +1,90 @@
+"""Keeping to a budget on a stream: a threshold that follows what the stream shows, and nothing else.
+
+The threshold is a running quantile of the scores, and the share it aims at is corrected by what was spent. Both
+depend on content alone, never on the clock, so a run that was killed goes on from the saved state to the same frames.
+"""
+
+import json
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+_PER_OCTAVE, _LOWEST, _HIGHEST = 8, -40, 16  # bins of the scores' logarithm to base 2
+_HALF_LIFE = 240  # frames: a scene is judged beside the ten seconds before it
+_CORRECTION = 0.05  # how fast the share follows: a frame that costs 0.2 too much lowers it by 1 %
+_JOINING = 1.4  # tiles cost this much more with their margins, to begin with
+_LEAST_SHARE = 0.002
+
+
+class EffortControl:
+    """Chooses the tiles of each frame so that the mean cost comes near ``effort``, or stays below if little differs.
+
+    Attributes:
+        effort: Share of the accurate model's extra cost that may be spent, 0 to 1.
+    """
+
+    def __init__(self, effort: float) -> None:
+        """Start without a past.
+
+        Raises:
+            ValueError: ``effort`` is not in 0..1.
+        """
+        if not 0 <= effort <= 1:
+            raise ValueError(f"effort ({effort:g}) must be from 0 (all fast) to 1 (all accurate)")
+        self.effort = effort
+        self._begin()
+
+    def _begin(self) -> None:
+        self._seen = np.zeros((_HIGHEST - _LOWEST) * _PER_OCTAVE + 1)  # the first bin holds zeros
+        self._share = max(_LEAST_SHARE, self.effort / (1 if self.effort == 1 else _JOINING))
+
+    def choose(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Return which of a frame's tiles to refine; afterwards tell ``spend`` what that cost."""
+        bins = self._bins(scores)
+        self._seen *= 0.5 ** (1 / _HALF_LIFE)
+        self._seen += np.bincount(bins.ravel(), minlength=len(self._seen)) / scores.size
+        return (scores > 0) & (scores > self._threshold())
+
+    def spend(self, cost: float) -> None:
+        """Record the cost of the frame just chosen for, as a share of the whole accurate frame."""
+        changed = self._share * math.exp(_CORRECTION * (self.effort - cost))
+        self._share = min(1.0, max(_LEAST_SHARE, changed))
+
+    def state(self) -> str:
+        """Return all that the next choice rests on, as JSON."""
+        used = {str(index): self._seen[index] for index in np.flatnonzero(self._seen).tolist()}
+        return json.dumps({"share": self._share, "seen": used})
+
+    def restore(self, state: str) -> None:
+        """Go on from what ``state`` gave; an empty one begins anew.
+
+        Raises:
+            ValueError: It is no such state.
+        """
+        if not state:
+            self._begin()
+            return
+        try:
+            values = json.loads(state)
+            seen = np.zeros_like(self._seen)
+            for index, weight in values["seen"].items():
+                seen[int(index)] = float(weight)
+            self._share, self._seen = float(values["share"]), seen
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError(f"state of the routing is damaged: {error}") from error
+
+    def _bins(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = (np.log2(scores) - _LOWEST) * _PER_OCTAVE + 1
+        return np.where(scores > 0, np.nan_to_num(at).clip(1, len(self._seen) - 1), 0).astype(np.int64)
+
+    def _threshold(self) -> float:
+        """Return the score that the share aimed at lies above, linear in the logarithm inside a bin."""
+        above = np.cumsum(self._seen[::-1])[::-1]  # weight in this bin and all higher ones
+        wanted = self._share * above[0]
+        if wanted >= above[1]:
+            return 0.0
+        index = int(np.flatnonzero(above >= wanted)[-1])
+        part = (above[index] - wanted) / self._seen[index] if self._seen[index] else 0.0
+        return float(2.0 ** (_LOWEST + (index - 1 + part) / _PER_OCTAVE))
