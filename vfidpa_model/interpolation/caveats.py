@@ -20,7 +20,6 @@ _NOT_KEPT = {
     SideDataType.SPHERICAL: "360-degree video",
     SideDataType.STEREO3D: "3-D video",
 }
-_SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video", "ffv1")  # codecs whose own headers tell the pixel shape
 
 
 def caveats(
@@ -66,8 +65,4 @@ def caveats(
     if container == "matroska" and "stereo_mode" in encoding.metadata:
         marks.pop(_NOT_KEPT[SideDataType.STEREO3D], None)  # there it is a tag, and kept
     found += [f"what marks it as {name} is left out" for name in marks]
-    shape = encoding.tags.get("sample_aspect_ratio")
-    named = av.codec.Codec(encoding.codec, "w").canonical_name
-    if shape not in (None, 1) and container in ("matroska", "webm") and named not in _SHAPE_IN_STREAM:
-        found.append(f"the pixel shape ({shape}) is left out with {encoding.codec} in {container}; .mp4 keeps it")
     return found

@@ -19,10 +19,12 @@ from av.video.stream import VideoStream
 
 from dataset_tools.video.pyav import open_container
 from vfidpa_model.interpolation.copying import Clock, other_packets
+from vfidpa_model.interpolation.display_size import set_display_size
 from vfidpa_model.interpolation.timeline import decoding_times
 from vfidpa_model.interpolation.tracks import TrackPlan, add_track
 
 _PACKET = struct.Struct("<qBI")  # presentation time, what there is (see below), number of bytes that follow
+_SHAPE_IN_STREAM = ("h264", "hevc", "mpeg4", "mpeg2video")  # codecs whose own headers tell the pixel shape
 _SIZE = struct.Struct("<I")
 _KEYFRAME, _HAS_ALPHA = 1, 2  # the second: a number of bytes and the transparency follow, as Matroska stores it beside
 _ALPHA_NUMBER = 15  # FFmpeg's AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL
@@ -85,6 +87,10 @@ def join(
         packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks)
         for packet in heapq.merge(packets, others, key=_seconds):
             output.mux_one(packet)
+    shape = video.tags.get("sample_aspect_ratio")
+    named = av.codec.Codec(video.codec, "w").canonical_name
+    if container in ("matroska", "webm") and shape not in (None, 1) and named not in _SHAPE_IN_STREAM:
+        set_display_size(target, video.width, video.height, shape)
     _sync(target)
     return len(pts)
 
