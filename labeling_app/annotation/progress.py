@@ -17,7 +17,7 @@ RECENT_VOTES = 50
 SHARED_SECONDS = 5.0  # what others take from the pool is seen this much later
 OWN_US = 15_000_000
 
-_DONE = "SELECT COUNT(*) FROM assignments WHERE user_id = :user_id AND state IN ('voted', 'surplus')"
+_DONE = "SELECT COUNT(*) FROM assignments WHERE user_id = :user_id AND state IN ('voted', 'surplus', 'excluded')"
 _HELD = """
 SELECT COUNT(*) AS held, COUNT(CASE WHEN kind IN ('gold', 'repeat') THEN 1 END) AS hidden
 FROM assignments WHERE user_id = :user_id AND state = 'leased'

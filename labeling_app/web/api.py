@@ -42,6 +42,7 @@ from labeling_app.web.media import media_router
 from labeling_app.web.signin import signin_router
 
 MAX_SETTINGS_CHARS = 8192
+LONGEST_HEARTBEAT_SECONDS = 60.0  # a page whose items went to somebody else says so within a minute
 
 
 def install(app: FastAPI, state: ServerState) -> None:
@@ -79,7 +80,7 @@ def session_router(state: ServerState) -> APIRouter:
                 "blind": state.settings.blind,
                 "overlap": state.settings.overlap,
                 "language": state.settings.language,
-                "heartbeat_seconds": state.settings.lease_seconds / 3,
+                "heartbeat_seconds": min(LONGEST_HEARTBEAT_SECONDS, state.settings.lease_seconds / 3),
             },
             stage=serving.current_stage(state, user),
         )

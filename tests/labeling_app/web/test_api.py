@@ -44,7 +44,7 @@ def test_session_tells_what_a_page_needs(anna):
     assert {key: session[key] for key in ("user", "role", "settings", "stage")} == {
         "user": "anna", "role": "annotator", "settings": {}, "stage": "work",
     }  # fmt: skip
-    assert session["options"] == {"blind": False, "overlap": 3, "language": "en", "heartbeat_seconds": 100}
+    assert session["options"] == {"blind": False, "overlap": 3, "language": "en", "heartbeat_seconds": 60}
     assert session["progress"] == {
         "done": 0, "target": 42, "remaining": 42, "votes_per_hour": None, "seconds_left": None,
     }  # fmt: skip
