@@ -15,7 +15,7 @@ from typer.main import get_command
 from labeling_app.commands.serve import app
 from labeling_app.settings import Settings
 from labeling_app.web.api import install
-from tests.labeling_app.helpers import make_state
+from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_state
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -70,6 +70,17 @@ def test_nginx_sends_to_the_replicas():
     listens = re.search(r"listen (\d+);", text)[1]
     assert SERVICES["nginx"]["ports"] == [f"8080:{listens}"]
     assert SERVICES["nginx"]["volumes"][0].startswith("./nginx.conf:")
+
+
+def test_nginx_knows_the_session_by_its_cookie(manifest, sqlite_url):
+    state = make_state(manifest, sqlite_url)
+    add_user(state.store, "anna", password=PASSWORD)
+    client = Client(state)
+    client.sign_in("anna")
+    ((name, value),) = client.http.cookies.items()
+    pattern = re.search(r'"~(.*)"', (DEPLOY / "nginx.conf").read_text())[1].replace("(?<", "(?P<")
+    assert re.search(pattern, f"theme=dark; {name}={value}; other=1")["session"] == value
+    state.close()
 
 
 def test_the_health_check_asks_a_route_that_answers_without_a_session(manifest, sqlite_url):
