@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from dataset_tools.common.files import atomic_writer
 from dataset_tools.errors import FrameError
-from dataset_tools.frames import Rgb, fit_height, pixels_sha256, read_image, resize_area
+from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.prediction.gains import CELL, cell_grid
 from vfidpa_model.networks.backbones import SHALLOW_STRIDE
 from vfidpa_model.pairs.augment import draw_augmentation, draw_crop, generator_for, mirror_pad
 from vfidpa_model.pairs.labels import Sample
+from vfidpa_model.pairs.resize import seen_size
 
 Batch = dict[str, torch.Tensor]
 _RAISED = f"{FrameError.__module__}.{FrameError.__name__}: "
@@ -53,9 +54,7 @@ class FrameReader:
         return self._size(sample.width, sample.height)
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
-        if self.input_height is None or height <= self.input_height:
-            return width, height
-        return fit_height(width, height, target_height=self.input_height)
+        return seen_size(width, height, rows=self.input_height)
 
     def _frame(self, path: Path, sha256: str | None, size: tuple[int, int]) -> Rgb:
         stored = None

@@ -1,5 +1,6 @@
 """Bringing frames down to the model's height by area averaging, as the data set does."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -7,10 +8,22 @@ import torch
 from torch import Tensor
 
 from dataset_tools.frames import fit_height, resize_area
+from vfidpa_model.networks.config import SMALLEST_SIDE
+
+
+def seen_size(width: int, height: int, *, rows: int | None) -> tuple[int, int]:
+    """Return the (width, height) that a model with ``rows`` rows sees a frame at; never enlarged.
+
+    A tall, narrow frame keeps more rows, so that its width stays at 64 pixels, the least a model takes.
+    """
+    if rows is None or rows >= height or width < SMALLEST_SIDE:
+        return width, height
+    seen = fit_height(width, height, target_height=rows)
+    return seen if seen[0] >= SMALLEST_SIDE else (SMALLEST_SIDE, math.ceil(height * SMALLEST_SIDE / width))
 
 
 def shrink_to_height(frames: Tensor, height: int | None) -> Tensor:
-    """Return frames brought down to ``height`` rows, same aspect ratio; never enlarged.
+    """Return frames brought down to ``height`` rows, same aspect ratio; see ``seen_size``.
 
     On a CPU the pixels are those of ``dataset_tools.frames.resize_area``, to the bit: the model sees what it was
     trained on. On another device they are within one level of them.
@@ -23,11 +36,11 @@ def shrink_to_height(frames: Tensor, height: int | None) -> Tensor:
         Float32 in [0, 1], (B, 3, height, width).
     """
     H, W = frames.shape[-2:]
-    if height is None or height >= H:
+    width, height = seen_size(W, H, rows=height)
+    if (width, height) == (W, H):
         return frames.float() / 255 if frames.dtype == torch.uint8 else frames.float()
     if frames.dtype != torch.uint8:
         frames = (frames * 255).add_(0.5).clamp_(0, 255).to(torch.uint8)  # rounded
-    width, height = fit_height(W, H, target_height=height)
     if frames.device.type != "cpu":
         return average_areas(frames, width=width, height=height)
     arrays = frames.permute(0, 2, 3, 1).contiguous().numpy()

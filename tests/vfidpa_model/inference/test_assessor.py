@@ -7,6 +7,8 @@ import torch
 from tests.vfidpa_model.light_checkpoint import light_model, real_frames
 from vfidpa_model.inference.assessor import Assessor
 from vfidpa_model.inference.checkpoint import CheckpointError
+from vfidpa_model.networks.vfidpa import FrameSizeError
+from vfidpa_model.pairs.resize import seen_size
 
 SCALE = {"scores": [1.0, 2.0, 3.0], "levels": [1.0, 2.2, 4.0], "pairs": 30}
 
@@ -63,3 +65,27 @@ def test_scores_and_maps_are_on_the_fitted_scale(model, frames):
 def test_a_damaged_scale_is_refused(model):
     with pytest.raises(CheckpointError, match="score scale must have two or more"):
         Assessor(model, meta={"score_scale": {**SCALE, "levels": [3, 2, 1]}})
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "seen"),
+    [
+        ((1920, 1080), 256, (456, 256)),
+        ((1080, 2520), 128, (64, 150)),  # a telephone held upright
+        ((100, 2000), 256, (64, 1280)),
+        ((64, 900), 256, (64, 900)),
+        ((63, 900), 256, (63, 900)),  # refused by the size it has
+        ((400, 100), 128, (400, 100)),
+        ((400, 100), None, (400, 100)),
+    ],
+)
+def test_narrow_frames_keep_the_width_a_model_needs(size, rows, seen):
+    assert seen_size(*size, rows=rows) == seen
+
+
+def test_a_tall_narrow_pair_is_assessed_and_a_small_one_named_by_its_own_size(model):
+    rng = np.random.default_rng(0)
+    tall = rng.integers(0, 256, (2, 2000, 100, 3), dtype=np.uint8)
+    assert np.isfinite(Assessor(model).predict(*tall)).all()
+    with pytest.raises(FrameSizeError, match="63x900"):
+        Assessor(model).predict(*rng.integers(0, 256, (2, 900, 63, 3), dtype=np.uint8))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dataset_tools.errors import FrameError, ManifestError, UsageError
-from dataset_tools.frames import read_image
+from dataset_tools.frames import pixels_sha256, read_image, write_image
 from dataset_tools.manifest import from_rows
 from tests.vfidpa_model.labelled_set import SIDE, labelled_rows, vote
 from vfidpa_model.pairs.labels import (
@@ -156,18 +156,24 @@ def test_frames_smaller_than_the_crop_are_mirrored(make):
     assert pairs[0, 0]["img1"].shape == (3, 80, 80)
 
 
-@pytest.mark.parametrize("height", [None, 32])
+@pytest.mark.parametrize("height", [None, 80])
 def test_cache_gives_the_same_pixels_and_is_used(make, tmp_path, height):
     sample = select_samples(make(), resolution="256p", labels="human")[0]
-    plain, cached = FrameReader(height), FrameReader(height, tmp_path)
+    for name in ("img0", "img1"):
+        rgb = np.kron(read_image(getattr(sample, name)), np.ones((2, 2, 1), np.uint8))
+        path = tmp_path / "frames" / f"{name}.png"
+        write_image(path, rgb)
+        sample = replace(sample, **{name: path, f"{name}_sha256": pixels_sha256(rgb)}, width=2 * SIDE, height=2 * SIDE)
+    cache = tmp_path / "cache"
+    plain, cached = FrameReader(height), FrameReader(height, cache)
     first, second = cached.pair(sample), cached.pair(sample)
     for a, b, c in zip(plain.pair(sample), first, second, strict=True):
-        assert a.shape == (height or SIDE, height or SIDE, 3)
+        assert a.shape == (height or 2 * SIDE, height or 2 * SIDE, 3)
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(cache.iterdir())) == 2
     assert isinstance(second[0], np.memmap)
-    next(tmp_path.glob(f"{sample.img0_sha256}*")).write_bytes(b"torn")
+    next(cache.glob(f"{sample.img0_sha256}*")).write_bytes(b"torn")
     np.testing.assert_array_equal(cached.pair(sample)[0], plain.pair(sample)[0])
 
 

@@ -43,10 +43,10 @@ def test_the_defaults_start_without_a_blow_up(manifest, tmp_path, backbone, monk
     session = a_session(manifest, tmp_path / backbone, model, **defaults)
     levels = np.array([sample.level for sample in session.train])
     guess = np.abs(levels - levels.mean()).mean()  # what saying the mean level all the time costs
-    losses = losses_of(session, 24)
+    losses = losses_of(session, 24 if model.is_light else 9)
     assert losses[0] < 1.6 * guess
     assert max(losses) < 2 * guess
-    assert np.mean(losses[-6:]) < 1.25 * guess
+    assert np.mean(losses[-4:]) < 1.3 * guess
 
 
 def test_a_batch_in_parts_takes_the_same_step(manifest, tmp_path):
@@ -75,9 +75,9 @@ def test_the_running_mean_is_what_is_kept(manifest, tmp_path):
 
 
 def test_a_killed_run_with_a_running_mean_goes_on_to_the_bit(manifest, tmp_path):
-    ways = {"whole": None, "stopped": 3}
+    ways = {"whole": None, "stopped": 2}
     for name, stop in ways.items():
-        config = TrainConfig(epochs=2, batch=12, crop=0, ema=0.9, accumulate=2)
+        config = TrainConfig(epochs=2, batch=24, crop=0, ema=0.9, accumulate=2)
         ticks = iter(range(0, 10**6, 1000))
 
         def clock(ticks=ticks, stop=stop):
