@@ -1,12 +1,14 @@
-"""Quality against time with every router in one run, on triplets of clips that the model has not seen.
+"""Quality against time of every router and signal in one run, on triplets of clips that no shipped weight has seen.
 
-    python benchmarks/dynamic_curve.py data --run runs/256p --out runs/dynamic-curve
+    python -m dataset_tools.extract --source videos:CLIPS --out runs/curve-data --count 110 --per-clip 2 \\
+        --resolutions 256p,720p --intervals 1-4 --predictor none --seed 5
+    python benchmarks/dynamic_curve.py runs/curve-data --clips CLIPS/clips.tsv --unseen --limit 720p=14
 
-Prints, per router, which share of the accurate model's gain over the fast one is kept at half of its time, with a
-95 % bootstrap interval over clips; writes curve.json and quality_time.png. The assessment's time is included.
-
-The gain is counted twice: as mean PSNR, where a decibel counts the same on a pair without a visible fault and on a
-broken one, and as mean squared error, where what counts is how much of the error goes away.
+The triplets of one size go through the cascade as one stream. Prints, per router, which share of the accurate model's
+gain is kept at some shares of its time: of the error that goes away (mean squared error), of LPIPS, and of decibels,
+pooled over clips; 95 % intervals by drawing film groups again. Everything is in the time: the fast model, the signal,
+the choice, the refinement. Writes curves (PNG), the table (Markdown) and all numbers (JSON) to --out. The same
+command goes on after a break.
 """
 
 import argparse
@@ -14,119 +16,230 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import spearmanr
+from matplotlib.figure import Figure
+from model_choice import film_groups
+from routing_measure import Runner, measure
+from routing_signals import FlowTiles, FrameDifference, OracleTiles, RandomTiles, ScoreMap
+from train_shipped import choose_clips
 
 from dataset_tools.common.device import describe_device, select_device
 from dataset_tools.common.files import write_bytes, write_json
+from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.interpolators import create_interpolator
-from vfidpa_model.benchmarking import report
-from vfidpa_model.benchmarking.pair_measurement import Plan, measure
-from vfidpa_model.benchmarking.protocols import PROTOCOLS
+from dataset_tools.prediction.metrics import Lpips
 from vfidpa_model.benchmarking.sets import frames_sha256, manifest_items
+from vfidpa_model.evaluation.charts import png_bytes
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.routing.dynamic import ModelRouter
-from vfidpa_model.routing.quality_cost import Measured, curve, quality_at, random_curve
+from vfidpa_model.routing.quality_cost import draw_groups
 from vfidpa_model.routing.routers import FlowMagnitude
+from vfidpa_model.routing.signals import WarpedDifference
 
-RESAMPLES = 300
-
-
-def kept_gain(measured, scores, router_seconds, *, budget):
-    """Return the share of the accurate model's gain that is kept at ``budget`` of its time; scores None is random."""
-    points = random_curve(measured) if scores is None else curve(measured, scores, router_seconds=router_seconds)
-    fast, accurate = measured.fast_quality.mean(), measured.accurate_quality.mean()
-    reached = quality_at(points, seconds=budget * measured.accurate_seconds.mean())
-    return float((reached - fast) / (accurate - fast))
+MEASURES = {"error removed": (0, -1), "LPIPS gain": (2, -1), "decibels": (1, 1)}  # column, sign: more is better
+PAIR_SHARES = np.linspace(0, 1, 21)  # of pairs that a whole-pair router sends to the accurate model
+RESAMPLES = 2000
 
 
-def squared_error(measured):
-    """Return the same measurement with minus the mean squared error (of 8-bit levels) in place of PSNR."""
-    qualities = (-(255.0**2) * 10 ** (-psnr / 10) for psnr in (measured.fast_quality, measured.accurate_quality))
-    return Measured(*qualities, measured.fast_seconds, measured.accurate_seconds)
+def families(rows):
+    """Return name -> list of settings, each (triplets, 4): squared error, PSNR, LPIPS and seconds."""
+    alone = {name: np.array([row["models"][name] for row in rows])[:, :4] for name in rows[0]["models"]}
+    fast, accurate = alone["fast"], alone["accurate"]
+    found = {"one after the other": [fast, accurate]}
+    for name in rows[0]["settings"]:
+        values = np.array([row["settings"][name] for row in rows])[:, :4]
+        found.setdefault(name.rpartition(" @ ")[0], []).append(values)
+    gain = fast[:, 0] - accurate[:, 0]
+    scores = {"oracle, whole pairs": (gain, 0.0)}
+    for name in rows[0]["routers"]:
+        values = np.array([row["routers"][name] for row in rows])
+        scores[name] = values[:, 0], values[:, 1]
+    for name, (score, seconds) in scores.items():
+        rank = np.argsort(np.argsort(-score, kind="stable"), kind="stable") / len(score)
+        for share in PAIR_SHARES:
+            mixed = np.where((rank < share)[:, None], accurate, fast)
+            mixed[:, 3] += seconds
+            found.setdefault(name, []).append(mixed)
+    return alone, found
 
 
-def interval(measured, scores, router_seconds, clips, *, budget):
-    """Return the 95 % interval of ``kept_gain`` when whole clips are drawn again; Nones for one clip."""
-    if len(set(clips)) < 2:
-        return [None, None]
-    generator = np.random.default_rng(0)
-    names = sorted(set(clips))
-    members = {name: np.flatnonzero(np.array(clips) == name) for name in names}
-    found = []
-    for _ in range(RESAMPLES):
-        drawn = np.concatenate([members[names[i]] for i in generator.integers(0, len(names), len(names))])
-        part = Measured(*(getattr(measured, name)[drawn] for name in Measured.__dataclass_fields__))
-        found.append(kept_gain(part, None if scores is None else scores[drawn], router_seconds, budget=budget))
-    return [float(value) for value in np.quantile(found, [0.025, 0.975])]
+def kept(settings, alone, goal, weights, *, budget):
+    """Return the share of the gain of ``goal`` kept at ``budget`` of its time, per measure: (draws, 3).
+
+    Args:
+        weights: (draws, triplets): how often each triplet was drawn.
+    """
+    fast, best = weights @ alone["fast"], weights @ alone[goal]
+    ends = [fast] if settings is None else [fast, *(weights @ values for values in settings)]
+    if goal == "accurate":
+        ends.append(best)
+    sums = np.stack(ends, 1)  # (draws, settings, 4)
+    result = np.empty((len(weights), len(MEASURES)))
+    for draw in range(len(weights)):
+        order = np.argsort(sums[draw, :, 3], kind="stable")
+        times = sums[draw, order, 3] / best[draw, 3]
+        for place, (column, _) in enumerate(MEASURES.values()):
+            gains = (sums[draw, order, column] - fast[draw, column]) / (best[draw, column] - fast[draw, column])
+            result[draw, place] = np.interp(budget, times, gains)
+    return result
 
 
-def cell(kept):
-    """Return a share with its interval and rank correlation, where there are any."""
-    interval = "" if kept["low"] is None else f" [{kept['low']:.0%}, {kept['high']:.0%}]"
-    rank = "" if kept["rank_correlation"] is None else f", r {kept['rank_correlation']:.2f}"
-    return f"{kept['kept_gain']:.0%}{interval}{rank}"
+def table(rows, groups, *, budgets, reference):
+    """Return the Markdown lines and the numbers of one size."""
+    alone, found = families(rows)
+    once = np.ones((1, len(rows)))
+    draws = draw_groups(groups, generator=np.random.default_rng(0), resamples=RESAMPLES)
+    goals = [("accurate", budget) for budget in budgets] + ([("reference", 0.5)] if reference else [])
+    head = " | ".join(f"at {budget:g} of {goal}'s time: error / LPIPS / dB, %" for goal, budget in goals)
+    lines, numbers = [f"| router or signal | {head} |", f"| --- |{' --- |' * len(goals)}"], {}
+    for name, settings in found.items():
+        cells = []
+        for goal, budget in goals:
+            if goal == "reference" and name == "one after the other":
+                settings = [alone["fast"], alone["accurate"]]
+            share = kept(settings, alone, goal, once, budget=budget)[0]
+            low, high = np.quantile(kept(settings, alone, goal, draws, budget=budget), [0.025, 0.975], axis=0)
+            spans = zip(share, low, high, strict=True)
+            if len(set(groups)) == 1:  # one group says nothing about others
+                cells.append(" / ".join(f"{100 * a:.0f}" for a in share))
+            else:
+                cells.append(" / ".join(f"{100 * a:.0f} [{100 * b:.0f}, {100 * c:.0f}]" for a, b, c in spans))
+            numbers.setdefault(name, {})[f"{goal} at {budget:g}"] = {
+                measure: [float(a), float(b), float(c)]
+                for measure, a, b, c in zip(MEASURES, share, low, high, strict=True)
+            }
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines, numbers
+
+
+def summary(rows, groups, tier):
+    """Return lines on the models alone, on the cascade as the product runs it, and on the cost of each effort."""
+    alone, _ = families(rows)
+    seconds = alone["accurate"][:, 3].sum()
+    clips = len({row["clip"] for row in rows})
+    lines = [f"## {tier}: {len(rows)} triplets of {clips} clips in {len(set(groups))} film groups", ""]
+    for name, values in alone.items():
+        mean = values.mean(0)
+        lines.append(
+            f"- {name}: squared error {mean[0]:.3f} of 255, {mean[1]:.3f} dB, LPIPS {mean[2]:.4f}, "
+            f"{mean[3]:.3f} s a pair, {values[:, 3].sum() / seconds:.2f} of accurate"
+        )
+    product = np.array([row["cascade"] for row in rows])
+    lines.append(
+        f"- the cascade as `interpolate` runs it: {product[:, 0].sum() / seconds:.2f} of accurate's time, "
+        f"{product[:, 1].mean():.0%} of the area refined"
+    )
+    for name in rows[0]["settings"]:
+        if name.startswith("warped difference, evenness 0.5"):
+            values = np.array([row["settings"][name] for row in rows])
+            lines.append(
+                f"- {name}: cost {values[:, 4].mean():.2f}, area {values[:, 5].mean():.2f}, "
+                f"{values[:, 3].sum() / seconds:.2f} of accurate's time"
+            )
+    return [*lines, ""]
+
+
+def draw(rows, title):
+    """Return a PNG: kept share of each measure against time, a curve per router."""
+    alone, found = families(rows)
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    for axes, (measure_name, (column, _)) in zip(figure.subplots(1, 3), MEASURES.items(), strict=True):
+        fast, accurate = alone["fast"].sum(0), alone["accurate"].sum(0)
+        for name, settings in found.items():
+            sums = np.array([fast, *(values.sum(0) for values in settings), accurate])
+            sums = sums[np.argsort(sums[:, 3], kind="stable")]
+            gains = (sums[:, column] - fast[column]) / (accurate[column] - fast[column])
+            style = "-" if name.startswith("warped") else "--" if "oracle" in name else ":"
+            axes.plot(sums[:, 3] / accurate[3], gains, style, marker=".", markersize=3, label=name)
+        axes.set(xlabel="share of the accurate model's time", ylabel="share of its gain", title=measure_name)
+        axes.grid(alpha=0.2)
+    axes.legend(fontsize=7)
+    figure.suptitle(title)
+    return png_bytes(figure)
+
+
+def pairs_of(values):
+    """Return NAME=VALUE options as a dictionary."""
+    return dict(value.split("=", 1) for value in values or [])
 
 
 def main() -> int:
     """Measure (or read what an earlier run measured), print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path, help="the data set's folder or manifest")
-    parser.add_argument("--run", type=Path, required=True, help="RUN of vfidpa_model.train")
-    parser.add_argument("--out", type=Path, default=Path("runs/dynamic-curve"))
-    parser.add_argument("--split", default="test", help="its clips must be unseen in training")
-    parser.add_argument("--resolution", help="one tier only")
+    parser.add_argument("--clips", type=Path, help="table (TSV) of the clips with columns name and film_group")
+    parser.add_argument("--unseen", action="store_true", help="only clips that train_shipped.py leaves for tests")
+    parser.add_argument("--checkpoint", action="append", metavar="NAME=RUN", help="a VFI-DPA model; repeatable")
     parser.add_argument("--fast", default="rife")
-    parser.add_argument("--accurate", default="rife-full")
-    parser.add_argument("--budget", type=float, default=0.5, help="share of the accurate model's time")
+    parser.add_argument("--accurate", default="rife-refined")
+    parser.add_argument("--reference", default="rife-full", help="whose gain at half of its time is told; '' for none")
+    parser.add_argument("--weights", action="append", metavar="NAME=FILE", help="weights of an interpolator")
+    parser.add_argument("--resolutions", default="256p,720p", help="by comma")
+    parser.add_argument("--limit", action="append", metavar="RESOLUTION=N", help="at most so many triplets; repeatable")
+    parser.add_argument("--efforts", default="0.15,0.3,0.45,0.6", help="by comma")
+    parser.add_argument("--budgets", default="0.6,0.7", help="shares of the accurate model's time, by comma")
+    parser.add_argument("--signals", help="only those whose name contains one of these words, by comma")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of the triplets")
+    parser.add_argument("--out", type=Path, default=Path("runs/dynamic-curve"))
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    device = select_device(options.device)
-    items = manifest_items(options.manifest, split=options.split, resolution=options.resolution)
-    names = (options.fast, options.accurate)
-    models = {name: create_interpolator(name, device=device) for name in names}
-    assessor = load_checkpoint(options.run, device=device, backend="auto")
-    routers = {"VFI-DPA": ModelRouter(assessor), "flow magnitude": FlowMagnitude()}
-    identity = {"run": [assessor.weights_sha256, assessor.backend], "models": list(names)}
-    identity |= {"frames": frames_sha256(options.manifest), "device": describe_device(device)}
-    plan = Plan("manifest", PROTOCOLS["rife"], models, routers, device, identity=identity)
-    rows = measure(items, plan, journal=options.out / "pairs.jsonl")
-
-    fast, accurate = (report.model_entry(rows, name) for name in names)
-    measured = report.measured_pair(fast, accurate)
-    clips = [row["sequence"] for row in rows]
-    tried = {
-        name: (report.router_values(rows, name, "score"), report.router_values(rows, name, "seconds").mean())
-        for name in routers
+    keep_freed_memory()
+    device, files = select_device(options.device), pairs_of(options.weights)
+    names = {"fast": options.fast, "accurate": options.accurate, "reference": options.reference}
+    models = {
+        role: create_interpolator(name, weights=Path(files[name]) if name in files else None, device=device)
+        for role, name in names.items()
+        if name
     }
-    tried |= {report.ORACLE: (None, 0.0), report.RANDOM: (None, 0.0)}  # the oracle depends on the measure
-    results = {name: {"router_seconds": float(seconds)} for name, (_, seconds) in tried.items()}
-    for measure_name, values in (("psnr", measured), ("squared_error", squared_error(measured))):
-        tried[report.ORACLE] = (values.gains, 0.0)
-        for name, (scores, seconds) in tried.items():
-            kept = kept_gain(values, scores, seconds, budget=options.budget)
-            low, high = interval(values, scores, seconds, clips, budget=options.budget)
-            rank = None if scores is None else float(spearmanr(scores, values.gains).statistic)
-            results[name][measure_name] = {"kept_gain": kept, "low": low, "high": high, "rank_correlation": rank}
-    lines = [
-        f"{len(rows)} triplets of {len(set(clips))} clips, split {options.split}, {identity['device']}",
-        f"{names[0]}: {measured.fast_quality.mean():.3f} dB, {measured.fast_seconds.mean():.4f} s a pair; "
-        f"{names[1]}: {measured.accurate_quality.mean():.3f} dB, {measured.accurate_seconds.mean():.4f} s a pair, "
-        f"{squared_error(measured).gains.mean() / -squared_error(measured).fast_quality.mean():.1%} less squared error",
-        "Kept, and in brackets its interval over clips; r: rank correlation of the scores with the gain.",
-        "",
-        f"| router | PSNR gain kept at {options.budget:g} of the time | error removed kept | seconds to route |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {name} | {cell(r['psnr'])} | {cell(r['squared_error'])} | {r['router_seconds']:.4f} |"
-            for name, r in results.items()
-        ),
-    ]
-    found = report.curves(rows, fast, accurate)
-    points = {name: [[p.share, p.seconds, p.quality] for p in line] for name, line in found.items()}
-    write_json(options.out / "curve.json", {**identity, "kept_gain": results, "share_seconds_psnr": points})
-    title = f"{names[0]} and {names[1]}, {len(rows)} triplets, {identity['device']}"
-    write_bytes(options.out / "quality_time.png", report.draw_curves(found, title=title, alone=(fast, accurate)))
-    print("\n".join(lines))
+    assessors = {
+        name: load_checkpoint(Path(run), device=device, backend="auto")
+        for name, run in pairs_of(options.checkpoint).items()
+    }
+    films = film_groups(options.clips)
+    unseen = {name for name, part in choose_clips(options.clips).items() if part == "test"} if options.unseen else None
+    limits = {name: int(count) for name, count in pairs_of(options.limit).items()}
+    efforts = [float(effort) for effort in options.efforts.split(",")]
+    report, numbers = [], {}
+    for tier in options.resolutions.split(","):
+        items = manifest_items(options.manifest, resolution=tier)
+        items = [item for item in items if unseen is None or Path(item.sequence).name in unseen]
+        order = np.random.default_rng(options.seed).permutation(len(items))[: limits.get(tier)]
+        items = [items[index] for index in order]
+        if not items:
+            continue
+        signals = [*(WarpedDifference(evenness) for evenness in (0, 0.5, 0.75, 1)), FrameDifference(), FlowTiles()]
+        signals += [*(ScoreMap(name, assessor) for name, assessor in assessors.items()), RandomTiles(), OracleTiles()]
+        if options.signals:
+            signals = [s for s in signals if any(word in s.name for word in options.signals.split(","))]
+        runner = Runner(
+            models["fast"],
+            models["accurate"],
+            others={"reference": models["reference"]} if "reference" in models else {},
+            signals=signals,
+            routers={
+                "flow magnitude, whole pairs": FlowMagnitude(),
+                **{f"{name}, whole pairs": ModelRouter(assessor) for name, assessor in assessors.items()},
+            },
+            efforts=efforts,
+            lpips=Lpips(device),
+            device=device,
+        )
+        identity = {
+            "models": {role: [model.name, model.weights_sha256] for role, model in models.items()},
+            "runs": {name: assessor.weights_sha256 for name, assessor in assessors.items()},
+            "signals": [[signal.name for signal in signals], efforts],
+            "frames": [frames_sha256(options.manifest), [item.key for item in items]],
+            "device": describe_device(device),
+        }
+        rows = measure(items, runner, folder=options.out / tier, identity=identity)
+        groups = [films.get(row["clip"], row["clip"]) for row in rows]
+        budgets = [float(budget) for budget in options.budgets.split(",")]
+        lines, numbers[tier] = table(rows, groups, budgets=budgets, reference="reference" in models)
+        report += [*summary(rows, groups, tier), *lines, ""]
+        title = f"{options.fast} and {options.accurate}, {tier}, {len(rows)} triplets, {describe_device(device)}"
+        write_bytes(options.out / f"curves_{tier}.png", draw(rows, title))
+    write_bytes(options.out / "curve.md", "\n".join(report).encode())
+    write_json(options.out / "curve.json", numbers)
+    print("\n".join(report))
     return 0
 
 

@@ -115,11 +115,24 @@ def mean_with_interval(
         values: One per pair.
         groups: The sequence each pair belongs to.
     """
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-    sums, counts = np.bincount(index, weights=values), np.bincount(index)
-    if len(sums) == 1:
+    if len(set(groups)) == 1:
         return float(values.mean()), float("nan"), float("nan")
-    drawn = generator.integers(0, len(sums), (resamples, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    drawn = draw_groups(groups, generator=generator, resamples=resamples)
+    low, high = np.quantile(drawn @ values / drawn.sum(axis=1), [0.025, 0.975])
     return float(values.mean()), float(low), float(high)
+
+
+def draw_groups(groups: Sequence[str], *, generator: np.random.Generator, resamples: int) -> Values:
+    """Return how often each value is drawn when whole groups are drawn again, as many as there are.
+
+    Args:
+        groups: What each value belongs to.
+
+    Returns:
+        (resamples, values): sums of drawn values are the product of this with them.
+    """
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    count = int(index.max()) + 1
+    drawn = generator.integers(0, count, (resamples, count))
+    times = np.stack([np.bincount(draw, minlength=count) for draw in drawn])
+    return times[:, index].astype(np.float64)
