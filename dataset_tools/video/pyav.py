@@ -23,7 +23,7 @@ from dataset_tools.video.reader import Luma, VideoFrame, VideoInfo, VideoReader
 # Containers only: playlists and concat scripts could name other files, and text would be "played" by the tty demuxer.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,obu,ivf,ogg,flv,asf,"
-    "yuv4mpegpipe,mxf,nut,gif,m4v,dv,rm,wtv"
+    "yuv4mpegpipe,mxf,nut,gif,apng,m4v,dv,rm,wtv"
 )
 _DECODER_THREADS = 2  # frame threading: 1.3 times one thread on two cores; more gains nothing beside other work
 _FALLBACK_FPS = Fraction(25)  # what FFmpeg assumes for a stream without time stamps and without a rate
@@ -227,7 +227,7 @@ def open_container(path: Path) -> av.container.InputContainer:
         return av.open(f"file:{path}", container_options={"protocol_whitelist": "file", "format_whitelist": _FORMATS})
     except av.error.ArgumentError as error:  # how FFmpeg answers for what is not in the whitelist
         raise VideoError(
-            f"clip {path}: cannot be opened: no video file of a known kind; pictures, also moving ones (WebP, APNG), "
+            f"clip {path}: cannot be opened: no video file of a known kind; pictures, also moving WebP, "
             "have to be made into a video first"
         ) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -223,3 +223,13 @@ def test_progress_off_a_terminal_is_plain_lines(capsys):
         "frames: 3 of 4, 0.5/s, 2 s left, 1 rejected",
         "frames: 3 of 4, 0.4/s, 3 s left, 1 rejected",
     ]
+
+
+def test_after_a_resume_rate_and_time_left_are_those_of_this_run(capsys):
+    seconds = iter([0.0, 10.0, 20.0])
+    with track("frames", 100, done=60, clock=lambda: next(seconds)) as progress:
+        progress.advance(20)
+    assert capsys.readouterr().err.splitlines() == [
+        "frames: 80 of 100, 2.0/s, 10 s left",
+        "frames: 80 of 100, 1.0/s, 20 s left",
+    ]

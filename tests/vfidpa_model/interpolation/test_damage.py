@@ -97,6 +97,7 @@ def test_what_plays_is_interpolated(tmp_path, capsys, make: Callable[[Path], obj
     assert note in said
     times = [frame.pts_seconds for frame in frames]
     assert times == sorted(set(times))
+    assert f"{len(shown) - 1} of {len(shown) - 1}" in said  # the total is known in every container
 
 
 def test_a_hole_stops_before_any_work_or_is_held(tmp_path, capsys):

@@ -115,6 +115,15 @@ def test_pictures_keep_their_transparency(tmp_path, ending):
     assert alpha[4, 4] == 0
 
 
+def test_an_apng_goes_in(tmp_path):
+    write_pictures(tmp_path / "in", "%02d.png", range(4))
+    once, twice = tmp_path / "once.apng", tmp_path / "twice.mkv"
+    assert main([str(tmp_path / "in"), str(once), *BASE]) == 0
+    assert main([str(once), str(twice), *BASE, "--codec", "ffv1"]) == 0
+    with PyavReader(twice) as reader:
+        assert [read_number(frame.rgb()) for frame in reader.frames()][::4] == list(range(4))
+
+
 def pipe(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "vfidpa_model.interpolate", *arguments, *BASE]
     return subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
