@@ -1,31 +1,42 @@
 """Command line: give a data set away, in a form that others read without this toolkit."""
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from dataset_tools.columns.file import open_manifest
 from dataset_tools.common import cli
+from dataset_tools.common.files import write_json
 from dataset_tools.errors import UsageError
-from dataset_tools.manifest import Manifest, read_manifest
-from dataset_tools.publishing.formats import write_croissant, write_huggingface, write_recipe, write_webdataset
+from dataset_tools.publishing.croissant import write_croissant
+from dataset_tools.publishing.huggingface import write_huggingface
+from dataset_tools.publishing.recipe import write_recipe
+from dataset_tools.publishing.source import Outgoing
+from dataset_tools.publishing.webdataset import write_webdataset
 
-FORMATS: dict[str, Callable[[Manifest, Path], None]] = {
+FORMATS: dict[str, Callable[[Outgoing, Path], list[str]]] = {
     "huggingface": write_huggingface,
     "webdataset": write_webdataset,
     "recipe": write_recipe,
     "croissant": write_croissant,
 }
+_STAMP = ".export.json"  # in an unfinished folder: what it is an export of
 
 
-def export_data_set(manifest: Manifest, *, format_name: str, out: Path) -> None:
+def export_data_set(manifest: Outgoing, *, format_name: str, out: Path) -> list[str]:
     """Write ``manifest`` in one of ``FORMATS`` to the new folder ``out``, which appears only when it is whole.
 
-    Annotators are numbered instead of named.
+    Annotators are numbered instead of named. What a broken-off run has written beside ``out`` is gone on with, as long
+    as manifest and options are the same.
+
+    Returns:
+        Notes on what was left out.
 
     Raises:
         UsageError: The format is unknown, or ``out`` exists and is not empty.
@@ -37,29 +48,24 @@ def export_data_set(manifest: Manifest, *, format_name: str, out: Path) -> None:
         raise UsageError(f"--out {out} must be a new or empty folder")
     out = Path(os.path.abspath(out))  # "." has no name
     unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    try:
-        unfinished.mkdir(parents=True)
-        FORMATS[format_name](without_names(manifest), unfinished)
-        if out.exists():
-            out.rmdir()
-        os.replace(unfinished, out)
-    finally:
+    stamp = _stamp(manifest, format_name)
+    known = unfinished / _STAMP
+    if not known.exists() or json.loads(known.read_text(encoding="utf-8")) != stamp:
         shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True, exist_ok=True)
+    write_json(known, stamp)
+    notes = FORMATS[format_name](manifest, unfinished)
+    known.unlink()
+    if out.exists():
+        out.rmdir()
+    os.replace(unfinished, out)
+    return notes
 
 
-def without_names(manifest: Manifest) -> Manifest:
-    """Return ``manifest`` with annotators called ``annotator-1``, ``annotator-2``, ... by their first vote."""
-    votes: list[list[dict[str, Any]] | None] = manifest.table.column("votes").to_pylist()
-    cast = [vote for listed in votes for vote in listed or [] if vote is not None]
-    cast.sort(key=lambda vote: (vote["created_at"] is None, vote["created_at"], str(vote["annotator"])))
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(vote["annotator"] for vote in cast), start=1)}
-
-    def rename(vote: dict[str, Any] | None) -> dict[str, Any] | None:
-        return None if vote is None else {**vote, "annotator": f"annotator-{numbers[vote['annotator']]}"}
-
-    renamed = [None if listed is None else [rename(vote) for vote in listed] for listed in votes]
-    return manifest.with_columns({"votes": renamed})
+def _stamp(manifest: Outgoing, format_name: str) -> dict[str, object]:
+    files = [[part.name, part.stat().st_size, part.stat().st_mtime_ns] for part in manifest.manifest.parts]
+    options = [manifest.license, manifest.pretty_name, manifest.with_hashes]
+    return {"format": format_name, "manifest": files, "options": options}
 
 
 def export(
@@ -72,6 +78,11 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Option(help="A new folder.")],
+    license_name: Annotated[
+        str, typer.Option("--license", help="SPDX name for the card, such as cc-by-4.0; other: as the sources state.")
+    ] = "other",
+    pretty_name: Annotated[str, typer.Option(help="Title for the card.")] = "Frame triplets",
+    no_hashes: Annotated[bool, typer.Option("--no-hashes", help="Leave out hashes and fingerprints.")] = False,
 ) -> None:
     """Export a data set for others. Annotators are numbered, not named.
 
@@ -79,8 +90,9 @@ def export(
 
     Example: python -m dataset_tools.export data/data_manifest.parquet --format recipe --out recipe
     """
-    table = read_manifest(manifest)
-    export_data_set(table, format_name=format_name, out=out)
+    table = Outgoing(open_manifest(manifest), license=license_name, pretty_name=pretty_name, with_hashes=not no_hashes)
+    for note in export_data_set(table, format_name=format_name, out=out):
+        cli.say(note)
     cli.say(f"{out}: {len(table)} rows as {format_name}")
 
 

@@ -53,6 +53,12 @@ class ManifestFile:
                 table = conform(piece, part, columns=columns, root=self.root)
                 yield table if where is None else table.filter(where)
 
+    def pieces(self, *, rows: int = ROWS_PER_GROUP) -> Iterator[pa.Table]:
+        """Yield every column of the schema, then the unknown ones, in pieces of up to ``rows`` rows."""
+        for part in self.parts:
+            for piece in read_batches(part, rows=rows):
+                yield conform(piece, part, root=self.root, extra=self.names)
+
     def read(self, columns: Sequence[str], *, where: pc.Expression | None = None) -> pa.Table:
         """Return the named columns as one table in stored order; see ``batches``."""
         pieces = list(self.batches(columns, where=where))

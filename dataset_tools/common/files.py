@@ -95,19 +95,31 @@ class FolderContents:
     """Tells whether files are there; each folder is looked at once, which counts where it lies on a network."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._top = os.path.realpath(root)
         self._names: dict[str, set[str]] = {}
 
     def has(self, relative: str) -> bool:
-        """Return whether there is a file (or a link to one) at a path relative to the root, as of the first look."""
+        """Return whether there is a file at a path relative to the root, as of the first look.
+
+        What a link puts outside the root is not there.
+        """
         folder, _, name = relative.rpartition("/")
         if folder not in self._names:
-            try:
-                with os.scandir(self._root / PurePosixPath(folder)) as entries:
-                    self._names[folder] = {entry.name for entry in entries if entry.is_file()}
-            except OSError:
-                self._names[folder] = set()
+            self._names[folder] = self._list(os.path.join(self._top, folder))
         return name in self._names[folder]
+
+    def _list(self, folder: str) -> set[str]:
+        if _leads_outside(folder, self._top):
+            return set()
+        try:
+            with os.scandir(folder) as entries:
+                return {
+                    entry.name
+                    for entry in entries
+                    if entry.is_file() and not (entry.is_symlink() and _leads_outside(entry.path, self._top))
+                }
+        except OSError:
+            return set()
 
 
 def _umask() -> int:

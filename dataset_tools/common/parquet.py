@@ -85,7 +85,9 @@ class Columns(Protocol):
         """The data set's folder."""
         ...
 
-    def batches(self, columns: Sequence[str], *, where: pc.Expression | None = None) -> Iterator[pa.Table]:
+    def batches(
+        self, columns: Sequence[str], *, where: pc.Expression | None = None, rows: int = ROWS_PER_GROUP
+    ) -> Iterator[pa.Table]:
         """Yield the named columns in pieces."""
         ...
 

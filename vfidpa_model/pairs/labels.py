@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_tools.checks.leaks import find_recordings, leaks
-from dataset_tools.common.files import inside
+from dataset_tools.common.files import FolderContents
 from dataset_tools.common.parquet import Columns
 from dataset_tools.errors import ManifestError, UsageError
 from dataset_tools.frames import RESOLUTION_HEIGHTS
@@ -125,7 +126,7 @@ def select_samples(manifest: Columns, *, resolution: str, labels: str) -> list[S
         others.update(labelled.column("level_source").unique().to_pylist())
         if labels != "any":
             labelled = labelled.filter(pc.equal(labelled.column("level_source").cast(pa.string()), labels))
-        samples += [row_sample(manifest.root, row) for row in labelled.to_pylist()]
+        samples += _samples(manifest.root, labelled)
     if not samples:
         raise ManifestError(_no_labels(manifest.path, resolution=resolution, labels=labels, others=others))
     return samples
@@ -214,8 +215,11 @@ def check_no_leaks(manifest: Columns) -> None:
 
 
 def check_frames_exist(samples: Sequence[Sample], path: Path) -> None:
-    """Raise a ``ManifestError`` that counts the missing image files and names the first."""
-    missing = [file for sample in samples for file in (sample.img0, sample.img1) if not file.is_file()]
+    """Raise a ``ManifestError`` that counts the image files that are not in the data set's folder; names the first."""
+    files = FolderContents(path.parent)
+    start = len(os.path.join(path.parent, ""))
+    paths = (file for sample in samples for file in (sample.img0, sample.img1))
+    missing = [file for file in paths if not files.has(os.fspath(file)[start:])]
     if missing:
         raise ManifestError(
             f"{len(missing)} frames of {path} are missing, first {missing[0]}; run dataset_tools.materialize"
@@ -238,6 +242,33 @@ def check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float)
         raise ManifestError(f"{path} has no inputs_lpips; run dataset_tools.predict, or train with --aux-weight 0")
 
 
+def _samples(root: Path, labelled: pa.Table) -> list[Sample]:
+    """Return labelled rows as samples: ``row_sample`` of each, without a dictionary per row."""
+    if not len(labelled):
+        return []
+    level, width, height = (labelled.column(name) for name in ("level", "width", "height"))
+    is_on = pc.and_(pc.greater_equal(level, LEVELS[0]), pc.less_equal(level, LEVELS[-1]))
+    is_large = pc.and_(pc.greater_equal(width, SMALLEST_SIDE), pc.greater_equal(height, SMALLEST_SIDE))
+    is_fit = pc.and_(pc.fill_null(is_on, False), pc.fill_null(is_large, False))
+    has_votes = pc.any(pc.greater(pc.list_value_length(labelled.column("votes")), 0)).as_py()
+    if has_votes or not pc.all(is_fit).as_py():
+        return [row_sample(root, row) for row in labelled.to_pylist()]
+    names = [name for name in _COLUMNS if name not in ("votes", "level_source")]
+    columns = [labelled.column(name).to_pandas().tolist() for name in names]
+    folder = os.fspath(root)
+    distributions: dict[float, tuple[float, ...]] = {}
+    found = []
+    for values in zip(*columns, strict=True):
+        row = dict(zip(names, values, strict=True))
+        row["img0"], row["img1"] = (Path(os.path.join(folder, row[name])) for name in ("img0", "img1"))
+        row["clip"] = f"{row.pop('source')}/{row['clip']}"
+        row["split"] = row["split"] or "train"
+        if row["level"] not in distributions:
+            distributions[row["level"]] = level_distribution({}, level=row["level"])
+        found.append(Sample(**row, distribution=distributions[row["level"]], votes={}))
+    return found
+
+
 def row_sample(root: Path, row: Mapping[str, Any]) -> Sample:
     """Return a labelled row as a sample.
 
@@ -258,8 +289,8 @@ def row_sample(root: Path, row: Mapping[str, Any]) -> Sample:
         resolution=row["resolution"],
         width=width,
         height=height,
-        img0=inside(root, row["img0"] or ""),
-        img1=inside(root, row["img1"] or ""),
+        img0=root / (row["img0"] or ""),
+        img1=root / (row["img1"] or ""),
         img0_sha256=row["img0_sha256"],
         img1_sha256=row["img1_sha256"],
         level=level,

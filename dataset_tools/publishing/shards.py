@@ -1,0 +1,120 @@
+"""Rows and their pictures in portions of bounded size, the same for every run over the same data set."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset_tools.common.files import inside
+from dataset_tools.common.parquet import Columns
+from dataset_tools.errors import FrameError
+from dataset_tools.manifest import IMAGE_COLUMNS
+
+MAX_BYTES = 500_000_000  # of pictures in a file: what hubs and loaders like
+ROWS_PER_GROUP = 16  # four 1080p pictures a row: 200 MB in memory
+_ROWS_AT_ONCE = 1 << 12
+HUB_SPLITS = {"train": "train", "val": "validation", "test": "test", None: "unsplit"}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A portion of the rows of one resolution and split.
+
+    Attributes:
+        split: As others call it, see ``HUB_SPLITS``.
+        number: From 0, within resolution and split.
+        start, end: Its rows' places among those of the resolution and split.
+    """
+
+    resolution: str
+    split: str
+    number: int
+    start: int
+    end: int
+
+
+def plan_shards(manifest: Columns, *, max_bytes: int | None = None) -> list[Shard]:
+    """Return the portions of a data set, none with more than ``max_bytes`` of pictures unless it is a single row.
+
+    Raises:
+        FrameError: An image file is missing.
+    """
+    limit = MAX_BYTES if max_bytes is None else max_bytes
+    shards: list[Shard] = []
+    places: dict[tuple[str, str], list[int]] = {}  # start and end of the open portion, its number and bytes
+    sizes = _Sizes(manifest.root)
+    for piece in manifest.batches(("resolution", "split", *IMAGE_COLUMNS), rows=_ROWS_AT_ONCE):
+        for row in piece.to_pylist():
+            key = (row["resolution"] or "none", HUB_SPLITS.get(row["split"], str(row["split"])))
+            start, end, number, size = places.get(key, [0, 0, 0, 0])
+            added = sum(sizes.of(row[name]) for name in IMAGE_COLUMNS if row[name] is not None)
+            if end > start and size + added > limit:
+                shards.append(Shard(*key, number, start, end))
+                start, number, size = end, number + 1, 0
+            places[key] = [start, end + 1, number, size + added]
+    shards += [Shard(*key, number, start, end) for key, (start, end, number, _) in places.items()]
+    return sorted(shards, key=lambda shard: (shard.resolution, shard.split, shard.number))
+
+
+class _Sizes:
+    """Sizes of image files; neighbouring rows share some."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[str, int] = {}
+
+    def of(self, relative: str) -> int:
+        if relative not in self._known:
+            if len(self._known) > 4 * _ROWS_AT_ONCE:
+                self._known.clear()
+            path = self._root / relative
+            try:
+                self._known[relative] = path.stat().st_size
+            except OSError as error:
+                raise _missing(path, error) from error
+        return self._known[relative]
+
+
+def shard_rows(
+    manifest: Columns, shard: Shard, columns: Sequence[str], *, rows: int = ROWS_PER_GROUP
+) -> Iterator[pa.Table]:
+    """Yield the rows of a portion in small tables."""
+    place = 0
+    needed = dict.fromkeys(("resolution", "split", *columns))
+    for piece in manifest.batches(list(needed), rows=_ROWS_AT_ONCE):
+        resolutions = pc.fill_null(piece.column("resolution").cast(pa.string()), "none")
+        splits = [HUB_SPLITS.get(name, str(name)) for name in piece.column("split").to_pylist()]
+        mask = pc.and_(pc.equal(resolutions, shard.resolution), pc.equal(pa.array(splits, pa.string()), shard.split))
+        mine = piece.filter(mask)
+        low, high = max(shard.start - place, 0), min(shard.end - place, len(mine))
+        place += len(mine)
+        for start in range(low, high, rows):
+            yield mine.slice(start, min(rows, high - start)).select(list(columns))
+        if place >= shard.end:
+            return
+
+
+def read_pictures(root: Path, row: dict[str, Any]) -> dict[str, dict[str, Any] | None]:
+    """Return the image files of a row, unchanged; ``None`` for a prediction that does not exist.
+
+    Raises:
+        FrameError: One is missing.
+    """
+    pictures: dict[str, dict[str, Any] | None] = {}
+    for column in IMAGE_COLUMNS:
+        if row[column] is None:
+            pictures[column] = None
+            continue
+        path = inside(root, row[column])
+        try:
+            pictures[column] = {"bytes": path.read_bytes(), "path": row[column]}
+        except OSError as error:
+            raise _missing(path, error) from error
+    return pictures
+
+
+def _missing(path: Path, error: OSError) -> FrameError:
+    return FrameError(f"{path}: {error.strerror or 'cannot be read'}; run dataset_tools.verify to see all faults")
