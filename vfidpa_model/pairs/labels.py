@@ -260,7 +260,7 @@ def _samples(root: Path, labelled: pa.Table) -> list[Sample]:
     found = []
     for values in zip(*columns, strict=True):
         row = dict(zip(names, values, strict=True))
-        row["img0"], row["img1"] = (Path(os.path.join(folder, row[name])) for name in ("img0", "img1"))
+        row["img0"], row["img1"] = (Path(os.path.join(folder, row[name] or "")) for name in ("img0", "img1"))
         row["clip"] = f"{row.pop('source')}/{row['clip']}"
         row["split"] = row["split"] or "train"
         if row["level"] not in distributions:
