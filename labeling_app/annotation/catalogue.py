@@ -9,11 +9,14 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from dataset_tools.errors import ManifestError
@@ -23,6 +26,11 @@ from labeling_app.annotation.quota import Rule, wanted_overlap
 from labeling_app.database.tables import items
 
 _HASHES = tuple(f"{column}_sha256" for column in IMAGE_COLUMNS)
+_COLUMNS = (  # of a manifest: without votes and fingerprints, which are most of its bytes
+    *("triplet_id", "source", "clip", "resolution", "width", "height", "interval", "img0_pts", "gt_pts", "score"),
+    *IMAGE_COLUMNS,
+    *_HASHES,
+)
 _LOCK = 7_860_002  # see lock_items
 
 
@@ -84,7 +92,7 @@ def load_catalogue(
     Raises:
         ManifestError: No row has a prediction and pixel hashes, or a path leaves the data set's folder.
     """
-    rows = [row for row in manifest.rows() if row["pred"] is not None and all(row[name] for name in _HASHES)]
+    rows = [row for piece in manifest.batches(_COLUMNS) for row in _labellable(piece).to_pylist()]
     if not rows:
         raise ManifestError(f"manifest {manifest.path} has no triplet with a prediction; run dataset_tools.predict")
     keys = [item_key(row) for row in rows]
@@ -107,6 +115,12 @@ def load_catalogue(
         files=files,
         skipped=len(manifest) - len(rows),
     )
+
+
+def _labellable(piece: pa.Table) -> pa.Table:
+    """Return the rows that have a prediction and the hashes of all four pictures."""
+    masks = [pc.fill_null(pc.greater(pc.binary_length(piece.column(name)), 0), False) for name in _HASHES]
+    return piece.filter(reduce(pc.and_, masks, pc.is_valid(piece.column("pred"))))
 
 
 def lock_items(connection: Connection) -> None:

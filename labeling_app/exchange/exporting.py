@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from dataset_tools.columns.rewrite import Updates
 from dataset_tools.common.files import write_bytes, write_json
 from dataset_tools.errors import ManifestError, VfiError
-from dataset_tools.manifest import VOTE, Manifest, read_manifest
+from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA, Manifest, read_manifest
 from labeling_app.annotation.catalogue import Stamp, file_stamp, item_key
 from labeling_app.annotation.gold import read_gold
 from labeling_app.database.events import Event, append, now_us, of_kind, to_datetime, to_iso
@@ -28,6 +29,7 @@ from labeling_app.quality.consensus import consensus
 from labeling_app.quality.votes import TEXT_COLUMNS, counted, long_table, num_excluded, read_remarks, read_votes
 
 ATTEMPTS = 5
+_LABEL_COLUMNS = ("triplet_id", "level", "level_source", "num_annotations", "votes")
 _LABELLING = ("vote", "undo", "verdict", "gold", "exclude", "include")  # events that can change labels
 _TOUCHED_ITEMS = """
 SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE e.kind IN ('vote', 'verdict', 'gold')
@@ -159,25 +161,25 @@ def _with_labels(
     manifest: Manifest, votes: pd.DataFrame, levels: dict[str, float], touched: set[str]
 ) -> tuple[Manifest, int, int]:
     by_item = _votes_by_item(votes)
-    columns: dict[str, list[Any]] = {name: [] for name in ("level", "level_source", "num_annotations", "votes")}
-    rows = num_votes = 0
-    for row in manifest.rows():
-        key = item_key(row)
-        given = by_item.get(key, [])
-        level = levels.get(key)
-        if key not in touched or (level is None and row["level_source"] != "human"):  # a proxy level outlives an undo
-            for name, column in columns.items():
-                column.append(row[name])
-            continue
-        columns["level"].append(level)
-        columns["level_source"].append(None if level is None else "human")
-        columns["num_annotations"].append(len(given))
-        columns["votes"].append(given)
-        rows += level is not None
-        num_votes += len(given)
-    typed: dict[str, Any] = {**columns, "votes": pa.array(columns["votes"], type=pa.list_(VOTE))}
-    typed["level_source"] = pa.array(columns["level_source"]).cast(pa.string()).dictionary_encode()
-    return manifest.with_columns(typed), rows, num_votes
+    columns: dict[str, list[Any]] = {name: [] for name in _LABEL_COLUMNS}
+    for piece in manifest.batches(("triplet_id", *(f"{name}_sha256" for name in IMAGE_COLUMNS), "level_source")):
+        for row in piece.to_pylist():
+            key = item_key(row)
+            level = levels.get(key)
+            if key not in touched or (level is None and row["level_source"] != "human"):
+                continue  # a proxy level outlives an undo
+            given = by_item.get(key, [])
+            new = (row["triplet_id"], level, None if level is None else "human", len(given), given)
+            for column, value in zip(columns.values(), new, strict=True):
+                column.append(value)
+    arrays = {name: pa.array(values, _plain(SCHEMA.field(name).type)) for name, values in columns.items()}
+    labelled = replace(manifest, table=Updates(pa.table(arrays)).over(manifest.table))
+    rows = sum(level is not None for level in columns["level"])
+    return labelled, rows, sum(columns["num_annotations"])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _votes_by_item(votes: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
