@@ -1,16 +1,16 @@
 """Fixtures that several packages share: real clips, a browser, calm threads. No test may skip in CI."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser import ARGUMENTS, find_browser
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
-torch.set_num_threads(1)  # xdist runs one process per core
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -31,10 +31,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _keep_denormals() -> Iterator[None]:
-    """Training flushes denormals to zero for the whole process; hypothesis refuses to draw floats then."""
+def _calm_torch() -> Iterator[None]:
+    """Let PyTorch, where a test uses it, compute on one thread, and leave nothing of a training behind.
+
+    xdist runs one process per core. Training flushes denormals to zero for the whole process; hypothesis refuses to
+    draw floats then.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     yield
-    torch.set_flush_denormal(False)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +53,12 @@ def demo_clips() -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """One headless Chromium for the whole session; take a new context per test."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser import ARGUMENTS, find_browser
+
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         yield chromium

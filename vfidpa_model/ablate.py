@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataset_tools.common import cli
+from dataset_tools.common.markdown import to_table
 from dataset_tools.errors import UsageError
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.training import options
@@ -168,9 +169,8 @@ def to_markdown(table: Mapping[str, Any]) -> str:
         f"{table['num_pairs']} {options['split']} pairs of {table['num_clips']} clips; {table['device']}; "
         f"AHIQ with patches of {options['ahiq_patch']}.",
         "",
-        f"| {' | '.join(head)} |",
-        f"| --- |{' --- |' * (len(head) - 1)}",
     ]
+    rows = []
     for row in table["rows"]:
         cost = row["cost"]
         numbers = (
@@ -179,8 +179,8 @@ def to_markdown(table: Mapping[str, Any]) -> str:
             else ["", "", ""]
         )
         cells = [row["title"], row["started_from"], *(_spread(row["measures"][name]) for name in _MEASURES), *numbers]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return "\n".join([*lines, to_table(head, rows)]) + "\n"
 
 
 def _spread(values: Sequence[float | None]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dataset_tools.common.files import try_lock, write_bytes
+from dataset_tools.common.json_lines import whole_lines
 from dataset_tools.errors import UsageError
 from dataset_tools.sampling.splits import Key
 
@@ -52,15 +53,8 @@ class Journal:
     def _load(self) -> None:
         """Read the whole lines; a last one cut off by a kill is removed."""
         self._file.seek(0)
-        good_bytes = 0
-        for line in self._file:
-            try:
-                entry = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                entry = None
-            if entry is None:
-                break
-            good_bytes += len(line)
+        entries, good_bytes = whole_lines(self._file)
+        for entry in entries:
             self._take(entry)
         self._file.truncate(good_bytes)
         self._file.seek(good_bytes)

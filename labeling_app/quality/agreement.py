@@ -56,18 +56,6 @@ def confusion(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> np
     return pairs.reshape(NUM_LEVELS, NUM_LEVELS)
 
 
-def weighted_kappa(table: npt.NDArray[np.int64]) -> float | None:
-    """Return Cohen's kappa with quadratic weights of a confusion table; ``None`` where it is not defined."""
-    total = table.sum()
-    if total == 0:
-        return None
-    steps = np.arange(NUM_LEVELS)
-    weights = (steps[:, None] - steps[None, :]) ** 2
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
-    by_chance = (weights * expected).sum()
-    return None if by_chance == 0 else float(1 - (weights * table).sum() / by_chance)
-
-
 def _coincidences(counts: Counts) -> npt.NDArray[np.float64]:
     """Return the pairs of votes within each item, shape (items, 4, 4), weighted 1 / (votes - 1)."""
     votes = counts.sum(axis=1)

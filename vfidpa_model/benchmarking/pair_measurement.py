@@ -18,7 +18,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from dataset_tools.common.files import write_bytes
+from dataset_tools.common.json_lines import whole_lines
 from dataset_tools.common.progress import track
 from dataset_tools.errors import FrameError, UsageError
 from dataset_tools.frames import Rgb, to_rgb, to_tensor
@@ -199,14 +199,12 @@ def _read_ahead(items: Sequence[Item], *, is_quiet: bool) -> Iterator[tuple[Item
 def _read_journal(path: Path, identity: Mapping[str, Any]) -> dict[str, Row]:
     """Return the rows of a journal by key; begin it when there is none. A line torn by a kill is dropped."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    if not whole:
-        path.write_text(json.dumps({"identity": identity}) + "\n")
-        return {}
-    if json.loads(whole[0]) != {"identity": dict(identity)}:
-        raise UsageError(f"{path} belongs to a run with other options; choose another --out or delete it")
-    if len(whole) < len(lines):
-        write_bytes(path, "".join(whole).encode())  # a kill in here must not take the rows along
-    rows = (json.loads(line) for line in whole[1:])
-    return {row["key"]: row for row in rows}
+    with path.open("a+b") as file:
+        file.seek(0)
+        whole, num_bytes = whole_lines(file)
+        if whole and whole[0] != {"identity": dict(identity)}:
+            raise UsageError(f"{path} belongs to a run with other options; choose another --out or delete it")
+        file.truncate(num_bytes)
+        if not whole:
+            file.write(json.dumps({"identity": identity}).encode() + b"\n")
+    return {row["key"]: row for row in whole[1:]}

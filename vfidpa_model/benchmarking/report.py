@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from dataset_tools.common.markdown import to_table
 from vfidpa_model.benchmarking.pair_measurement import Row
 from vfidpa_model.benchmarking.times import typical_seconds
 from vfidpa_model.evaluation.charts import png_bytes
@@ -88,7 +89,7 @@ def curves(rows: Sequence[Row], fast: Entry, accurate: Entry) -> dict[str, list[
 def main_table(rows: Sequence[Row], entries: Sequence[Entry]) -> str:
     """Return Markdown: a line per entry, PSNR/SSIM per subset, seconds per pair, share of the accurate model."""
     subsets = _subsets(rows)
-    lines = [_line(["", *subsets, "seconds per pair", "accurate"]), _line(["---"] * (len(subsets) + 3))]
+    lines = []
     for entry in entries:
         cells = []
         for subset in subsets:
@@ -96,8 +97,8 @@ def main_table(rows: Sequence[Row], entries: Sequence[Entry]) -> str:
             quality, similarity = (float(entry.values[name][chosen].mean()) for name in ("psnr", "ssim"))
             cells.append(f"{quality:.2f}/{similarity:.4f}")
         share = "" if entry.share is None else f"{entry.share.mean():.0%}"
-        lines.append(_line([entry.name, *cells, f"{entry.seconds.mean():.4f}", share]))
-    return "\n".join(lines)
+        lines.append([entry.name, *cells, f"{entry.seconds.mean():.4f}", share])
+    return to_table(["", *subsets, "seconds per pair", "accurate"], lines)
 
 
 def details(rows: Sequence[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -122,7 +123,7 @@ def details(rows: Sequence[Row], entries: Sequence[Entry]) -> list[dict[str, Any
 def details_table(records: Sequence[Mapping[str, Any]]) -> str:
     """Return ``details`` as Markdown."""
     titles = ["", "subset", "PSNR [95 % interval]", "SSIM", "LPIPS", "IE", "seconds", "accurate", "triplets"]
-    lines = [_line(titles), _line(["---"] * len(titles))]
+    lines = []
     for record in records:
         interval = f"{record['psnr']:.2f}"
         if record["psnr_low"] is not None:
@@ -131,8 +132,8 @@ def details_table(records: Sequence[Mapping[str, Any]]) -> str:
         share = _number(record["accurate_share"], "{:.0%}")
         rest = [_number(record["ie"], "{:.3f}"), _number(record["seconds"], "{:.4f}"), share]
         counts = f"{record['triplets']} of {record['sequences']} sequences"
-        lines.append(_line([record["model"], record["subset"], interval, *numbers, *rest, counts]))
-    return "\n".join(lines)
+        lines.append([record["model"], record["subset"], interval, *numbers, *rest, counts])
+    return to_table(titles, lines)
 
 
 def draw_curves(found: Mapping[str, Sequence[Point]], *, title: str, alone: Sequence[Entry] = ()) -> bytes:
@@ -170,7 +171,3 @@ def _mix(fast: Values, accurate: Values, share: Values) -> Values:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

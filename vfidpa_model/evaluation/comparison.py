@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from dataset_tools.common.statistics import interval95
 from vfidpa_model.evaluation.measures import (
     Values,
     bootstrap_by_clip,
     confusion,
-    interval95,
     json_ready,
     leave_one_out,
     measure_all,

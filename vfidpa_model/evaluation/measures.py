@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from dataset_tools.common.statistics import Values as Values
+from dataset_tools.common.statistics import draw_groups, quadratic_kappa
 from dataset_tools.levels import HARD_ABOVE, LEVELS
-
-Values = npt.NDArray[np.float64]  # (N,)
 
 TOLERANCES = (0.25, 0.5, 0.75, 1.0)  # as in the paper: right when |score - level| < tolerance
 
@@ -66,12 +66,7 @@ def confusion(scores: Values, levels: Values) -> npt.NDArray[np.int64]:
 
 def qwk(scores: Values, levels: Values) -> float:
     """Return Cohen's kappa with quadratic weights between whole levels: 1 perfect, 0 chance."""
-    observed = confusion(scores, levels).astype(np.float64)
-    index = np.arange(len(LEVELS))
-    weights = (index[:, None] - index[None, :]) ** 2
-    expected = np.outer(observed.sum(axis=1), observed.sum(axis=0)) / observed.sum()
-    worst = float((weights * expected).sum())
-    return 1.0 - float((weights * observed).sum()) / worst if worst > 0 else float("nan")
+    return quadratic_kappa(confusion(scores, levels))
 
 
 def easy_hard_accuracy(scores: Values, levels: Values) -> float:
@@ -133,27 +128,15 @@ def bootstrap_by_clip(
         name -> array of shape (num_resamples,), with NaN where a draw leaves a measure undefined, and everywhere when
         there is one clip only: it says nothing about others.
     """
-    rng = np.random.default_rng(seed)
-    _, owner = np.unique(np.asarray([str(clip) for clip in clips]), return_inverse=True)
-    members = [np.flatnonzero(owner == clip) for clip in range(int(owner.max()) + 1)]
-    if len(members) == 1:
+    if len({str(clip) for clip in clips}) == 1:
         return {name: np.full(num_resamples, np.nan) for name in measure_all(scores, levels, ranking=ranking)}
     draws: dict[str, list[float]] = {}
-    for _ in range(num_resamples):
-        chosen = np.concatenate([members[clip] for clip in rng.integers(len(members), size=len(members))])
+    for times in draw_groups(clips, generator=np.random.default_rng(seed), resamples=num_resamples):
+        chosen = np.repeat(np.arange(len(times)), times.astype(np.int64))
         found = measure_all(scores[chosen], levels[chosen], ranking=None if ranking is None else ranking[chosen])
         for name, value in found.items():
             draws.setdefault(name, []).append(value)
     return {name: np.asarray(values) for name, values in draws.items()}
-
-
-def interval95(draws: Values) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % quantiles of bootstrap draws; NaN draws are left out, (NaN, NaN) if none is left."""
-    known = draws[~np.isnan(draws)]
-    if len(known) == 0:
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def leave_one_out(votes: Sequence[Mapping[str, int]]) -> tuple[Values, Values, npt.NDArray[np.int64]]:

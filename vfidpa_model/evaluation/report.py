@@ -5,6 +5,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
+from dataset_tools.common.markdown import to_table
 from dataset_tools.levels import HARD_ABOVE, LEVELS
 from vfidpa_model.evaluation.charts import draw_confusion, draw_scatter, png_bytes
 from vfidpa_model.evaluation.comparison import MODEL, Evaluation
@@ -34,12 +35,11 @@ def to_markdown(evaluation: Evaluation) -> str:
         "",
         _counts(evaluation),
         "",
-        f"| measure | {' | '.join(names)} |",
-        f"| --- |{' --- |' * len(names)}",
+        to_table(
+            ["measure", *names],
+            [[label, *(_cell(evaluation, name, measure) for name in names)] for measure, label in LABELS.items()],
+        ),
     ]
-    for measure, label in LABELS.items():
-        cells = (_cell(evaluation, name, measure) for name in names)
-        lines.append(f"| {label} | {' | '.join(cells)} |")
     lines += ["", "In brackets: 95 % interval, bootstrap over clips. –: not defined (a constant cannot rank)."]
     gains = evaluation.gains()
     if gains:
@@ -51,9 +51,8 @@ def to_markdown(evaluation: Evaluation) -> str:
     if warning := lopsided(predicted, pairs=len(levels), threshold=HARD_ABOVE):
         lines += ["", f"**Warning:** {warning}."]
     lines += ["", f"Confusion of {MODEL} (row: level given, column: nearest level of the score):", ""]
-    lines += [f"| | {' | '.join(map(str, LEVELS))} |", f"| --- |{' --- |' * len(LEVELS)}"]
     table = confusion(evaluation.scores, levels)
-    lines += [f"| {level} | {' | '.join(map(str, row))} |" for level, row in zip(LEVELS, table, strict=True)]
+    lines.append(to_table(["", *LEVELS], [[level, *row] for level, row in zip(LEVELS, table, strict=True)]))
     lines += ["", *(f"- {name}: {value}" for name, value in evaluation.facts.items())]
     return "\n".join(lines) + "\n"
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Values = npt.NDArray[np.float64]
+from dataset_tools.common.statistics import Values as Values
+from dataset_tools.common.statistics import draw_groups as draw_groups
+from dataset_tools.common.statistics import interval95
 
 
 @dataclass(frozen=True)
@@ -118,21 +119,5 @@ def mean_with_interval(
     if len(set(groups)) == 1:
         return float(values.mean()), float("nan"), float("nan")
     drawn = draw_groups(groups, generator=generator, resamples=resamples)
-    low, high = np.quantile(drawn @ values / drawn.sum(axis=1), [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
-
-
-def draw_groups(groups: Sequence[str], *, generator: np.random.Generator, resamples: int) -> Values:
-    """Return how often each value is drawn when whole groups are drawn again, as many as there are.
-
-    Args:
-        groups: What each value belongs to.
-
-    Returns:
-        (resamples, values): sums of drawn values are the product of this with them.
-    """
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-    count = int(index.max()) + 1
-    drawn = generator.integers(0, count, (resamples, count))
-    times = np.stack([np.bincount(draw, minlength=count) for draw in drawn])
-    return times[:, index].astype(np.float64)
+    low, high = interval95(drawn @ values / drawn.sum(axis=1))
+    return float(values.mean()), low, high

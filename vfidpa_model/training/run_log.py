@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dataset_tools.common.files import write_bytes
+from dataset_tools.common.json_lines import read_json_lines
 from dataset_tools.frames import Rgb
 from vfidpa_model.evaluation.measures import json_ready
 
@@ -17,14 +18,7 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 def read_records(run: Path) -> list[dict[str, Any]]:
     """Return the records of a run in order; a line torn by a kill is left out."""
-    path = run / METRICS_NAME
-    records = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return records
+    return read_json_lines(run / METRICS_NAME)
 
 
 class RunLog:

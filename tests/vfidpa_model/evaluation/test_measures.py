@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
+from dataset_tools.common.statistics import interval95
 from vfidpa_model.evaluation.measures import (
     auc,
     bootstrap_by_clip,
     confusion,
-    interval95,
     krcc,
     leave_one_out,
     measure_all,
