@@ -7,30 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from dataset_tools import vfi
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("dataset_tools", "labeling_app", "vfidpa_model")
-COMMANDS = [
-    "dataset_tools.assets",
-    "dataset_tools.drop",
-    "dataset_tools.export",
-    "dataset_tools.extract",
-    "dataset_tools.filter",
-    "dataset_tools.materialize",
-    "dataset_tools.merge",
-    "dataset_tools.predict",
-    "dataset_tools.report",
-    "dataset_tools.resplit",
-    "dataset_tools.verify",
-    "labeling_app.__main__",
-    "vfidpa_model.ablate",
-    "vfidpa_model.benchmark",
-    "vfidpa_model.calibration",
-    "vfidpa_model.evaluate",
-    "vfidpa_model.export",
-    "vfidpa_model.interpolate",
-    "vfidpa_model.predict",
-    "vfidpa_model.train",
-]
+COMMANDS = sorted(command.module for command in vfi.COMMANDS.values())
+
+
+def test_every_module_that_is_a_command_is_in_the_table_of_vfi():
+    runnable = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if 'if __name__ == "__main__"' in path.read_text()
+    }
+    assert set(COMMANDS) == runnable - {"dataset_tools.vfi", "dataset_tools.workers.process"}
 
 
 @pytest.mark.parametrize("module", COMMANDS)

@@ -12,18 +12,6 @@ import pytest
 from dataset_tools.vfi import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("dataset_tools", "labeling_app", "vfidpa_model")
-
-
-def test_every_module_that_is_a_command_is_a_subcommand():
-    runnable = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*.py")
-        if 'if __name__ == "__main__"' in path.read_text()
-    }
-    inner = {"dataset_tools.vfi", "dataset_tools.workers.process"}
-    assert {command.module for command in COMMANDS.values()} == runnable - inner
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -72,11 +60,11 @@ def test_help_imports_no_heavy_package():
     [
         ("vfi inter", ["interpolate"]),
         ("vfi export", ["export", "export-model"]),
-        ("vfi extract --int", ["--intervals"]),
-        ("vfi interpolate --fast", ["--fast", "--fast-weights"]),
+        ("vfi extract --resol", ["--resolutions"]),
+        ("vfi interpolate --accurate-w", ["--accurate-weights"]),
         ("vfi label ex", ["export"]),
         ("vfi label users ad", ["add"]),
-        ("vfi train --ba", ["--backbone", "--batch"]),
+        ("vfi train --backb", ["--backbone"]),
     ],
 )
 def test_a_shell_completes_commands_and_options(words, expected, monkeypatch, capsys):
