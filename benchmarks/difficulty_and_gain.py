@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from dataset_tools.common.progress import track
+from dataset_tools.common.statistics import interval95
 from dataset_tools.frames import to_tensor
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.padding import Padding
 from dataset_tools.manifest import read_manifest
 from dataset_tools.prediction.gains import CELL, cell_grid
 from vfidpa_model.evaluation.comparison import measure_row
-from vfidpa_model.evaluation.measures import interval95
 from vfidpa_model.inference.assessor import as_batch, load_checkpoint
 from vfidpa_model.pairs.gains import gain_samples, mean_gain
 from vfidpa_model.pairs.labels import Sample

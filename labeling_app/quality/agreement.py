@@ -4,9 +4,12 @@ Votes come as counts: one row per item, one column per level 1..4. The values eq
 ``krippendorff`` and scikit-learn (tests compare); the counts make a thousand bootstrap draws cost milliseconds.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
+from dataset_tools.common.statistics import quadratic_kappa
 from dataset_tools.levels import NUM_LEVELS
 
 Counts = npt.NDArray[np.int64]  # (items, 4): how many votes each level got
@@ -54,6 +57,12 @@ def confusion(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> np
     """Return how often two annotators gave each pair of levels to the same items, shape (4, 4): first by second."""
     pairs = np.bincount((first - 1) * NUM_LEVELS + second - 1, minlength=NUM_LEVELS**2)
     return pairs.reshape(NUM_LEVELS, NUM_LEVELS)
+
+
+def weighted_kappa(table: npt.NDArray[np.int64]) -> float | None:
+    """Return ``quadratic_kappa`` of a confusion table; ``None`` where it is not defined, as JSON has no NaN."""
+    kappa = quadratic_kappa(table)
+    return None if math.isnan(kappa) else kappa
 
 
 def _coincidences(counts: Counts) -> npt.NDArray[np.float64]:

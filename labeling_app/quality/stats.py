@@ -1,19 +1,17 @@
 """Agreement and progress in numbers: the same for the admin's page, the API and ``python -m labeling_app stats``."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, select, text
 
-from dataset_tools.common.statistics import quadratic_kappa
 from labeling_app.annotation.gold import read_gold
 from labeling_app.annotation.review import disputed_items
 from labeling_app.database.events import now_us as clock_us
 from labeling_app.database.events import to_datetime
 from labeling_app.database.tables import users
-from labeling_app.quality.agreement import alpha_interval, confusion, count_levels, ordinal_alpha
+from labeling_app.quality.agreement import alpha_interval, confusion, count_levels, ordinal_alpha, weighted_kappa
 from labeling_app.quality.forecast import Forecast, forecast
 from labeling_app.quality.people import Annotator, annotators_of, level_counts, num_commented
 from labeling_app.quality.votes import counted, read_remarks, read_votes
@@ -146,9 +144,7 @@ def _pairs(votes: pd.DataFrame) -> list[Pair]:
     for i, j in np.argwhere(np.triu(rated @ rated.T, k=1) >= MIN_SHARED).tolist():
         both = (levels[i] > 0) & (levels[j] > 0)
         table = confusion(levels[i, both].astype(np.int64), levels[j, both].astype(np.int64))
-        kappa = quadratic_kappa(table)
-        defined = None if math.isnan(kappa) else kappa
-        pairs.append(Pair(str(names[i]), str(names[j]), int(both.sum()), defined, table.tolist()))
+        pairs.append(Pair(str(names[i]), str(names[j]), int(both.sum()), weighted_kappa(table), table.tolist()))
     return pairs
 
 

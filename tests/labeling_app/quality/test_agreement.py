@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from dataset_tools.common.statistics import quadratic_kappa
-from labeling_app.quality.agreement import alpha_interval, confusion, count_levels, ordinal_alpha
+from labeling_app.quality.agreement import alpha_interval, confusion, count_levels, ordinal_alpha, weighted_kappa
 from labeling_app.quality.annotators import AnnotatorFigures, flags, longest_run, top_level_share
 
 GOOD = {
@@ -69,15 +68,15 @@ def test_kappa_equals_scikit_learn(seed):
     first = rng.integers(1, 5, 50)
     second = np.clip(first + rng.integers(-1, 2, 50), 1, 4)
     expected = cohen_kappa_score(first, second, weights="quadratic", labels=[1, 2, 3, 4])
-    assert quadratic_kappa(confusion(first, second)) == pytest.approx(expected)
+    assert weighted_kappa(confusion(first, second)) == pytest.approx(expected)
 
 
 def test_kappa_by_hand():
     table = confusion(np.array([1, 1, 2, 2]), np.array([1, 2, 2, 2]))
     assert table.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     # Observed disagreement 1; by chance: 2 * 3 / 4 (1 then 2) + 2 * 1 / 4 (2 then 1) = 2.
-    assert quadratic_kappa(table) == pytest.approx(1 - 1 / 2)
-    assert np.isnan(quadratic_kappa(np.zeros((4, 4), dtype=int)))
+    assert weighted_kappa(table) == pytest.approx(1 - 1 / 2)
+    assert weighted_kappa(np.zeros((4, 4), dtype=int)) is None
 
 
 @pytest.mark.parametrize(
