@@ -62,7 +62,7 @@ def test_help_imports_no_heavy_package():
         ("vfi export", ["export", "export-model"]),
         ("vfi extract --resol", ["--resolutions"]),
         ("vfi interpolate --accurate-w", ["--accurate-weights"]),
-        ("vfi label ex", ["export"]),
+        ("vfi label exp", ["export"]),
         ("vfi label users ad", ["add"]),
         ("vfi train --backb", ["--backbone"]),
     ],
