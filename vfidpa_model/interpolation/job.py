@@ -12,6 +12,7 @@ from vfidpa_model.interpolation.encoders import EncoderChoice
 from vfidpa_model.interpolation.sources import Input
 from vfidpa_model.interpolation.timeline import Timeline
 
+WITHOUT_CLOCK = ("image2", "yuv4mpegpipe", "rawvideo")  # FFmpeg's names of what has no time stamps
 WITHOUT_TRACKS = ("image2", "gif", "apng", "webp", "yuv4mpegpipe", "rawvideo")  # FFmpeg's names of such containers
 
 

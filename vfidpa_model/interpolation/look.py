@@ -13,7 +13,7 @@ from vfidpa_model.interpolation.caveats import caveats
 from vfidpa_model.interpolation.colours import FrameConverter, has_alpha
 from vfidpa_model.interpolation.copying import Clock, clock_start
 from vfidpa_model.interpolation.deinterlacing import deinterlaced
-from vfidpa_model.interpolation.job import Job
+from vfidpa_model.interpolation.job import WITHOUT_CLOCK, Job
 from vfidpa_model.interpolation.plan import LivePlan, Plan
 from vfidpa_model.interpolation.preflight import check_clock
 from vfidpa_model.interpolation.setup import plan_encoding
@@ -59,6 +59,8 @@ def look(job: Job, on_note: Callable[[str], None]) -> Work:
         for note in _notes(job, reader, first, encoding, tracks, keeps_alpha=found.has_alpha) + found.notes:
             on_note(note)
     plan, clock = _timed(job, found, zero)
+    if job.container in WITHOUT_CLOCK and timeline.fps is None and plan.is_uneven:
+        on_note("the frame rate varies, which pictures and pipes cannot tell: give --fps for even steps")
     check_clock(plan, timeline, job)
     return Work(job, timeline, plan, clock, tracks, converter, encoding)
 

@@ -14,6 +14,7 @@ _BACK_SECONDS, _AHEAD_SECONDS = (
     Fraction(1, 2),
     10,
 )  # a clock that jumps so far has been set anew: another recording begins
+_ROUNDING_SECONDS = Fraction(2, 1000)
 _FALLBACK_STEP = Fraction(1, 25)
 
 
@@ -49,6 +50,12 @@ class Plan:
     def num_pairs(self) -> int | None:
         """How many pairs there are to put frames between."""
         return max(0, len(self.pts) - 1 - len(self.dropped) + self.is_loop)
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether steps differ by more than what rounding explains."""
+        steps = (b - a for a, b in itertools.pairwise(self.pts))
+        return any(abs(step - self.usual_step) > _ROUNDING_SECONDS for step in steps)
 
     def end_behind(self, last: int) -> Fraction:
         """Return when the last frame ends, whose number is ``last``."""

@@ -79,7 +79,8 @@ def join(
         if original is not None:
             copied = {track.index: add_track(original.streams[track.index], output, track) for track in tracks}
             output.metadata.update(kept_tags(original.metadata))
-            output.set_chapters([_moved(chapter, clock) for chapter in original.chapters()])
+            chapters = [_moved(chapter, clock) for chapter in original.chapters()]
+            output.set_chapters([chapter for chapter in chapters if chapter["start"] < chapter["end"]])
             hides = container in ("mp4", "mov")  # these have edit lists
             others = other_packets(original, copied, clock, tracks=tracks, hides=hides)
         output.start_encoding()

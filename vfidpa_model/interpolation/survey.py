@@ -116,11 +116,13 @@ def _look(frames: Iterator[PyavFrame], until: Fraction | None) -> _Seen:
     picture: Luma | None = None  # the first of a run of equal ones: small changes add up
     clearness: Luma | None = None
     reformatter = VideoReformatter()
+    lengths: dict[int, Fraction] = {}  # nearly all are equal: one object for all, in films of many hours
     for frame in frames:
         raw = frame.raw
         seen.pts.append(frame.pts)
         seen.ticks.append(raw.pts)
-        seen.lengths.append(raw.duration * raw.time_base if raw.duration and raw.time_base else Fraction(0))
+        length = raw.duration * raw.time_base if raw.duration and raw.time_base else Fraction(0)
+        seen.lengths.append(lengths.setdefault(raw.duration or 0, length))
         luma = frame.luma()
         alpha = _alpha(raw, reformatter) if has_alpha(raw.format) else luma[:0]
         seen.is_clear |= bool((alpha != _OPAQUE).any())

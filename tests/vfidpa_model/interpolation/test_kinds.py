@@ -167,6 +167,15 @@ def test_it_stands_between_two_pipes(tmp_path):
     assert b"standard input is no yuv4mpegpipe video" in wrong.stderr
 
 
+def test_a_varying_rate_is_said_where_it_is_lost(tmp_path, capsys):
+    write_clip(tmp_path / "in.mp4", numbers=range(4), pts=[0, 1, 2, 5])
+    assert main([str(tmp_path / "in.mp4"), str(tmp_path / "out/%03d.png"), *BASE]) == 0
+    assert "the frame rate varies, which pictures and pipes cannot tell: give --fps" in capsys.readouterr().err
+    assert main([str(tmp_path / "in.mp4"), str(tmp_path / "even/%03d.png"), *BASE, "--fps", "24"]) == 0
+    assert "varies" not in capsys.readouterr().err
+    assert len(list((tmp_path / "even").iterdir())) == 6
+
+
 def test_what_a_pipe_cannot_do_is_wrong_usage(tmp_path, capsys):
     for options, message in [
         (["-", "out.mp4", "--loop"], "--loop cannot be had of standard input"),

@@ -100,6 +100,26 @@ def test_subtitles_become_what_the_container_holds(tmp_path, capsys, source, tar
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], [(0, 0.5)]),
+        (["--start", "0.25"], [(0, 0.25)]),
+        (["--start", "0.6"], []),
+        (["--slow-motion", "2", "--drop", "subtitles"], [(0, 1.0)]),
+    ],
+)
+def test_chapters_stay_with_what_they_name(tmp_path, options, expected):
+    clip_with_tracks(tmp_path / "in.mkv")
+    assert main([str(tmp_path / "in.mkv"), str(tmp_path / "out.mkv"), "--fast", MEAN, *options]) == 0
+    with av.open(str(tmp_path / "out.mkv")) as output:
+        chapters = [
+            tuple(round(float(chapter[name] * chapter["time_base"]), 2) for name in ("start", "end"))
+            for chapter in output.chapters()
+        ]
+    assert chapters == expected
+
+
+@pytest.mark.parametrize(
     ("options", "kept"),
     [
         (["--drop", "subtitles"], ["video", "audio"]),
