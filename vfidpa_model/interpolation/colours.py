@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from vfidpa_model.interpolation import full_range
+
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # (height, width, 3 or 4) RGB or RGBA, full range
 
 COLOUR_TAGS = ("color_range", "color_primaries", "color_trc", "colorspace")  # of codec contexts and of frames
@@ -42,6 +44,8 @@ class FrameConverter:
         self.deep = is_deep(like)
         alpha = has_alpha(like.format) and has_alpha(av.VideoFormat(pix_fmt))
         self._rgb = ("rgba64le" if self.deep else "rgba") if alpha else ("rgb48le" if self.deep else "rgb24")
+        is_full = self._like_tags["color_range"] == _FULL and not is_rgb(like.format) and len(like.planes) > 1
+        self._by_definition = self.deep and is_full and not alpha
         self._scalers: dict[str, VideoReformatter] = {}
 
     def pixels(self, frame: av.VideoFrame) -> Pixels:
@@ -49,12 +53,18 @@ class FrameConverter:
 
         Where both the input and the output have transparency it is the fourth channel.
         """
+        if self._by_definition:
+            full = self._scale("pixels", frame, full_range.BETWEEN, dst_color_range=_FULL)
+            return full_range.to_rgb(full, self._like_tags["colorspace"])
         converted: Any = self._scale("pixels", frame, self._rgb).to_ndarray()
         return converted
 
     def made(self, pixels: Pixels) -> av.VideoFrame:
         """Return RGB pixels (as ``pixels`` gives them) as a frame of the output."""
         if self.deep:  # back by the way they came, then as the originals go: what one way shifts, the other shifts back
+            if self._by_definition:
+                full = full_range.from_rgb(pixels, self._like_tags["colorspace"])
+                return self.original(self._tagged(self._scale("back", full, self._source, dst_color_range=_FULL)))
             frame = av.VideoFrame.from_ndarray(pixels, format=self._rgb)
             return self.original(self._convert("back", frame, self._source, self._like_tags))
         return self._enlarged(self._to_output(av.VideoFrame.from_ndarray(pixels, format=self._rgb)))
@@ -76,6 +86,11 @@ class FrameConverter:
         for name in COLOUR_TAGS:
             setattr(larger, name, getattr(frame, name))
         return larger
+
+    def _tagged(self, frame: av.VideoFrame) -> av.VideoFrame:
+        for name, value in self._like_tags.items():
+            setattr(frame, name, value)
+        return frame
 
     def _to_output(self, frame: av.VideoFrame) -> av.VideoFrame:
         made = self._convert("out", frame, self._pix_fmt, self._tags)

@@ -58,6 +58,8 @@ def pictures(demo_clips) -> list[av.VideoFrame]:
             for colour_range in (LIMITED, FULL)
         ),
         ("yuv420p10le", LIMITED, ["--codec", "ffv1"], "yuv420p10le"),
+        ("yuv420p10le", FULL, ["--codec", "ffv1"], "yuv420p10le"),
+        ("yuv422p10le", FULL, ["--codec", "ffv1"], "yuv422p10le"),
         ("yuv422p10le", LIMITED, ["--codec", "ffv1"], "yuv422p10le"),
         ("yuv420p10le", LIMITED, ["--codec", "libvpx-vp9", "--crf", "2"], "yuv420p"),  # a codec without 10 bits
     ],
