@@ -1,11 +1,14 @@
 """Finished work is never lost: a run that was killed or failed goes on where it was, to the same video stream."""
 
 import errno
+import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -127,3 +130,32 @@ def test_after_a_resume_the_page_and_the_closing_line_tell_of_the_whole_file(cli
     assert "pairs: 88 % fast, 12 % cut" in capsys.readouterr().out
     assert "Fast interpolator: 52 pairs" in page.read_text()
     assert page.read_text().count("<figure>") == 8
+
+
+def test_the_cascade_goes_on_with_what_it_had_seen(tmp_path, demo_clips, monkeypatch, capsys):
+    """The second piece rests on the scores of the first: bits are equal only if those are known after the break."""
+    source, whole, broken = (tmp_path / name for name in ("in.mp4", "whole.mkv", "broken.mkv"))
+    with av.open(str(demo_clips / "bikes.mp4")) as clip, av.open(str(source), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"crf": "10", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        for index, frame in enumerate(itertools.islice(clip.decode(video=0), 56)):
+            small = frame.reformat(width=128, height=128, format="yuv420p")
+            small.pts, small.time_base, small.pict_type = index, Fraction(1, 25), 0
+            output.mux(stream.encode(small))
+        output.mux(stream.encode())
+    page = tmp_path / "page.html"
+    assert main([str(source), str(whole), "--effort", "0.3", "--preview", str(page)]) == 0
+    assert re.search(r"refined \d+ % of the area", capsys.readouterr().out)
+    assert "Refined in the framed parts" in page.read_text()
+
+    def only_first(path, *arguments, **options):
+        if path.name != "000000.packets":
+            raise KeyboardInterrupt
+        return write_piece(path, *arguments, **options)
+
+    write_piece = interpolation_job.write_piece
+    with monkeypatch.context() as patch:
+        patch.setattr(interpolation_job, "write_piece", only_first)
+        assert main([str(source), str(broken), "--effort", "0.3"]) == 130
+    assert main([str(source), str(broken), "--effort", "0.3"]) == 0
+    assert video_stream(broken) == video_stream(whole)
