@@ -101,11 +101,14 @@ def main():
     parser.add_argument("--resolutions", default="256p,720p", help="by comma")
     parser.add_argument("--limit", type=int, help="triplets per resolution at most")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--backend", default="torch", help="torch, ncnn or auto")
     options = parser.parse_args()
     keep_freed_memory()
     device = select_device(options.device)
     films = film_groups(options.clips)
-    models = {name: create_interpolator(name, device=device) for name in options.models.split(",")}
+    models = {
+        name: create_interpolator(name, device=device, backend=options.backend) for name in options.models.split(",")
+    }
     for resolution in options.resolutions.split(","):
         items = manifest_items(options.manifest, resolution=resolution)[: options.limit]
         if not items:

@@ -1,10 +1,12 @@
-"""How fast RIFE predicts here: the plainest version, the product's, and the machine's own limit, in one run.
+"""How fast RIFE predicts here: the plainest version, the product's with both engines, and the machine's own limit.
 
     python benchmarks/rife_speed.py --repeats 7
 
-Variants take turns in one process, on the same real frame pairs; medians; one Markdown table on stdout. "In the
-pool" is what ``dataset_tools.predict`` does on a CPU: one pair per thread. The roof is a large convolution in
-channels-last order, measured between the variants; shares of it count multiplications and additions of convolutions.
+Variants take turns in one process, on the same real frame pairs; medians; one Markdown table on stdout, aims beside
+what was reached. "In the pool" is what ``dataset_tools.predict`` does on a CPU: one pair per thread. The roof is a
+large convolution of PyTorch in channels-last order, measured between the variants; shares of it count multiplications
+and additions of plain convolutions, so that Winograd's may exceed it. ``rife`` is compared with the plainest version,
+the other models with themselves in PyTorch.
 """
 
 import argparse
@@ -23,10 +25,14 @@ from dataset_tools.assets import fetch_asset, fetch_demo_clips
 from dataset_tools.common.device import describe_device
 from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.frames import resize_area, to_rgb, to_tensor
+from dataset_tools.interpolators import create_interpolator
+from dataset_tools.interpolators.ncnn_engine import is_installed
 from dataset_tools.interpolators.rife import RIFE
 
 SIZES = {"256p": (456, 256), "720p": (1280, 720), "1080p": (1920, 1080)}
 NUM_PAIRS = 4
+AIMS = {"256p": 2.0, "720p": 1.7, "1080p": 1.8}  # times the plain version, with the fastest engine
+PLAIN = "plain, padded to 128"
 
 
 def load_pairs(width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,47 +68,53 @@ def count_gflop(function: Callable[[], object]) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def measure(tier: str, *, models: tuple[RIFE, RIFE], repeats: int, roof: Roof, threads: int) -> None:
-    plain, fast = models
-    img0, img1 = load_pairs(*SIZES[tier])
-    pairs = range(len(img0))
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+def variants_of(name: str, tier: str, *, plain: RIFE, pool: ThreadPoolExecutor) -> dict[str, Callable[..., list]]:
+    """Return what is timed: variant -> function of all pairs that returns their frames."""
 
-    def each(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
-        return [function(img0[one : one + 1], img1[one : one + 1]) for one in pairs]
+    def each(function: Callable) -> Callable[..., list]:
+        return lambda img0, img1: [function(a[None], b[None]) for a, b in zip(img0, img1, strict=True)]
 
-    variants: dict[str, Callable[[], object]] = {
-        "plain, padded to 128": lambda: each(lambda a, b: plain_interpolate(plain, a, b)),
-        "product, one pair": lambda: each(fast.interpolate),
-        "product, in the pool": lambda: list(
-            pool.map(lambda one: fast.interpolate(img0[one : one + 1], img1[one : one + 1]), pairs)
-        ),
-    }
-    if tier == "256p":
-        variants[f"product, batch of {len(img0)}"] = lambda: fast.interpolate(img0, img1)
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    def pooled(function: Callable) -> Callable[..., list]:
+        return lambda img0, img1: list(pool.map(lambda a, b: function(a[None], b[None]), img0, img1))
+
+    found: dict[str, Callable[..., list]] = {}
+    if name == "rife":
+        found[PLAIN] = each(lambda a, b: plain_interpolate(plain, a, b))
+    for engine in ("torch", "ncnn") if is_installed() else ("torch",):
+        model = create_interpolator(name, backend=engine)
+        found[f"{engine}, one pair"] = each(model.interpolate)
+        found[f"{engine}, in the pool"] = pooled(model.interpolate)
+        if tier == "256p":
+            found[f"{engine}, batch of {NUM_PAIRS}"] = lambda a, b, model=model: list(model.interpolate(a, b).split(1))
+    return found
+
+
+def measure(name: str, tier: str, *, plain: RIFE, repeats: int, roof: Roof, pool: ThreadPoolExecutor) -> None:
+    pairs = load_pairs(*SIZES[tier])
+    variants = variants_of(name, tier, plain=plain, pool=pool)
+    base = next(iter(variants))
+    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
+    frames: dict[str, np.ndarray] = {}
     roofs = []
     for repeat in range(repeats + 1):
-        for name, function in variants.items():
+        for variant, function in variants.items():
             started = time.perf_counter()
-            function()
+            made = function(*pairs)
             if repeat:  # the first round warms up
-                seconds[name].append((time.perf_counter() - started) / len(pairs))
+                seconds[variant].append((time.perf_counter() - started) / NUM_PAIRS)
+            else:
+                frames[variant] = np.stack([to_rgb(frame) for frame in made]).astype(int)
         roofs.append(roof())
-    pool.shutdown()
-    difference = np.stack(
-        [
-            np.abs(to_rgb(a).astype(int) - to_rgb(b))
-            for a, b in zip(each(lambda a, b: plain_interpolate(plain, a, b)), each(fast.interpolate), strict=True)
-        ]
-    )
-    gflop = count_gflop(lambda: fast.interpolate(img0[:1], img1[:1]))
-    base = statistics.median(seconds["plain, padded to 128"])
-    for name, values in seconds.items():
+    model = create_interpolator(name)
+    gflop = count_gflop(lambda: model.interpolate(pairs[0][:1], pairs[1][:1]))
+    for variant, values in seconds.items():
         middle = statistics.median(values)
+        times = statistics.median(seconds[base]) / middle
+        aim = f" ({AIMS[tier]})" if name == "rife" and variant != base else ""
         share = gflop / middle / statistics.median(roofs)
+        difference = np.abs(frames[variant] - frames[base])
         print(
-            f"| {tier} | {name} | {middle * 1000:.0f} | {base / middle:.2f} | {share:.0%} | "
+            f"| {name} | {tier} | {variant} | {middle * 1000:.0f} | {times:.2f}{aim} | {share:.0%} | "
             f"{difference.mean():.4f} / {difference.max()} |",
             flush=True,
         )
@@ -111,19 +123,21 @@ def measure(tier: str, *, models: tuple[RIFE, RIFE], repeats: int, roof: Roof, t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7, help="rounds after the first, of which medians are taken")
+    parser.add_argument("--models", default="rife,rife-refined,rife-v4", help="by comma")
     parser.add_argument("--tiers", default="256p,720p,1080p", help="which sizes")
     arguments = parser.parse_args()
     kept = keep_freed_memory()
-    weights = fetch_asset("rife-3.9")
-    plain = RIFE.from_weights(weights).to(memory_format=torch.contiguous_format)
-    models = plain, RIFE.from_weights(weights)
-    threads, roof = torch.get_num_threads(), Roof()
+    plain = RIFE.from_weights(fetch_asset("rife-3.9")).to(memory_format=torch.contiguous_format)
+    roof = Roof()
     roof()
     print(f"{describe_device(torch.device('cpu'))}, roof {roof():.0f} GFLOP/s, freed memory kept: {kept}\n")
-    print("| tier | variant | ms a pair | times plain | share of the roof | difference of 255, mean / max |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for tier in arguments.tiers.split(","):
-        measure(tier, models=models, repeats=arguments.repeats, roof=roof, threads=threads)
+    print("| model | tier | variant | ms a pair | times the first (aim) | share of the roof | difference of 255 |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    pool = ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
+    for name in arguments.models.split(","):
+        for tier in arguments.tiers.split(","):
+            measure(name, tier, plain=plain, repeats=arguments.repeats, roof=roof, pool=pool)
+    pool.shutdown()
 
 
 if __name__ == "__main__":

@@ -40,6 +40,13 @@ def predict(
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU), or auto: ncnn where installed. Pixels "
+            "differ by less than 0.05 of 255; the manifest's predictor then ends with +ncnn."
+        ),
+    ] = "torch",
 ) -> int:
     """Predict the middle frames of a manifest's triplets and measure them.
 
@@ -64,6 +71,7 @@ def predict(
         predictor=predictor,
         weights=weights,
         device=device,
+        backend=backend,
         role=role,
         only_missing=only_missing,
         overwrite=overwrite,

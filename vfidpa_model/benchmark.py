@@ -71,6 +71,10 @@ def benchmark(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N triplets of each subset.")] = None,
     lpips: Annotated[bool, typer.Option(help="Measure LPIPS too.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backend: Annotated[
+        str,
+        typer.Option(help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU); auto: ncnn where installed."),
+    ] = "auto",
 ) -> int:
     """Measure interpolators and dynamic settings on a benchmark set.
 
@@ -96,7 +100,7 @@ def benchmark(
     items = _limited(load_set(set_name, root), limit)
     names = list(dict.fromkeys([fast, accurate, *(model or [])]))
     thresholds = threshold or [HARD_ABOVE]
-    setup = _set_up(set_name, names, weights or [], run or [], chosen)
+    setup = _set_up(set_name, names, weights or [], run or [], chosen, backend)
     if spatial:
         _add_spatial(setup, fast, accurate, thresholds[0])
     out = out or Path("runs") / f"benchmark-{set_name}"
@@ -214,7 +218,12 @@ def dynamic_entries(
 
 
 def _set_up(
-    set_name: str, names: Sequence[str], weights: Sequence[str], runs: Sequence[Path], device: "torch.device"
+    set_name: str,
+    names: Sequence[str],
+    weights: Sequence[str],
+    runs: Sequence[Path],
+    device: "torch.device",
+    backend: str,
 ) -> Setup:
     from dataset_tools.interpolators import create_interpolator
     from vfidpa_model.benchmarking.protocols import model_options
@@ -224,7 +233,9 @@ def _set_up(
 
     files = parse_weights(weights, models=names)
     models = {
-        name: create_interpolator(name, weights=files.get(name), device=device, **model_options(name, set_name))
+        name: create_interpolator(
+            name, weights=files.get(name), device=device, backend=backend, **model_options(name, set_name)
+        )
         for name in names
     }
     routers: dict[str, Router] = {}
@@ -234,7 +245,7 @@ def _set_up(
         name = _label(path, routers)
         routers[name], known[name] = ModelRouter(assessor), [assessor.weights_sha256, assessor.backend]
     routers[FLOW] = FlowMagnitude()
-    identity = {"models": {name: made.weights_sha256 for name, made in models.items()}, "routers": known}
+    identity = {"models": {name: [made.name, made.weights_sha256] for name, made in models.items()}, "routers": known}
     return Setup(models, routers, identity)
 
 

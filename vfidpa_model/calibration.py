@@ -114,6 +114,10 @@ def command(
     split: Annotated[str, typer.Option(help="train, val, test or all: unseen clips give an honest curve.")] = "val",
     resolution: Annotated[str | None, typer.Option(help="Only this tier, e.g. 720p; all by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backend: Annotated[
+        str,
+        typer.Option(help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU); auto: ncnn where installed."),
+    ] = "auto",
 ) -> int:
     """Find the threshold that keeps to a budget or a quality, and save the curve.
 
@@ -136,7 +140,10 @@ def command(
         raise UsageError(f"--split {split!r} must be one of {', '.join(SPLITS)} or all")
     chosen = select_device(device)
     files = parse_weights(weights or [], models=(fast, accurate))
-    models = {name: create_interpolator(name, weights=files.get(name), device=chosen) for name in (fast, accurate)}
+    models = {
+        name: create_interpolator(name, weights=files.get(name), device=chosen, backend=backend)
+        for name in (fast, accurate)
+    }
     items = manifest_items(manifest, split=None if split == "all" else split, resolution=resolution)
     assessor = load_checkpoint(run, device=chosen, backend="auto")
     left_out: dict[str, str] = {}

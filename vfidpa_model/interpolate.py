@@ -130,6 +130,10 @@ def interpolate(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backend: Annotated[
+        str,
+        typer.Option(help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU); auto: ncnn where installed."),
+    ] = "auto",
     precision: Annotated[
         str,
         typer.Option(help="Of the interpolators: auto, fp32, fp16 or bf16. auto is fp16 for rife on CUDA, else fp32."),
@@ -155,7 +159,7 @@ def interpolate(
         raise UsageError("--resume and --restart exclude each other; give one of them")
     routing = Routing(
         fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision,
-        flow_scale, effort,
+        flow_scale, effort, backend,
     )  # fmt: skip
     stretch = options.parse_slow_motion(slow_motion)
     if max_gap is not None and not max_gap > 0:

@@ -22,6 +22,7 @@ EXTRAS = {
     "postgresql": ("psycopg",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),
+    "ncnn": ("ncnn",),
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import torch
 
 from dataset_tools.errors import UsageError
+from dataset_tools.interpolators.backend import apply_backend
 
 ENTRY_POINT_GROUP = "vfi_difficulty.interpolators"
 _RIFE_HOME = "github.com/hzwer/Practical-RIFE"
@@ -103,17 +104,25 @@ def list_interpolators() -> list[InterpolatorInfo]:
 
 
 def create_interpolator(
-    name: str, *, weights: Path | None = None, device: torch.device | str = "cpu", **options: Any
+    name: str,
+    *,
+    weights: Path | None = None,
+    device: torch.device | str = "cpu",
+    backend: str = "torch",
+    **options: Any,
 ) -> Interpolator:
     """Return the interpolator called ``name`` (or ``module:Class``), in eval mode, on ``device``.
 
     Args:
         weights: Weights file; wins over the pinned asset. Needed where no asset exists.
+        backend: Engine of the convolutions, see ``backend.apply_backend``: ``torch``, ``ncnn`` (RIFE on a CPU; its
+            name then ends with ``+ncnn``), or ``auto``.
         options: Passed on to the class: ``precision`` for all built-in ones (see ``precision.PRECISIONS``), ``scale``
             for RIFE, ``levels`` for UPR-Net, ...
 
     Raises:
-        UsageError: The name or an option is unknown, or it needs a weights file and none was given.
+        UsageError: The name or an option is unknown, it needs a weights file and none was given, or the backend is
+            not possible.
         WeightsError: The file is missing, unsafe, or belongs to another variant (the message names the fitting one).
     """
     info = _find(name)
@@ -135,7 +144,9 @@ def create_interpolator(
     unknown = sorted(options.keys() - known.keys())
     if unknown and not any(option.kind is option.VAR_KEYWORD for option in known.values()):
         raise UsageError(f"interpolator {name!r} takes no option {', '.join(unknown)}; leave it out")
-    created = factory.from_weights(weights, device=torch.device(device), **{**info.options, **options})
+    chosen = torch.device(device)
+    created = factory.from_weights(weights, device=chosen, **{**info.options, **options})
+    apply_backend(created, backend, device=chosen)
     return cast(Interpolator, created)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.common.weights import load_into, load_weights
+from dataset_tools.interpolators.backend import with_engine
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
 from dataset_tools.interpolators.refinable import Begun
@@ -112,7 +113,7 @@ class RIFE(nn.Module):
     @property
     def goes_on_from(self) -> str:
         """Name of the model whose frame the first step gives; empty without refinement."""
-        return _name(refine=False, ensemble=self.ensemble) if self.refine else ""
+        return with_engine(_name(refine=False, ensemble=self.ensemble), like=self.name) if self.refine else ""
 
     @torch.inference_mode()
     def begin(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Begun:

@@ -37,9 +37,14 @@ class IFBlock(nn.Module):
         small = [resize(part, 1 / scale) for part in parts]
         if flow is not None:
             small.append(resize(flow, 1 / scale) / scale)
-        x = self.conv0(torch.cat(small, 1))
         # Convolutions work with channels last; everything at full size is faster in planes, so change over while small.
         # In mixed precision only they are halved: a flow of 100 pixels in half precision is off by a sixteenth.
-        x = self.lastconv(self.convblock(x) + x).contiguous().to(parts[0].dtype)
+        x = self.convolutions(torch.cat(small, 1)).contiguous().to(parts[0].dtype)
         growth = scale * self.reduction  # a flow grows with its size
         return resize(x[:, :4] * growth, growth), resize(x[:, 4:], growth)
+
+    def convolutions(self, x: Tensor) -> Tensor:
+        """Return flow and mask logit, (B, 5, h / 2, w / 2), of parts at the reduced size (2R: of that size)."""
+        x = self.conv0(x)
+        result: Tensor = self.lastconv(self.convblock(x) + x)
+        return result

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset_tools.common.weights import load_into, load_weights
+from dataset_tools.interpolators.backend import with_engine
 from dataset_tools.interpolators.padding import Padding, check_pair
 from dataset_tools.interpolators.precision import check_precision, computing
 from dataset_tools.interpolators.refinable import Begun
@@ -145,7 +146,9 @@ class IFNet(nn.Module):
     @property
     def goes_on_from(self) -> str:
         """Name of the model whose frame the first step gives; empty without refinement."""
-        return f"{self.name}{_FAST}" if self.refine else ""
+        if not self.refine:
+            return ""
+        return with_engine(with_engine(self.name, like="") + _FAST, like=self.name)
 
     @torch.inference_mode()
     def begin(self, img0: Tensor, img1: Tensor, timestep: float = 0.5) -> Begun:

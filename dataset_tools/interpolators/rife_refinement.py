@@ -41,13 +41,18 @@ class Contextnet(nn.Module):
     def forward(self, image: Tensor, flow: Tensor) -> list[Tensor]:
         """Return the four warped features; ``flow`` (B, 2, H, W) is in full-size pixels."""
         features = []
-        x = image
-        for index, layer in enumerate((self.conv1, self.conv2, self.conv3, self.conv4)):
-            x = layer(x)
+        for index, x in enumerate(self.convolutions(image)):
             if index > 0 or not self.double_resolution:
                 flow = resize(flow, 0.5) * 0.5
             features.append(backward_warp(x, flow))
         return features
+
+    def convolutions(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the four features, not warped."""
+        first = self.conv1(image)
+        second = self.conv2(first)
+        third = self.conv3(second)
+        return first, second, third, self.conv4(third)
 
 
 class Unet(nn.Module):
@@ -73,11 +78,18 @@ class Unet(nn.Module):
             flow: (B, 4, H, W), full-size pixels.
             context0, context1: What ``Contextnet`` gives for each image.
         """
-        s0 = self.down0(torch.cat((images, flow), 1))
-        s1 = self.down1(torch.cat((s0, context0[0], context1[0]), 1))
-        s2 = self.down2(torch.cat((s1, context0[1], context1[1]), 1))
-        s3 = self.down3(torch.cat((s2, context0[2], context1[2]), 1))
-        x = self.up0(torch.cat((s3, context0[3], context1[3]), 1))
+        residual: Tensor = self.convolutions(torch.cat((images, flow), 1), *context0, *context1)
+        return residual
+
+    def convolutions(
+        self, x: Tensor, a0: Tensor, a1: Tensor, a2: Tensor, a3: Tensor, b0: Tensor, b1: Tensor, b2: Tensor, b3: Tensor
+    ) -> Tensor:
+        """Return the residual of images and flow, (B, 17, H, W), and the context of both images."""
+        s0 = self.down0(x)
+        s1 = self.down1(torch.cat((s0, a0, b0), 1))
+        s2 = self.down2(torch.cat((s1, a1, b1), 1))
+        s3 = self.down3(torch.cat((s2, a2, b2), 1))
+        x = self.up0(torch.cat((s3, a3, b3), 1))
         x = self.up1(torch.cat((x, s2), 1))
         x = self.up2(torch.cat((x, s1), 1))
         x = self.up3(torch.cat((x, s0), 1))

@@ -44,6 +44,10 @@ class Head(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return (B, 4, H, W) of an image (B, 3, H, W) with even sides."""
+        return self.convolutions(image)
+
+    def convolutions(self, image: Tensor) -> Tensor:
+        """Return the same; another engine may stand in for it."""
         x = self.relu(self.cnn0(image))
         x = self.relu(self.cnn1(x))
         x = self.relu(self.cnn2(x))
@@ -82,6 +86,10 @@ class IFBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return flow (4 channels), mask logit and feature, (B, 13, h, w), of parts at the reduced size."""
+        return self.convolutions(x)
+
+    def convolutions(self, x: Tensor) -> Tensor:
+        """Return the same; another engine may stand in for it."""
         result: Tensor = self.lastconv(self.convblock(self.conv0(x)))
         return result
 

@@ -35,23 +35,31 @@ class Predictor:
     """
 
     def __init__(
-        self, name: str = "rife", *, weights: Path | None = None, device: str = "auto", role: str = "pred"
+        self,
+        name: str = "rife",
+        *,
+        weights: Path | None = None,
+        device: str = "auto",
+        backend: str = "torch",
+        role: str = "pred",
     ) -> None:
         """Load the interpolator.
 
         Args:
             name: As ``list_interpolators()`` names it, or ``module:Class``.
             weights: Weights file; wins over the pinned asset.
+            backend: See ``create_interpolator``. What is installed must not decide about a data set's pixels: PyTorch
+                by default, and another engine shows in ``name``.
             role: ``pred`` writes the prediction that people judge; ``accurate`` keeps no image and measures what it
                 would add to that prediction.
 
         Raises:
-            UsageError: The name or the device is unknown, or a weights file is needed.
+            UsageError: The name, the device or the backend is unknown or not possible, or a weights file is needed.
             AssetError, WeightsError: The weights cannot be fetched or do not fit.
         """
         self.device = select_device(device)
         self.role, self.columns = role, ROLES[role]
-        self._interpolator = create_interpolator(name, weights=weights, device=self.device)
+        self._interpolator = create_interpolator(name, weights=weights, device=self.device, backend=backend)
         self.name = self._interpolator.name
         self.weights_sha256 = self._interpolator.weights_sha256
         self._lpips: Lpips | None = None

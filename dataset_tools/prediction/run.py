@@ -83,6 +83,7 @@ def predict_rows(
     predictor: str = "rife",
     weights: Path | None = None,
     device: str = "auto",
+    backend: str = "torch",
     role: str = "pred",
     only_missing: bool = False,
     overwrite: bool = False,
@@ -99,7 +100,7 @@ def predict_rows(
     """
     from dataset_tools.prediction.predictor import Predictor
 
-    engine = Predictor(predictor, weights=weights, device=device, role=role)
+    engine = Predictor(predictor, weights=weights, device=device, backend=backend, role=role)
     with _alone_in(manifest.path.parent):
         return _predict_rows(manifest.path, engine, only_missing=only_missing, overwrite=overwrite, clock=clock)
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dataset_tools.errors import UsageError
+from dataset_tools.interpolators.backend import check_backend
 from dataset_tools.interpolators.precision import PRECISIONS
 from dataset_tools.video.cuts import CUT_LEVELS
 from vfidpa_model.interpolation.encoders import EncoderChoice
@@ -29,6 +30,7 @@ class Routing:
         calibration: File that ``budget`` and ``quality`` are looked up in.
         flow_scale: At which share of the size both look for motion.
         precision: Of both interpolators, see ``dataset_tools.interpolators.precision.PRECISIONS``.
+        backend: Of both interpolators, see ``dataset_tools.interpolators.backend.BACKENDS``.
     """
 
     fast: str
@@ -43,6 +45,7 @@ class Routing:
     precision: str = "auto"
     flow_scale: float = 1.0
     effort: float | None = None
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         """Check what can be told before anything is loaded.
@@ -62,6 +65,7 @@ class Routing:
             raise UsageError(f"--flow-scale {self.flow_scale} must be above 0 and up to 1")
         if self.precision not in PRECISIONS:
             raise UsageError(f"--precision {self.precision!r} must be one of {', '.join(PRECISIONS)}")
+        check_backend(self.backend)
 
     @property
     def routes_pairs(self) -> bool:

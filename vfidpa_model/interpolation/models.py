@@ -49,10 +49,12 @@ def _pairs(routing: Routing, device: torch.device) -> DynamicInterpolator:
 
 
 def _create(routing: Routing, name: str, weights: Path | None, device: torch.device) -> Interpolator:
-    options: dict[str, Any] = {} if routing.precision == "auto" else {"precision": routing.precision}
+    options: dict[str, Any] = {"device": device, "backend": routing.backend}
+    if routing.precision != "auto":
+        options["precision"] = routing.precision
     if routing.flow_scale != 1:
         options["scale"] = routing.flow_scale
-    return create_interpolator(name, weights=weights, device=device, **options)
+    return create_interpolator(name, weights=weights, **options)
 
 
 def _threshold(routing: Routing, fast: str, accurate: str) -> float:
