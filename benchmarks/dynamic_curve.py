@@ -13,6 +13,7 @@ command goes on after a break.
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +178,12 @@ def main() -> int:
     parser.add_argument("--limit", action="append", metavar="RESOLUTION=N", help="at most so many triplets; repeatable")
     parser.add_argument("--efforts", default="0.15,0.3,0.45,0.6", help="by comma")
     parser.add_argument("--budgets", default="0.6,0.7", help="shares of the accurate model's time, by comma")
-    parser.add_argument("--signals", help="only those whose name contains one of these words, by comma")
+    parser.add_argument("--signals", help="only those whose name ends with one of these words, by comma")
+    parser.add_argument(
+        "--cpu-seconds",
+        action="store_true",
+        help="count this process's CPU time: with OMP_NUM_THREADS=1 ratios that hold on a busy machine",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order of the triplets")
     parser.add_argument("--out", type=Path, default=Path("runs/dynamic-curve"))
     parser.add_argument("--device", default="auto")
@@ -209,7 +215,7 @@ def main() -> int:
         signals = [*(WarpedDifference(evenness) for evenness in (0, 0.5, 0.75, 1)), FrameDifference(), FlowTiles()]
         signals += [*(ScoreMap(name, assessor) for name, assessor in assessors.items()), RandomTiles(), OracleTiles()]
         if options.signals:
-            signals = [s for s in signals if any(word in s.name for word in options.signals.split(","))]
+            signals = [s for s in signals if any(s.name.endswith(word) for word in options.signals.split(","))]
         runner = Runner(
             models["fast"],
             models["accurate"],
@@ -222,13 +228,14 @@ def main() -> int:
             efforts=efforts,
             lpips=Lpips(device),
             device=device,
+            clock=time.process_time if options.cpu_seconds else time.perf_counter,
         )
         identity = {
             "models": {role: [model.name, model.weights_sha256] for role, model in models.items()},
             "runs": {name: assessor.weights_sha256 for name, assessor in assessors.items()},
             "signals": [[signal.name for signal in signals], efforts],
             "frames": [frames_sha256(options.manifest), [item.key for item in items]],
-            "device": describe_device(device),
+            "device": [describe_device(device), "CPU seconds" if options.cpu_seconds else "seconds"],
         }
         rows = measure(items, runner, folder=options.out / tier, identity=identity)
         groups = [films.get(row["clip"], row["clip"]) for row in rows]

@@ -28,13 +28,13 @@ FIELDS = ("squared_error", "psnr", "lpips", "seconds", "cost", "area")
 class Runner:
     """Measures triplets of one size, in order."""
 
-    def __init__(self, fast, accurate, *, others, signals, routers, efforts, lpips, device):
+    def __init__(self, fast, accurate, *, others, signals, routers, efforts, lpips, device, clock=time.perf_counter):
         self.fast, self.accurate, self.others = fast, accurate, others
         self.signals, self.routers, self.efforts = signals, routers, efforts
         self.goes_on = can_go_on(accurate) and accurate.goes_on_from == fast.name
         self.controls = {f"{s.name} @ {e:g}": EffortControl(e) for s in signals for e in efforts}
         self.cascade = CascadeInterpolator(fast, accurate, 0.45, scene_cuts=False)
-        self._lpips, self._device, self._warm = lpips, device, set()
+        self._lpips, self._device, self._clock, self._warm = lpips, device, clock, set()
 
     def state(self):
         """Return what the next row rests on."""
@@ -84,17 +84,17 @@ class Runner:
         }
 
     def _setting(self, control, scores, begun, frames, alone):
-        started = time.perf_counter()
+        started = self._clock()
         if not self.goes_on:
             hard = bool(control.choose(scores.mean(keepdims=True)).any())
             control.spend(float(hard))
             values = alone["accurate" if hard else "fast"]
-            return [*values[:3], time.perf_counter() - started + hard * values[3], float(hard), float(hard)]
+            return [*values[:3], self._clock() - started + hard * values[3], float(hard), float(hard)]
         mask = control.choose(scores)
         plan = TilePlan.of(mask, begun.size)
         control.spend(plan.cost)
         frame = self.accurate.go_on(begun, [plan]) if plan.rects else begun.frame
-        seconds = time.perf_counter() - started
+        seconds = self._clock() - started
         area = float(plan.tiles(mask.shape).mean())
         known = alone["fast"] if not plan.rects else alone["accurate"] if plan.is_whole else None
         quality = known[:3] if known else self._quality(frame)
@@ -109,9 +109,9 @@ class Runner:
         if warm and (name, pair[0].shape) not in self._warm:
             self._warm.add((name, pair[0].shape))
             call()
-        started = time.perf_counter()
+        started = self._clock()
         result = call()
-        return result, time.perf_counter() - started
+        return result, self._clock() - started
 
 
 def measure(items, runner, *, folder, identity):

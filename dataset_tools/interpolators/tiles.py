@@ -11,6 +11,8 @@ import numpy.typing as npt
 TILE = 64  # pixels; 32 and 128 kept no more error at the same cost
 MARGIN = 16  # pixels around a rectangle that are computed and thrown away: the least that four halvings allow
 _CALL_PIXELS = 3000  # what one more rectangle costs beside its pixels: small convolutions are slower per pixel
+_CONTEXT = 0.16  # of RIFE's refinement is context, which comes from further around a rectangle, at most from all
+_CONTEXT_MARGIN = 48  # pixels: margin, halo and some motion
 
 Mask = npt.NDArray[np.bool_]
 
@@ -81,11 +83,13 @@ class TilePlan:
 
     @cached_property
     def cost(self) -> float:
-        """What it costs as a share of the whole frame, margins included; up to 1."""
+        """What it costs as a share of refining the whole frame, margins included; up to 1."""
         if self.is_whole:
             return 1.0
-        pixels = sum(rect.grown(MARGIN, self.size).area + _CALL_PIXELS for rect in self.rects)
-        return min(1.0, pixels / (self.size[0] * self.size[1]))
+        whole = self.size[0] * self.size[1]
+        pixels = sum(rect.grown(MARGIN, self.size).area + _CALL_PIXELS for rect in self.rects) / whole
+        context = sum(rect.grown(_CONTEXT_MARGIN, self.size).area for rect in self.rects) / whole
+        return min(1.0, (1 - _CONTEXT) * pixels + _CONTEXT * min(1.0, context))
 
     def turned(self) -> Self:
         """Return the same plan for a frame turned by 180 degrees."""
