@@ -10,7 +10,7 @@ from dataset_tools.interpolators.refinable import Begun
 from dataset_tools.interpolators.rife_refinement import Contextnet, Unet
 from dataset_tools.interpolators.tiles import MARGIN, Rect, TilePlan
 
-_BLEND = 4  # pixels on either side of a border over which the residual fades
+_BLEND = 12  # pixels on either side of a border over which the residual fades: with 4, edges of three levels remained
 _HALO = 16  # pixels of image around a rectangle that its context comes from: of 45 that count, all but 0.2 levels
 _BATCH_PIXELS = 1_000_000  # of rectangles of one size that are computed together
 

@@ -114,11 +114,11 @@ def test_no_edges_where_refined_meets_fast(models, frames):
         for rect in plan.rects:
             rows = slice(rect.top + 8, rect.bottom - 8)
             for edge in (rect.left, rect.right):
-                excess["border"].append(more[rows, edge - 5 : edge + 4].clamp(min=0).mean())
-            excess["inside"].append(more[rows, rect.left + 8 : rect.right - 8].clamp(min=0).mean())
+                excess["border"].append(more[rows, edge - 13 : edge + 12].clamp(min=0).mean())
+            excess["inside"].append(more[rows, rect.left + 14 : rect.right - 14].clamp(min=0).mean())
     border, inside = (float(torch.stack(values).mean()) for values in excess.values())
     print(f"levels that a step grows beyond both sources: {border:.3f} at borders, {inside:.3f} inside")
-    assert border < inside + 0.05
+    assert border < 1.2 * inside
 
 
 @pytest.mark.parametrize("effort", [0.1, 0.3, 0.6])
