@@ -13,7 +13,7 @@ import typer
 from dataset_tools.common import cli
 from dataset_tools.common.files import inside
 from dataset_tools.errors import FrameError, UsageError, VfiError
-from dataset_tools.levels import LEVEL_NAMES
+from dataset_tools.levels import LEVEL_NAMES, LEVELS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,8 +96,8 @@ def _predict_pair(assessor: "Assessor", first: Path, second: Path, *, picture: P
         raise UsageError(f"{first} and {second} must have one size, found {img0.shape[:2]} and {img1.shape[:2]}")
     found = assessor.assess(as_batch(img0), as_batch(img1))
     score = float(found.score)
-    level = min(max(round(score), 1), assessor.config.num_levels)
-    print(f"{score:.3f} ({LEVEL_NAMES.get(level, level)}; model for {assessor.config.tier}, {assessor.backend})")
+    level = min(max(round(score), LEVELS[0]), LEVELS[-1])
+    print(f"{score:.3f} ({LEVEL_NAMES[level]}; model for {assessor.config.tier}, {assessor.backend})")
     if picture is not None:
         mean = ((img0.astype("uint16") + img1 + 1) // 2).astype("uint8")
         write_image(picture, overlay(mean, found.score_map[0].float().cpu().numpy()))

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from dataset_tools.frames import RESOLUTION_HEIGHTS
+from dataset_tools.levels import NUM_LEVELS
 
 BACKBONES = ("swin_t", "efficientnet_lite0", "ahiq")
 TIERS = (*RESOLUTION_HEIGHTS, "all")
@@ -18,13 +19,13 @@ _LARGEST_WIDTH = 4096  # a checkpoint is untrusted: it may not ask for terabytes
 _MODEL_CHOICES = {
     "backbone": BACKBONES,
     "upsample": ("pixelshuffle", "nearest"),
-    "difference": ("deep", "shallow", "both"),
     "difference_form": ("signed", "absolute"),
     "head": ("regression", "ordinal"),
-    "score_range": ("linear", "bounded"),
     "tier": TIERS,
     "ahiq_patch": (8, 16),
 }
+# Fields that older checkpoints and runs carry, with the one value that is still built.
+RETIRED_FIELDS = {"difference": "both", "num_levels": NUM_LEVELS, "score_range": "linear"}
 # backbone -> (deep_width, shallow_width, fusion_width, head_widths). Swin-T: 768 / 4^2 = 48 is what PixelShuffle gives,
 # 192 is stage 2; the head has a fifth of AHIQ's widths, so that it costs less than the backbone. Lite0: in proportion.
 _WIDTHS: dict[str, tuple[int, int, int, tuple[int, int, int]]] = {
@@ -41,18 +42,15 @@ class ModelConfig:
     Attributes:
         backbone: ``swin_t`` (the paper's), ``efficientnet_lite0`` (the light variant), ``ahiq`` (the baseline whole).
         upsample: How the deep feature reaches the shallow one's size: ``pixelshuffle`` (source) or ``nearest``.
-        temporal_difference: Whether the difference of the two frames' features joins the representation.
-        difference: Which part of a frame's feature is subtracted; open in the paper. ``both`` as in AHIQ.
+        temporal_difference: Whether the difference of the two frames' features, deep and shallow as in AHIQ, joins the
+            representation.
         difference_form: ``absolute`` (the change has no direction, so swapping the frames is nothing to be learned) or
             ``signed`` (plain subtraction, the paper's word).
         head: ``regression`` (source) or ``ordinal`` (trained on the votes' distribution).
-        num_levels: Levels of the scale, 1 = easy.
         deep_width, shallow_width: Channels of the upsampled deep and of the deformed shallow feature; 0 takes the
             backbone's default, and the stored config holds the number.
         fusion_width: Channels of one frame's fused feature before the frames are compared; 0 as above.
         head_widths: Channels of the head's three 3x3 convolutions; empty as above.
-        score_range: ``linear``: level = middle of the scale + output, so that every error has a gradient and order
-            is kept beyond the ends; ``bounded``: a sigmoid keeps it in [1, num_levels]. Both are monotone.
         tier: Resolution whose labels the model was trained for, ``all`` for a mixture.
         input_height: Rows the model sees; higher frames are area-averaged down to it. 0 takes the tier's height
             (own size for ``all``). Less than the tier makes the assessment of large frames cheap.
@@ -63,15 +61,12 @@ class ModelConfig:
     backbone: str = "swin_t"
     upsample: str = "pixelshuffle"
     temporal_difference: bool = True
-    difference: str = "both"
     difference_form: str = "absolute"
     head: str = "regression"
-    num_levels: int = 4
     deep_width: int = 0
     shallow_width: int = 0
     fusion_width: int = 0
     head_widths: tuple[int, ...] = ()
-    score_range: str = "linear"
     tier: str = "256p"
     input_height: int = 0
     ahiq_patch: int = 8
@@ -93,8 +88,6 @@ class ModelConfig:
         for width in (self.deep_width, self.shallow_width, self.fusion_width, *self.head_widths):
             if not isinstance(width, int) or not 1 <= width <= _LARGEST_WIDTH:
                 raise ValueError(f"width ({width!r}) must be a whole number from 1 to {_LARGEST_WIDTH}")
-        if not 2 <= self.num_levels <= 10:
-            raise ValueError(f"num_levels ({self.num_levels}) must be from 2 to 10")
         if self.input_height != 0 and not 64 <= self.input_height <= 8192:
             raise ValueError(f"input_height ({self.input_height}) must be 0 or from 64 to 8192")
 
@@ -114,12 +107,13 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the config of ``to_dict``; missing fields take their defaults.
+        """Return the config of ``to_dict``; missing fields take their defaults, retired ones are left out.
 
         Raises:
-            ValueError: An unknown field (the file is newer), or a value of a wrong type or out of range.
+            ValueError: An unknown field (the file is newer), a value of a wrong type or out of range, or another value
+                of a retired field than the one that is still built.
         """
-        checked = _checked_fields(values)
+        checked = _checked_fields(without_retired(values, RETIRED_FIELDS))
         if "head_widths" in checked:
             checked["head_widths"] = tuple(checked["head_widths"])
         return cls(**checked)
@@ -129,6 +123,18 @@ def check_choices(config: Any, choices: Mapping[str, tuple[Any, ...]]) -> None:
     for name, allowed in choices.items():
         if getattr(config, name) not in allowed:
             raise ValueError(f"{name} ({getattr(config, name)!r}) must be one of {', '.join(map(str, allowed))}")
+
+
+def without_retired(values: Mapping[str, Any], retired: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` without the names in ``retired``, which maps each to the one value that is still accepted.
+
+    Raises:
+        ValueError: A retired name has another value.
+    """
+    for name, accepted in retired.items():
+        if name in values and values[name] != accepted:
+            raise ValueError(f"{name} ({values[name]!r}) must be {accepted!r}: the choice was removed; train again")
+    return {name: value for name, value in values.items() if name not in retired}
 
 
 def _checked_fields(values: Mapping[str, Any]) -> dict[str, Any]:

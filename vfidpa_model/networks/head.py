@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dataset_tools.levels import LEVELS, NUM_LEVELS
+
 SMALLEST_WEIGHT_SUM = 1e-6  # all weights may underflow to 0 in half precision
 
 
@@ -32,27 +34,13 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 class LinearScale(nn.Module):
-    """Level = middle of the scale + output. Unbounded and strictly increasing."""
+    """Level = middle of the scale + output. Unbounded: every error has a gradient, order goes on beyond the ends."""
 
-    def __init__(self, num_levels: int) -> None:
-        super().__init__()
-        self.middle = (1 + num_levels) / 2
+    middle = (LEVELS[0] + LEVELS[-1]) / 2
 
     def forward(self, raw: Tensor) -> Tensor:
         """Return levels for raw outputs of any shape."""
         return raw + self.middle
-
-
-class BoundedScale(nn.Module):
-    """Level = 1 + (num_levels - 1) * sigmoid(output). Inside the scale and strictly increasing."""
-
-    def __init__(self, num_levels: int) -> None:
-        super().__init__()
-        self.span = num_levels - 1
-
-    def forward(self, raw: Tensor) -> Tensor:
-        """Return levels for raw outputs of any shape."""
-        return 1 + self.span * torch.sigmoid(raw)
 
 
 class OrdinalScale(nn.Module):
@@ -62,32 +50,25 @@ class OrdinalScale(nn.Module):
     distribution over levels can be fitted to the distribution of votes.
     """
 
-    def __init__(self, num_levels: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Parameter(torch.tensor(-(num_levels - 2.0)))
+        self.first = nn.Parameter(torch.tensor(-(NUM_LEVELS - 2.0)))
         # Steps of softplus(1.855) = 2: the outer levels of four begin with 12 % each side of an output of 0.
-        self.steps = nn.Parameter(torch.full((num_levels - 2,), 1.855))
+        self.steps = nn.Parameter(torch.full((NUM_LEVELS - 2,), 1.855))
 
     def thresholds(self) -> Tensor:
-        """Return the num_levels - 1 thresholds, increasing."""
+        """Return the three thresholds between the four levels, increasing."""
         return torch.cat((self.first.view(1), self.first + F.softplus(self.steps).cumsum(0)))
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Return expected levels, in [1, num_levels], for raw outputs of any shape."""
+        """Return expected levels, in [1, 4], for raw outputs of any shape."""
         return 1 + torch.sigmoid(raw.unsqueeze(-1) - self.thresholds()).sum(-1)
 
     def log_probabilities(self, raw: Tensor) -> Tensor:
-        """Return the logarithm of each level's probability: (B,) to (B, num_levels); exp sums to 1."""
+        """Return the logarithm of each level's probability: (B,) to (B, 4); exp sums to 1."""
         distance = raw.unsqueeze(-1) - self.thresholds()
         above, below = F.logsigmoid(distance), F.logsigmoid(-distance)  # log P(level > k), log P(level <= k)
         # P(k-1 < level <= k) = sigmoid(a) - sigmoid(b) = sigmoid(a) * sigmoid(-b) * (1 - exp(b - a)), with a > b
         gap = distance[..., :-1] - distance[..., 1:]
         inner = above[..., :-1] + below[..., 1:] + torch.log(-torch.expm1(-gap))
         return torch.cat((below[..., :1], inner, above[..., -1:]), dim=-1)
-
-
-def create_scale(*, head: str, score_range: str, num_levels: int) -> LinearScale | BoundedScale | OrdinalScale:
-    """Return the map from raw outputs to levels that a config names."""
-    if head == "ordinal":
-        return OrdinalScale(num_levels)
-    return (BoundedScale if score_range == "bounded" else LinearScale)(num_levels)

@@ -18,7 +18,7 @@ from vfidpa_model.networks.ahiq import AHIQ
 from vfidpa_model.networks.backbones import DEEP_STRIDE, SHALLOW_STRIDE, create_backbone
 from vfidpa_model.networks.config import SMALLEST_SIDE, ModelConfig
 from vfidpa_model.networks.deform_net import DeformNet
-from vfidpa_model.networks.head import OrdinalScale, PatchHead, create_scale, weighted_mean
+from vfidpa_model.networks.head import LinearScale, OrdinalScale, PatchHead, weighted_mean
 
 Body = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # padded frames to raw scores and weights
 
@@ -35,7 +35,7 @@ class Assessment(NamedTuple):
         score_map: (B, h, w), the score per location, on the same scale; h = ceil(H / 8), w = ceil(W / 8)
             (16 in place of 8 for AHIQ with patches of 16).
         weight_map: (B, h, w), in (0, 1): how much a location counts.
-        level_logits: (B, num_levels), log-probabilities of the levels (ordinal head), else None.
+        level_logits: (B, 4), log-probabilities of the levels (ordinal head), else None.
     """
 
     score: Tensor
@@ -52,7 +52,7 @@ class SiameseBody(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.difference = config.difference if config.temporal_difference else None
+        self.has_temporal = config.temporal_difference
         self.is_absolute = config.difference_form == "absolute"
         self.backbone = create_backbone(config.backbone)
         self.deform_net = DeformNet(
@@ -63,12 +63,11 @@ class SiameseBody(nn.Module):
             factor=DEEP_STRIDE // SHALLOW_STRIDE,
             upsample=config.upsample,
         )
-        width = config.fusion_width
-        self.spatial = nn.Conv2d(config.shallow_width + config.deep_width, width, 1)
-        parts = {"deep": config.deep_width, "shallow": config.shallow_width}
-        if self.difference is not None:
-            self.temporal = nn.Conv2d(parts.get(self.difference, sum(parts.values())), width, 1)
-        self.head = PatchHead(width * (2 if self.difference is None else 3), config.head_widths)
+        both, width = config.shallow_width + config.deep_width, config.fusion_width
+        self.spatial = nn.Conv2d(both, width, 1)
+        if self.has_temporal:
+            self.temporal = nn.Conv2d(both, width, 1)
+        self.head = PatchHead(width * (3 if self.has_temporal else 2), config.head_widths)
 
     def forward(self, img0: Tensor, img1: Tensor) -> tuple[Tensor, Tensor]:
         """Return the raw scores and the weights, (B, H/8, W/8) each."""
@@ -77,9 +76,8 @@ class SiameseBody(nn.Module):
         both = torch.cat((deep, shallow), dim=1)
         spatial = self.spatial(both)
         parts = [spatial[:B], spatial[B:]]  # not chunk: an exporter would fix the batch size
-        if self.difference is not None:
-            chosen = {"deep": deep, "shallow": shallow, "both": both}[self.difference]
-            change = chosen[:B] - chosen[B:]
+        if self.has_temporal:
+            change = both[:B] - both[B:]
             parts.insert(0, self.temporal(change.abs() if self.is_absolute else change))
         raw, weights = self.head(torch.cat(parts, dim=1))
         return raw, weights
@@ -97,9 +95,7 @@ class VFIDPA(nn.Module):
             self.body = AHIQ(patch=self.config.ahiq_patch, whole_backbones=False)
         else:
             self.body = SiameseBody(self.config)
-        self.scale = create_scale(
-            head=self.config.head, score_range=self.config.score_range, num_levels=self.config.num_levels
-        )
+        self.scale: LinearScale | OrdinalScale = OrdinalScale() if self.config.head == "ordinal" else LinearScale()
 
     def forward(self, img0: Tensor, img1: Tensor) -> Assessment:
         """Assess a batch of frame pairs.
@@ -132,8 +128,7 @@ class VFIDPA(nn.Module):
     def conclude(self, raw: Tensor, weights: Tensor) -> Assessment:
         """Return the assessment that follows from raw scores and weights per location, (B, h, w) each."""
         latent = weighted_mean(raw, weights)
-        is_ordinal = isinstance(self.scale, OrdinalScale)
-        log_probabilities = self.scale.log_probabilities(latent) if is_ordinal else None  # type: ignore[operator]
+        log_probabilities = self.scale.log_probabilities(latent) if isinstance(self.scale, OrdinalScale) else None
         return Assessment(self.scale(latent), self.scale(raw), weights, log_probabilities)
 
 

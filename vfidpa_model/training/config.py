@@ -13,11 +13,9 @@ _TRAIN_CHOICES = {
     "resolution": TIERS,
     "target": TARGETS,
     "labels": LABEL_CHOICES,
-    "loss_norm": ("l1", "l2"),
     "precision": ("fp32", "bf16", "fp16"),
 }
-
-
+RETIRED_OPTIONS = {"loss_norm": "l1"}  # that config.json of older runs carries, with the value that is still trained
 _TRAIN_LEAST = {"epochs": 1, "batch": 1, "accumulate": 1}  # of the other numbers: 0
 _TRAIN_MOST = {"seed": 2**31 - 1, "ema": 0.9999}  # NumPy and PyTorch take no larger seeds once steps are mixed in
 
@@ -40,7 +38,6 @@ class TrainConfig:
             frames, whose label is exact.
         aux_weight: Weight of the auxiliary loss; 0 turns it off.
         labels: ``human``, ``proxy`` or ``any``: proxy labels are used only when asked for.
-        loss_norm: ``l1`` or ``l2``, of both losses.
         precision: ``fp32``, ``bf16`` or ``fp16`` (mixed).
         patience: Epochs without a better validation result before training stops; 0 never stops early.
         clip_grad_norm: Largest norm of all gradients together; 0 leaves them.
@@ -59,7 +56,6 @@ class TrainConfig:
     crop: int = 224
     aux_weight: float = 0.1
     labels: str = "human"
-    loss_norm: str = "l1"
     seed: int = 0
     precision: str = "fp32"
     patience: int = 8

@@ -147,7 +147,6 @@ def take_step(session: "Session", batch: "Batch") -> dict[str, float]:
                 distribution=part["distribution"],
                 lpips_level=session.lpips_scale.levels(part["inputs_lpips"]),
                 aux_weight=config.aux_weight,
-                norm=config.loss_norm,
                 location_levels=part.get("location_levels"),
             )
             accelerator.backward(losses.total / config.accumulate)

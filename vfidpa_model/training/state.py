@@ -19,7 +19,9 @@ from torch.optim.swa_utils import AveragedModel
 from dataset_tools.common.files import atomic_writer
 from dataset_tools.errors import UsageError, WeightsError
 from vfidpa_model.inference.checkpoint import flatten
+from vfidpa_model.networks.config import RETIRED_FIELDS, without_retired
 from vfidpa_model.networks.vfidpa import VFIDPA
+from vfidpa_model.training.config import RETIRED_OPTIONS
 
 STATE_NAME = "training_state.pt"
 CONFIG_NAME = "config.json"
@@ -110,7 +112,8 @@ def check_same_run(out: Path, settings: Mapping[str, Any], *, resume: bool) -> b
 
     Raises:
         UsageError: ``out`` holds a run and ``resume`` was not asked for; or it was trained on other pairs, or with
-            other options, of which the first is named. A manifest with the same pairs may be another file.
+            other options, of which the first is named, or with a choice that was removed. A manifest with the same
+            pairs may be another file.
     """
     stored_path = out / CONFIG_NAME
     if not stored_path.exists():
@@ -123,6 +126,10 @@ def check_same_run(out: Path, settings: Mapping[str, Any], *, resume: bool) -> b
         raise WeightsError(f"{stored_path} is not JSON: {error}") from error
     if stored.get("pairs_sha256") != settings["pairs_sha256"]:
         raise UsageError(f"{out} was trained on other labelled pairs than this manifest has; take another --out")
+    try:
+        without_retired(flatten(stored), flatten({"model": RETIRED_FIELDS, "train": RETIRED_OPTIONS}))
+    except ValueError as error:
+        raise UsageError(f"{stored_path}: {error}") from error
     for name, value in sorted(flatten({name: settings[name] for name in ("model", "train")}).items()):
         known = flatten(stored).get(name)
         if known != value:

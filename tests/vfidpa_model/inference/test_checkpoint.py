@@ -68,6 +68,8 @@ def diverged():
     return model
 
 
+# As older checkpoints have them, also the one that comes with the toolkit.
+RETIRED = {"difference": "both", "num_levels": 4, "score_range": "linear"}
 DAMAGE = [
     (lambda folder: (folder / "checkpoint.json").unlink(), "no checkpoint in"),
     (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
@@ -79,6 +81,9 @@ DAMAGE = [
     (flip_last_byte, "damaged or not the one checkpoint.json describes"),
     (lambda folder: edit(folder, config={"backbone": "vgg"}), "backbone"),
     (lambda folder: edit(folder, config={"depth": 7}), "unknown field 'depth'"),
+    (lambda folder: edit(folder, config={**RETIRED, "difference": "deep"}), r"difference \('deep'\) must be 'both'"),
+    (lambda folder: edit(folder, config={**RETIRED, "num_levels": 5}), r"num_levels \(5\) must be 4"),
+    (lambda folder: edit(folder, config={**RETIRED, "score_range": "bounded"}), "the choice was removed; train again"),
     (lambda folder: edit(folder, config=[]), "must be JSON objects"),
     (lambda folder: edit(folder, config={"backbone": "efficientnet_lite0", "fusion_width": 7}), "do not fit"),
     (lambda folder: save_checkpoint(folder, diverged(), meta={}), "are not finite numbers"),
@@ -101,6 +106,18 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_one_line(tmp_path, saved,
     with pytest.raises(CheckpointError, match=message) as error:
         load_checkpoint(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_from_before_fields_were_retired_opens_and_is_written_without_them(tmp_path, saved, pair):
+    expected = load_checkpoint(saved)
+    for name in ("checkpoint.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((saved / name).read_bytes())
+    edit(tmp_path, config={**expected.config.to_dict(), **RETIRED})
+    found = load_checkpoint(tmp_path)
+    assert found.config == expected.config
+    assert np.array_equal(found.predict(*pair), expected.predict(*pair))
+    save_checkpoint(tmp_path, found.model, meta={})
+    assert not RETIRED.keys() & json.loads((tmp_path / "checkpoint.json").read_text())["config"].keys()
 
 
 @pytest.mark.parametrize("writes_before_crash", [0, 1, 2, 3])

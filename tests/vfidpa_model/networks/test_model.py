@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vfidpa_model.networks.config import ModelConfig
-from vfidpa_model.networks.head import create_scale, weighted_mean
+from vfidpa_model.networks.head import LinearScale, OrdinalScale, weighted_mean
 from vfidpa_model.networks.vfidpa import VFIDPA, create_model
 from vfidpa_model.training.config import TrainConfig
 
@@ -59,10 +59,8 @@ def test_a_batch_gives_what_single_pairs_give():
 CHOICES = [
     {"upsample": "nearest"},
     {"temporal_difference": False},
-    {"difference": "deep"},
-    {"difference": "shallow", "difference_form": "signed"},
+    {"difference_form": "signed"},
     {"head": "ordinal"},
-    {"score_range": "bounded"},
     {"deep_width": 8, "shallow_width": 16, "fusion_width": 8, "head_widths": (8, 8, 4)},
 ]
 
@@ -100,16 +98,9 @@ def test_wrong_frames_are_refused(shape0, shape1, message):
         model_of()(torch.zeros(shape0), torch.zeros(shape1))
 
 
-SCALES = [
-    ("regression", "linear", -torch.inf, torch.inf),
-    ("regression", "bounded", 1, 4),
-    ("ordinal", "linear", 1, 4),
-]
-
-
-@pytest.mark.parametrize(("head", "score_range", "low", "high"), SCALES)
-def test_levels_rise_with_the_output_and_stay_in_range(head, score_range, low, high):
-    levels = create_scale(head=head, score_range=score_range, num_levels=4)(torch.linspace(-6, 6, 200)).detach()
+@pytest.mark.parametrize(("scale", "low", "high"), [(LinearScale, -torch.inf, torch.inf), (OrdinalScale, 1, 4)])
+def test_levels_rise_with_the_output_and_stay_in_range(scale, low, high):
+    levels = scale()(torch.linspace(-6, 6, 200)).detach()
     assert (levels.diff() > 0).all()
     assert low < levels.min()
     assert levels.max() < high
@@ -117,7 +108,7 @@ def test_levels_rise_with_the_output_and_stay_in_range(head, score_range, low, h
 
 
 def test_ordinal_probabilities_are_a_distribution_whose_mean_is_the_score():
-    scale = create_scale(head="ordinal", score_range="linear", num_levels=4)
+    scale = OrdinalScale()
     with torch.no_grad():
         scale.steps.copy_(torch.tensor([-3.0, 2.0]))
     latent = torch.tensor([-30.0, -2.0, 0.0, 1.5, 30.0], requires_grad=True)
@@ -162,10 +153,11 @@ def test_config_survives_json_and_knows_its_height(config, rows):
         ({"deep_width": 10**9}, "width"),
         ({"head_widths": [64, 64]}, "three"),
         ({"head_widths": ["a", 1, 2]}, "width"),
-        ({"num_levels": 1}, "num_levels"),
+        ({"num_levels": 5}, r"num_levels \(5\) must be 4: the choice was removed"),
         ({"input_height": 12}, "input_height"),
         ({"temporal_difference": "yes"}, "must be a bool"),
-        ({"num_levels": 4.0}, "must be a int"),
+        ({"fusion_width": 4.0}, "must be a int"),
+        ({"loss_norm": "l1"}, "unknown field"),
         ({"flow": True}, "unknown field 'flow'"),
     ],
 )
@@ -180,11 +172,10 @@ def test_wrong_config_is_refused(values, message):
         ({"lr": float("nan")}, r"lr \(nan\) must be a number from 0"),
         ({"lr": -1.0}, "lr"),
         ({"aux_weight": float("inf")}, "aux_weight"),
-        ({"crop": 63}, r"crop \(63\) must be a number from 64"),
+        ({"crop": 63}, r"crop \(63\) must be 0 \(whole frames\) or at least 64"),
         ({"epochs": 0}, "epochs"),
         ({"resolution": "480p"}, r"resolution \('480p'\) must be one of 256p, 720p, 1080p, all"),
         ({"labels": "mine"}, "labels"),
-        ({"loss_norm": "l3"}, "loss_norm"),
         ({"precision": "int8"}, r"precision \('int8'\) must be one of fp32, bf16, fp16"),
     ],
 )

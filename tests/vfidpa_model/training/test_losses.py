@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vfidpa_model.networks.vfidpa import Assessment
-from vfidpa_model.training.losses import compute_losses, distance, fit_lpips_scale, ordinal_loss
+from vfidpa_model.training.losses import compute_losses, fit_lpips_scale, ordinal_loss
 
 NAN = float("nan")
 
@@ -20,22 +20,21 @@ def assessment(scores: list[float], *, logits: torch.Tensor | None = None) -> As
 
 
 @pytest.mark.parametrize(
-    ("norm", "aux_weight", "lpips", "difficulty", "auxiliary"),
+    ("aux_weight", "lpips", "difficulty", "auxiliary"),
     [
-        ("l1", 0.0, [1.0, 1.0], 1.0, 1.5),
-        ("l2", 0.5, [1.0, 1.0], 1.25, 2.5),
-        ("l1", 0.5, [1.0, NAN], 1.0, 0.5),  # the pair without LPIPS counts as 0, the batch stays 2
-        ("l1", 0.5, [NAN, NAN], 1.0, 0.0),
+        (0.0, [1.0, 1.0], 1.0, 1.5),
+        (0.5, [1.0, 1.0], 1.0, 1.5),
+        (0.5, [1.0, NAN], 1.0, 0.5),  # the pair without LPIPS counts as 0, the batch stays 2
+        (0.5, [NAN, NAN], 1.0, 0.0),
     ],
 )
-def test_losses_by_hand(norm, aux_weight, lpips, difficulty, auxiliary):
+def test_losses_by_hand(aux_weight, lpips, difficulty, auxiliary):
     losses = compute_losses(
         assessment([2.0, 3.0]),
         level=torch.tensor([1.5, 4.5]),
         distribution=torch.full((2, 4), 0.25),
         lpips_level=torch.tensor(lpips),
         aux_weight=aux_weight,
-        norm=norm,
     )
     assert losses.difficulty.item() == pytest.approx(difficulty)
     assert losses.auxiliary.item() == pytest.approx(auxiliary)
@@ -51,7 +50,6 @@ def test_missing_lpips_leaves_the_gradient_finite():
         distribution=torch.full((2, 4), 0.25),
         lpips_level=torch.tensor([NAN, 2.0]),
         aux_weight=1.0,
-        norm="l2",
     )
     losses.total.backward()
     assert torch.isfinite(scores.grad).all()
@@ -99,5 +97,3 @@ def test_lpips_line_never_falls(lpips, levels, expected):
 def test_wrong_use_is_refused():
     with pytest.raises(ValueError, match="inputs_lpips is missing"):
         fit_lpips_scale([NAN], [1.0])
-    with pytest.raises(ValueError, match="norm"):
-        distance(torch.zeros(1), torch.zeros(1), norm="l3")

@@ -1,0 +1,33 @@
+"""Resuming: a run from before some options were retired goes on where it used the values that are left."""
+
+import json
+
+import pytest
+
+from dataset_tools.errors import UsageError
+from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.training.config import TrainConfig
+from vfidpa_model.training.state import check_same_run
+
+SETTINGS = {"model": ModelConfig().to_dict(), "train": TrainConfig().to_dict(), "pairs_sha256": "0" * 64}
+OLD_FIELDS = {"difference": "both", "num_levels": 4, "score_range": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "loss_norm", "refusal"),
+    [
+        ({}, "l1", None),
+        ({}, "l2", r"config\.json: train\.loss_norm \('l2'\) must be 'l1': the choice was removed"),
+        ({"score_range": "bounded"}, "l1", r"model\.score_range \('bounded'\) must be 'linear'"),
+    ],
+)
+def test_an_older_run_goes_on_with_the_values_that_are_left(tmp_path, fields, loss_norm, refusal):
+    model, train = {**SETTINGS["model"], **OLD_FIELDS, **fields}, {**SETTINGS["train"], "loss_norm": loss_norm}
+    (tmp_path / "config.json").write_text(json.dumps({**SETTINGS, "model": model, "train": train}))
+    (tmp_path / "last").mkdir()
+    (tmp_path / "last" / "training_state.pt").touch()
+    if refusal is None:
+        assert check_same_run(tmp_path, SETTINGS, resume=True)
+        return
+    with pytest.raises(UsageError, match=refusal):
+        check_same_run(tmp_path, SETTINGS, resume=True)
