@@ -33,7 +33,7 @@ class Runner:
         self.signals, self.routers, self.efforts = signals, routers, efforts
         self.goes_on = can_go_on(accurate) and accurate.goes_on_from == fast.name
         self.controls = {f"{s.name} @ {e:g}": EffortControl(e) for s in signals for e in efforts}
-        self.cascade = CascadeInterpolator(fast, accurate, 0.45, scene_cuts=False)
+        self.cascade = CascadeInterpolator(fast, accurate, scene_cuts=False)
         self._lpips, self._device, self._clock, self._warm = lpips, device, clock, set()
 
     def state(self):

@@ -49,7 +49,7 @@ def interpolate(
         float | None,
         typer.Option(
             help="Share of the accurate interpolator's extra cost that may be spent, on the parts of frames that need "
-            "it: 0 is all fast, 1 all accurate. Default 0.45."
+            "it: 0 is all fast, 1 all accurate. Default 0.4."
         ),
     ] = None,
     assessor: Annotated[Path | None, typer.Option(help="VFI-DPA: RUN folder of train, or a checkpoint.")] = None,

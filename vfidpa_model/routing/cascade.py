@@ -24,7 +24,7 @@ from vfidpa_model.routing.dynamic import Decision, Route, obvious_routes
 from vfidpa_model.routing.effort import EffortControl
 from vfidpa_model.routing.signals import Signal, WarpedDifference
 
-DEFAULT_EFFORT = 0.45  # docs/interpolate.md says why
+DEFAULT_EFFORT = 0.4  # docs/interpolate.md says why
 
 
 class CascadeInterpolator:
