@@ -20,7 +20,7 @@ from dataset_tools.interpolators.tiles import TilePlan
 from dataset_tools.prediction.metrics import psnr
 from vfidpa_model.benchmarking.sets import read_item
 from vfidpa_model.routing.cascade import CascadeInterpolator
-from vfidpa_model.routing.effort import EffortControl
+from vfidpa_model.routing.effort import MARGINS, EffortControl
 
 FIELDS = ("squared_error", "psnr", "lpips", "seconds", "cost", "area")
 
@@ -32,7 +32,11 @@ class Runner:
         self.fast, self.accurate, self.others = fast, accurate, others
         self.signals, self.routers, self.efforts = signals, routers, efforts
         self.goes_on = can_go_on(accurate) and accurate.goes_on_from == fast.name
-        self.controls = {f"{s.name} @ {e:g}": EffortControl(e) for s in signals for e in efforts}
+        self.controls = {
+            f"{signal.name} @ {effort:g}": EffortControl(effort, margins=MARGINS if self.goes_on else 1.0)
+            for signal in signals
+            for effort in efforts
+        }
         self.cascade = CascadeInterpolator(fast, accurate, scene_cuts=False)
         self._lpips, self._device, self._clock, self._warm = lpips, device, clock, set()
 

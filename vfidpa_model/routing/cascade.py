@@ -21,7 +21,7 @@ from dataset_tools.interpolators.refinable import Begun, can_begin, can_go_on
 from dataset_tools.interpolators.tiles import TILE, TilePlan
 from vfidpa_model.routing.any_timestep import AnyTimestep
 from vfidpa_model.routing.dynamic import Decision, Route, obvious_routes
-from vfidpa_model.routing.effort import EffortControl
+from vfidpa_model.routing.effort import MARGINS, EffortControl
 from vfidpa_model.routing.signals import Signal, WarpedDifference
 
 DEFAULT_EFFORT = 0.4  # docs/interpolate.md says why
@@ -79,7 +79,7 @@ class CascadeInterpolator:
         self.name = f"cascade({fast.name}, {accurate.name})"
         self.decisions: list[Decision] = []
         self.accurate_share = 0.0
-        self._control = control or EffortControl(effort)
+        self._control = control or EffortControl(effort, margins=MARGINS if self.goes_on else 1.0)
         self._clock = clock
         self._chosen: list[list[npt.NDArray[np.bool_]]] = []
         self._any_timestep = AnyTimestep(_Step(self.name, self._step))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 _PER_OCTAVE, _LOWEST, _HIGHEST = 8, -40, 16  # bins of the scores' logarithm to base 2
 _HALF_LIFE = 240  # frames: a scene is judged beside the ten seconds before it
 _CORRECTION = 0.2  # how fast the share follows: a frame that costs 0.2 too much lowers it by 4 %
-_MARGINS = 2.0  # tiles cost this much more with margins and context, to begin with: measured 1.7 to 2.2
+MARGINS = 2.0  # tiles cost this much more with margins and context, to begin with: measured 1.7 to 2.2
 _LEAST_SHARE = 0.002
 
 
@@ -24,20 +24,23 @@ class EffortControl:
         effort: Share of the accurate model's extra cost that may be spent, 0 to 1.
     """
 
-    def __init__(self, effort: float) -> None:
+    def __init__(self, effort: float, *, margins: float = MARGINS) -> None:
         """Start without a past.
+
+        Args:
+            margins: What a chosen share of the area is expected to cost, as a multiple of it.
 
         Raises:
             ValueError: ``effort`` is not in 0..1.
         """
         if not 0 <= effort <= 1:
             raise ValueError(f"effort ({effort:g}) must be from 0 (all fast) to 1 (all accurate)")
-        self.effort = effort
+        self.effort, self._margins = effort, 1.0 if effort == 1 else margins
         self._begin()
 
     def _begin(self) -> None:
         self._seen = np.zeros((_HIGHEST - _LOWEST) * _PER_OCTAVE + 1)  # the first bin holds zeros
-        self._share = max(_LEAST_SHARE, self.effort / (1 if self.effort == 1 else _MARGINS))
+        self._share = max(_LEAST_SHARE, self.effort / self._margins)
 
     def choose(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Return which of a frame's tiles to refine; afterwards tell ``spend`` what that cost."""
