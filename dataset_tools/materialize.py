@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +18,8 @@ from dataset_tools.sampling.splits import Key
 from dataset_tools.sources import Clip, list_sources
 from dataset_tools.sources.clip_frames import treatment_of
 from dataset_tools.video import check_decoder
+from dataset_tools.workers.messages import Answer, RebuildJob, WantedFrame
 from dataset_tools.workers.pool import WorkerPool
-from dataset_tools.workers.process import encode_clip
-from dataset_tools.workers.rebuild_job import WantedFrame
 
 _CLIP_FACTS = ("clip_sha256", "field_order", "transfer")
 _COLUMNS = (
@@ -98,16 +96,23 @@ def materialize_frames(
     decoder = check_decoder(decoder or options.get("decoder", "pyav"), name="--decoder")
     policy = {name: options.get(name, "keep") for name in ("interlaced", "hdr")}
     # Resolved, so that one folder under two names is known to be one: originals in it are not overwritten.
-    folders = {"originals": str(manifest.root.resolve()), "out": str(out.resolve())}
-    common = {"kind": "rebuild", **folders, "decoder": decoder}
+    originals, out = manifest.root.resolve(), out.resolve()
 
-    def jobs() -> Iterator[tuple[Key, dict[str, Any]]]:
+    def jobs() -> Iterator[tuple[Key, RebuildJob]]:
         for key, frames in wanted.items():
             if key in clips:
-                treatment = asdict(treatment_of(facts[key], **policy))
-                job = {"clip": encode_clip(clips[key]), "sha256": facts[key]["clip_sha256"], "treatment": treatment}
-                job["wanted"] = list(map(asdict, frames))
-                yield key, {**common, **job}
+                yield (
+                    key,
+                    RebuildJob(
+                        clip=clips[key],
+                        wanted=tuple(frames),
+                        sha256=facts[key]["clip_sha256"],
+                        originals=originals,
+                        out=out,
+                        decoder=decoder,
+                        treatment=treatment_of(facts[key], **policy),
+                    ),
+                )
 
     with track("frames", sum(len(frames) for key, frames in wanted.items() if key in clips)) as progress:
         for key, answer in pool.run(jobs()):
@@ -145,14 +150,14 @@ def _wanted_frames(
     return {key: list(files.values()) for key, files in wanted.items()}, facts
 
 
-def _judge(clip: Clip, answer: dict[str, Any], check: Check) -> None:
-    if "stop" in answer:
-        raise VfiError(answer["stop"])
-    if "done" not in answer:
-        message = next(iter(answer.values()))
+def _judge(clip: Clip, answer: Answer, check: Check) -> None:
+    if answer.outcome == "stop":
+        raise VfiError(answer.message)
+    if answer.outcome != "done":
+        message = answer.message
         check.faults.append(message if message.startswith("clip ") else f"clip {clip.name}: {message}")
         return
-    for frame in answer["done"]:
+    for frame in answer.value:
         if frame.get("is_missing"):
             check.faults.append(f"{frame['file']}: beyond the end of clip {clip.name}")
         else:

@@ -15,8 +15,8 @@ from dataset_tools.sampling.triplets import fitting_intervals
 from dataset_tools.sources import Clip, Listing
 from dataset_tools.sources.clip_frames import clip_stamp
 from dataset_tools.video.facts import HDR_TRANSFERS
+from dataset_tools.workers.messages import Answer, ProbeJob
 from dataset_tools.workers.pool import WorkerPool
-from dataset_tools.workers.process import encode_clip
 
 _MIN_WIDTH = 64  # at the lowest tier; LPIPS needs 64 pixels each way
 
@@ -26,7 +26,7 @@ class UsableClip:
     """A clip that can be opened, is tall and long enough, and is not there twice.
 
     Attributes:
-        facts: What ``clip_job.probe`` found.
+        facts: What ``probe_job.probe`` found.
         tiers: Resolutions it reaches.
         intervals: Range of intervals it allows.
     """
@@ -46,7 +46,7 @@ def probe_clips(
         origins: SHA-256 of the clips that rows were made from. Under another name they would end up in another split.
     """
     unknown = [clip for clip in listing.clips if not _is_known(clip, journal)]
-    jobs = ((clip, {"kind": "probe", "clip": encode_clip(clip), "decoder": options.decoder}) for clip in unknown)
+    jobs = ((clip, ProbeJob(clip, options.decoder)) for clip in unknown)
     if unknown:
         with track("clips looked at", len(unknown)) as progress:
             for clip, answer in pool.run(jobs):
@@ -55,13 +55,10 @@ def probe_clips(
     return _sort_out(listing.clips, options=options, journal=journal, origins=origins)
 
 
-def record_failure(clip: Clip, answer: dict[str, Any], journal: Journal) -> None:
+def record_failure(clip: Clip, answer: Answer, journal: Journal) -> None:
     """Write down why a clip is given up, from an answer of ``WorkerPool.run`` that is not ``done``."""
-    kinds = {"rejected": "unreadable", "changed": "changed", "late": "time limit", "crash": "crash"}
-    if "unfit" in answer:
-        word, text = answer["reason"], answer["unfit"]
-    else:
-        word, text = next((word, answer[kind]) for kind, word in kinds.items() if kind in answer)
+    words = {"rejected": "unreadable", "changed": "changed", "late": "time limit", "crash": "crash"}
+    word, text = answer.reason or words[answer.outcome], answer.message
     message = text if text.startswith("clip ") else f"clip {clip.name}: {text}"
     message = " ".join(message.replace(str(clip.path), clip.name).split())
     journal.record("rejected", clip.key, {"reason": word, "message": message, "stamp": _stamp(clip)})
@@ -86,13 +83,13 @@ def _stamp(clip: Clip) -> list[int]:
         return []
 
 
-def _record_probe(clip: Clip, answer: dict[str, Any], journal: Journal) -> None:
+def _record_probe(clip: Clip, answer: Answer, journal: Journal) -> None:
     before = journal.facts["probe"].get(clip.key)
-    facts = answer.get("done")
-    if facts is None:
+    if answer.outcome != "done":
         journal.forget(clip.key)
         record_failure(clip, answer, journal)
         return
+    facts = answer.value
     # A file that was only copied or touched keeps what was extracted from it.
     is_same = before is not None and facts["sha256"] is not None and facts["sha256"] == before["sha256"]
     if not is_same:

@@ -21,10 +21,9 @@ from dataset_tools.rejected import Rejected
 from dataset_tools.sampling.allocation import Share, Supply, allocate
 from dataset_tools.sampling.splits import Key
 from dataset_tools.sampling.triplets import clip_seed, count_triplets, fitting_intervals
-from dataset_tools.workers import extract_job as clip_job
-from dataset_tools.workers.extract_job import ClipResult
+from dataset_tools.workers.extract_job import ClipResult, from_json
+from dataset_tools.workers.messages import Answer, ExtractJob
 from dataset_tools.workers.pool import WorkerPool
-from dataset_tools.workers.process import encode_clip
 
 Row = dict[str, Any]
 
@@ -90,11 +89,7 @@ class _State:
         self.settled = settled
         self.journal = journal
         self.usable = usable
-        self.results = {
-            key: clip_job.from_json(_without_sha256(fact))
-            for key, fact in journal.facts["extract"].items()
-            if key in usable
-        }
+        self.results = {key: from_json(fact) for key, fact in journal.facts["extract"].items() if key in usable}
         self.made_again: set[Key] = set()  # clips whose files had gone: once is enough
         self.rows_of = {key: self._count_rows(key) for key in self.results}
         self.num_rows = sum(self.rows_of.values())
@@ -144,38 +139,37 @@ class _State:
         needed = (row for row in rows if self.settled is None or row["triplet_id"] in self.settled)
         return all((self.options.out / row[name]).exists() for row in needed for name in _FRAMES)
 
-    def describe_job(self, key: Key, share: Share) -> dict[str, Any]:
+    def describe_job(self, key: Key, share: Share) -> ExtractJob:
         clip, result = self.usable[key], self.results.get(key)
         known = range(len(result.valid)) if result else range(0)
         statics = [result.valid[rank] for rank in share.ranks if result and rank in known and result.statics[rank]]
-        return {
-            "kind": "extract",
-            "clip": encode_clip(clip.clip),
-            "sha256": clip.facts["sha256"],
-            "origin": self.origins.get(key),
-            "out": str(self.options.out),
-            "num_frames": result.num_frames if result else clip.facts["num_frames"],
+        return ExtractJob(
+            clip=clip.clip,
+            sha256=clip.facts["sha256"],
+            origin=self.origins.get(key),
+            out=self.options.out,
+            num_frames=result.num_frames if result else clip.facts["num_frames"],
             # Never fewer than before: the answer replaces the journal's fact, which must not come to know less.
-            "moving": max(share.moving, result.asked if result else 0),
-            "statics": statics,
-            "tiers": clip.tiers,
-            "intervals": clip.intervals,
-            "seed": clip_seed(self.options.seed, *key),
-            "decoder": self.options.decoder,
-            "facts": clip.facts,
-            "interlaced": self.options.interlaced,
-            "hdr": self.options.hdr,
-            "damage": self.options.damage,
-        }
+            moving=max(share.moving, result.asked if result else 0),
+            statics=tuple(statics),
+            tiers=clip.tiers,
+            intervals=clip.intervals,
+            seed=clip_seed(self.options.seed, *key),
+            decoder=self.options.decoder,
+            facts=clip.facts,
+            interlaced=self.options.interlaced,
+            hdr=self.options.hdr,
+            damage=self.options.damage,
+        )
 
-    def record(self, key: Key, answer: dict[str, Any]) -> None:
-        if "stop" in answer:
-            raise VfiError(answer["stop"])
-        if "done" not in answer:
+    def record(self, key: Key, answer: Answer) -> None:
+        if answer.outcome == "stop":
+            raise VfiError(answer.message)
+        if answer.outcome != "done":
             record_failure(self.usable[key].clip, answer, self.journal)
             return
-        self.journal.record("extract", key, answer["done"])  # before memory: a kill loses only clips being decoded
-        self.results[key] = clip_job.from_json(_without_sha256(answer["done"]))
+        self.journal.record("extract", key, answer.value)  # before memory: a kill loses only clips being decoded
+        self.results[key] = from_json(answer.value)
         self.num_rows += self._count_rows(key) - self.rows_of.get(key, 0)
         self.rows_of[key] = self._count_rows(key)
 
@@ -243,10 +237,6 @@ def _row(clip: UsableClip, result: ClipResult, *, tier: str, indices: tuple[int,
         row[f"{column}_sha256"] = stored.sha256
         row[f"{column}_fingerprint"] = bytes.fromhex(stored.fingerprint)
     return row
-
-
-def _without_sha256(fact: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fact.items() if name != "sha256"}
 
 
 def remove_unused(out: Path, keys: set[Key], rows: list[Row]) -> None:

@@ -5,8 +5,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,39 +21,10 @@ from dataset_tools.sources.clip_frames import Frame, iterate_frames, pts_seconds
 from dataset_tools.video.cuts import FrameSignature, Rejection, find_rejection, is_static, signature
 from dataset_tools.video.facts import cut_off_note
 from dataset_tools.video.interlacing import field_order_of, is_combed
+from dataset_tools.workers.messages import ExtractJob
 from dataset_tools.workers.probe_job import with_heartbeats
 
 _MAX_MISSES = 300  # triplets in a row that do not move or are rejected: the clip has no more to give
-
-
-@dataclass(frozen=True)
-class ExtractJob:
-    """What to store of a clip.
-
-    Attributes:
-        out: The data set's folder.
-        num_frames: Number of frames as the container claims; a wrong one costs a second decoding pass.
-        moving: How many triplets to store in which something moves.
-        statics: Indices of static triplets to store besides, as found by an earlier job.
-        tiers: Resolutions to store.
-        seed: See ``triplets.clip_seed``.
-        facts: What ``probe_job.probe`` found.
-        interlaced, hdr, damage: As ``ExtractOptions`` has them.
-    """
-
-    clip: Clip
-    out: Path
-    num_frames: int
-    moving: int
-    statics: tuple[tuple[int, int, int], ...]
-    tiers: tuple[str, ...]
-    intervals: tuple[int, int]
-    seed: int
-    decoder: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    interlaced: str = "keep"
-    hdr: str = "keep"
-    damage: str = "reject"
 
 
 @dataclass
@@ -304,20 +274,15 @@ def _describe(clip: Clip, triplet: Triplet, rejection: Rejection) -> dict[str, A
     }
 
 
-def to_json(value: ClipResult) -> dict[str, Any]:
-    """Return a result as JSON values; ``from_json`` is the way back."""
-    return asdict(value)
-
-
-def from_json(value: dict[str, Any]) -> ClipResult:
-    """Return the result that ``to_json`` wrote."""
+def from_json(value: Mapping[str, Any]) -> ClipResult:
+    """Return the result that an answer and the journal have as JSON values, beside the clip's ``sha256``."""
 
     def by_index(entries: dict[str, Any]) -> dict[int, Any]:
         return {int(index): item for index, item in entries.items()}
 
     return ClipResult(
         **{
-            **value,
+            **{name: part for name, part in value.items() if name != "sha256"},
             "valid": [tuple(indices) for indices in value["valid"]],
             "stored": {
                 tier: {index: Stored(*stored) for index, stored in by_index(frames).items()}

@@ -1,6 +1,5 @@
 """Runs jobs on clips in worker processes; one that falls silent or dies is replaced, and its clip given up."""
 
-import json
 import os
 import queue
 import subprocess
@@ -10,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from dataset_tools.errors import VfiError
+from dataset_tools.workers.messages import HEARTBEAT, Answer, Job, answer_from_json, to_json
 
 Tag = TypeVar("Tag")
 _AHEAD = 2  # jobs handed out per worker, so that none waits and a long list costs no memory
@@ -37,12 +37,12 @@ class _Worker:
         if not self.process.stdout.readline():
             raise VfiError(f"cannot start a decoding process (status {self.close()}); its own words are above")
 
-    def ask(self, job: dict[str, Any], *, silence_seconds: float) -> dict[str, Any] | None:
+    def ask(self, job: Job, *, silence_seconds: float) -> Answer | None:
         """Return the answer, or ``None`` when the process died or was ended for its silence (``is_late``)."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
-            self.process.stdin.write(json.dumps(job) + "\n")
+            self.process.stdin.write(to_json(job))
             self.process.stdin.flush()
         except OSError:
             return None
@@ -54,9 +54,8 @@ class _Worker:
             timer.cancel()
             if not line.endswith("\n") or self.is_late:  # a process that dies may leave half a line
                 return None
-            answer = json.loads(line)
-            if "heartbeat" not in answer:
-                return answer
+            if line != HEARTBEAT:
+                return answer_from_json(line)
 
     def _end_for_silence(self) -> None:
         self.is_late = True
@@ -104,12 +103,9 @@ class WorkerPool:
         for worker in list(self._all):
             worker.close()
 
-    def run(self, jobs: Iterable[tuple[Tag, dict[str, Any]]]) -> Iterator[tuple[Tag, dict[str, Any]]]:
-        """Yield (tag, answer) of every (tag, job), in the order they are done.
-
-        The answer is that of ``process.work``, or ``{"late": message}``, or ``{"crash": message}``.
-        """
-        waiting: dict[Future[dict[str, Any]], Tag] = {}
+    def run(self, jobs: Iterable[tuple[Tag, Job]]) -> Iterator[tuple[Tag, Answer]]:
+        """Yield (tag, answer) of every (tag, job), in the order they are done."""
+        waiting: dict[Future[Answer], Tag] = {}
         source = iter(jobs)
         is_more = True
         while is_more or waiting:
@@ -122,14 +118,14 @@ class WorkerPool:
             for future in wait(waiting, return_when=FIRST_COMPLETED).done if waiting else ():
                 yield waiting.pop(future), future.result()
 
-    def _run_one(self, job: dict[str, Any]) -> dict[str, Any]:
+    def _run_one(self, job: Job) -> Answer:
         try:
             worker = self._idle.get_nowait()
         except queue.Empty:
             worker = _Worker()
             self._all.add(worker)
         if self._is_closed:
-            return {"crash": "closed"}
+            return Answer("crash", message="closed")
         answer = worker.ask(job, silence_seconds=self._silence_seconds)
         if answer is not None:
             self._idle.put(worker)
@@ -137,5 +133,6 @@ class WorkerPool:
         self._all.discard(worker)
         status = worker.close()
         if worker.is_late:
-            return {"late": f"nothing decoded for {self._silence_seconds:g} s; the decoder was ended"}
-        return {"crash": f"the decoder's process died (status {status})"}
+            message = f"nothing decoded for {self._silence_seconds:g} s; the decoder was ended"
+            return Answer("late", message=message)
+        return Answer("crash", message=f"the decoder's process died (status {status})")

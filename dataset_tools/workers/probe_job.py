@@ -9,16 +9,16 @@ import av.error
 from PIL import Image
 
 from dataset_tools.errors import FrameError
-from dataset_tools.sources import Clip
 from dataset_tools.sources.clip_frames import clip_sha256, clip_stamp
 from dataset_tools.video import open_video
 from dataset_tools.video.facts import clip_facts
 from dataset_tools.video.pyav import open_container
+from dataset_tools.workers.messages import ProbeJob
 
 _FEW_FRAMES = 64  # below that, a clip is counted by decoding: it could be taken for too short
 
 
-def probe(clip: Clip, *, decoder: str, heartbeat: Callable[[], None]) -> dict[str, Any]:
+def probe(job: ProbeJob, *, heartbeat: Callable[[], None]) -> dict[str, Any]:
     """Return ``width``, ``height``, ``num_frames`` (claimed), ``sha256`` (of videos, else ``None``) and ``stamp``.
 
     Of videos also ``facts.clip_facts``.
@@ -26,6 +26,7 @@ def probe(clip: Clip, *, decoder: str, heartbeat: Callable[[], None]) -> dict[st
     Raises:
         VideoError, FrameError: The clip is missing or unreadable.
     """
+    clip, decoder = job.clip, job.decoder
     stamp = clip_stamp(clip)
     facts: dict[str, Any] = {}
     if clip.frame_files:

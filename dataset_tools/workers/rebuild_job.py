@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,45 +11,12 @@ from dataset_tools.common.files import inside
 from dataset_tools.errors import FrameError, VideoError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.frames.writer import FrameWriter, write_frame
-from dataset_tools.sources import Clip
-from dataset_tools.sources.clip_frames import Treatment, clip_sha256, iterate_frames
+from dataset_tools.sources.clip_frames import clip_sha256, iterate_frames
+from dataset_tools.workers.messages import RebuildJob, WantedFrame
 
 
-@dataclass(frozen=True)
-class WantedFrame:
-    """One image file of a manifest.
-
-    Attributes:
-        file: Path relative to the data set's folder.
-        sha256: Of its pixels, by the manifest.
-        fingerprint: Likewise, in hexadecimal; ``None`` in older manifests.
-    """
-
-    index: int
-    file: str
-    width: int
-    height: int
-    sha256: str
-    fingerprint: str | None
-
-
-def rebuild(
-    clip: Clip,
-    wanted: list[WantedFrame],
-    *,
-    sha256: str,
-    originals: Path,
-    out: Path,
-    decoder: str,
-    treatment: Treatment,
-    heartbeat: Callable[[], None],
-) -> list[dict[str, Any]]:
-    """Write the wanted frames of a clip under ``out`` and tell how each compares to the manifest.
-
-    Args:
-        sha256: Of the clip, by the manifest.
-        treatment: As in the extraction.
-        originals: Folder of the manifest; a frame is compared to its original where that is there.
+def rebuild(job: RebuildJob, *, heartbeat: Callable[[], None]) -> list[dict[str, Any]]:
+    """Write the wanted frames of a clip and tell how each compares to the manifest.
 
     Returns:
         ``file``, ``is_equal`` (by hash) and ``difference`` (fields of ``Difference``; ``None`` when equal or unknown)
@@ -59,18 +26,20 @@ def rebuild(
         VideoError, FrameError: The clip is damaged, or not the file the manifest was made from.
         StorageError: A frame cannot be written.
     """
-    if clip_sha256(clip) != sha256:
-        raise VideoError(f"clip {clip.name}: not the file that the manifest was made from (its SHA-256 differs)")
+    if clip_sha256(job.clip) != job.sha256:
+        raise VideoError(f"clip {job.clip.name}: not the file that the manifest was made from (its SHA-256 differs)")
     by_index: dict[int, list[WantedFrame]] = {}
-    for item in wanted:
+    for item in job.wanted:
         by_index.setdefault(item.index, []).append(item)
     making: list[Future[dict[str, Any]]] = []
     with FrameWriter() as writer:
-        for frame in iterate_frames(clip, decoder=decoder, treatment=treatment):
+        for frame in iterate_frames(job.clip, decoder=job.decoder, treatment=job.treatment):
             heartbeat()
             if items := by_index.pop(frame.index, None):
                 rgb = frame.rgb()
-                making += [writer.run(inside(out, item.file), _make, item, rgb, originals, out) for item in items]
+                making += [
+                    writer.run(inside(job.out, item.file), _make, item, rgb, job.originals, job.out) for item in items
+                ]
             if not by_index:
                 break
         answers = [future.result() for future in making]

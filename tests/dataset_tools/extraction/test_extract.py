@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -17,8 +18,8 @@ from PIL import Image
 
 from dataset_tools.frames import fingerprint, pixels_sha256, read_image
 from dataset_tools.sources import Clip
+from dataset_tools.workers.messages import ProbeJob
 from dataset_tools.workers.pool import WorkerPool
-from dataset_tools.workers.process import encode_clip
 from tests.dataset_tools import replicas
 from tests.dataset_tools.extracting import NAMES, contents, extract, manifest_of, rejected_of
 
@@ -129,17 +130,20 @@ def _wait_for(condition):
 
 
 def test_a_dying_worker_is_replaced(clips):
-    whole = encode_clip(Clip("videos", "street.mp4", clips / "street.mp4"))
+    whole = Clip("videos", "street.mp4", clips / "street.mp4")
     jobs = [
-        ("good", {"kind": "probe", "clip": whole, "decoder": "pyav"}),
-        ("deadly", {"kind": "probe", "clip": {"unknown": "field"}, "decoder": "pyav"}),
-        ("again", {"kind": "probe", "clip": whole, "decoder": "pyav"}),
+        ("good", ProbeJob(whole, "pyav")),
+        (
+            "deadly",
+            ProbeJob(replace(whole, frame_files=None), "pyav"),
+        ),  # reading it ends the process
+        ("again", ProbeJob(whole, "pyav")),
     ]
     with WorkerPool(1, silence_seconds=60) as pool:
         answers = dict(pool.run(jobs))
     assert answers["good"] == answers["again"]
-    assert answers["good"]["done"]["num_frames"] == 24
-    assert "process died" in answers["deadly"]["crash"]
+    assert answers["good"].value["num_frames"] == 24
+    assert "process died" in answers["deadly"].message
 
 
 def test_a_worker_that_dies_in_the_middle_of_an_answer(tmp_path, monkeypatch):
@@ -148,8 +152,9 @@ def test_a_worker_that_dies_in_the_middle_of_an_answer(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     with WorkerPool(1, silence_seconds=float("inf")) as pool:
-        ((_, answer),) = pool.run([("any", {"kind": "probe"})])
-    assert "process died" in answer["crash"]
+        ((_, answer),) = pool.run([("any", ProbeJob(Clip("videos", "any.mp4", tmp_path / "any.mp4"), "pyav"))])
+    assert answer.outcome == "crash"
+    assert "process died" in answer.message
 
 
 def test_a_hanging_clip_is_given_up_and_the_others_go_on(first, clips, tmp_path):
