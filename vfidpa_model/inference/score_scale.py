@@ -18,6 +18,7 @@ from dataset_tools.levels import HARD_ABOVE
 
 Values = npt.NDArray[np.float64]
 _MIN_PAIRS = 12  # fewer say nothing about a map
+_LEAST_SPAN = 0.05  # levels between the lowest and the highest score: stretching less would stretch rounding errors
 _PAIRS_PER_KNOT = 6
 _MAX_KNOTS = 8
 _LEAST_GAP = 0.05  # between knots, in shares of the scores' range: rounding of a score must not become a level
@@ -77,7 +78,7 @@ def fit_score_scale(scores: Sequence[float] | Values, levels: Sequence[float] | 
     from sklearn.isotonic import IsotonicRegression
 
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(levels, dtype=np.float64)
-    if len(x) < _MIN_PAIRS or np.ptp(x) < 1e-3 or np.ptp(y) == 0:
+    if len(x) < _MIN_PAIRS or np.ptp(x) < _LEAST_SPAN or np.ptp(y) == 0:
         return None
     order = np.argsort(x, kind="stable")
     parts = np.array_split(order, min(_MAX_KNOTS, max(2, len(x) // _PAIRS_PER_KNOT)))

