@@ -100,6 +100,7 @@ def test_command_calibrates_on_an_unlabelled_manifest(tmp_path, demo_clips, caps
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "run" / "best", VFIDPA(ModelConfig(backbone="efficientnet_lite0")), meta={})
     options = [str(tmp_path), "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    options += ["--backend", "torch"]
     assert main([*options, "--budget", "5"]) == 0
     assert capsys.readouterr().out.startswith("threshold ")
     calibration = Calibration.read(tmp_path / "out")
