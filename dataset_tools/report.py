@@ -1,6 +1,5 @@
 """Command line: the data card of a data set, one HTML file with counts, histograms and example triplets."""
 
-import html
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,9 @@ import typer
 from dataset_tools.columns.file import open_manifest
 from dataset_tools.common import cli
 from dataset_tools.common.files import inside, write_bytes
+from dataset_tools.common.pages import render_page
 from dataset_tools.common.parquet import Columns, Described
-from dataset_tools.errors import FrameError, VfiError
+from dataset_tools.errors import VfiError
 from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA, extraction_options
 from dataset_tools.rejected import DEFAULT_NAME as REJECTED_NAME
 from dataset_tools.rejected import read_rejected
@@ -37,23 +37,6 @@ _COUNTED = (
 )
 _EMPTY = pa.schema([SCHEMA.field(name) for name in _COUNTED]).empty_table()
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2330; background: #fff; margin: 2rem auto; max-width: 72rem;
-  padding: 0 1.5rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .8rem; }
-p.lead, figcaption, td.note { color: #566072; }
-.tables { display: flex; flex-wrap: wrap; gap: 1.5rem 2.5rem; align-items: flex-start; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
-td, th { padding: .2rem .9rem .2rem 0; text-align: left; border-bottom: 1px solid #e3e7ee; vertical-align: top; }
-td.number, th.number { text-align: right; padding-right: 0; }
-img { max-width: 100%; height: auto; display: block; }
-figure { margin: 0 0 1.6rem; } figcaption { font-size: .9rem; overflow-wrap: anywhere; }
-.frames { display: grid; grid-template-columns: repeat(4, 1fr); gap: .4rem; margin-bottom: .3rem; }
-.frames span { font-size: .8rem; color: #566072; }
-.frames .missing { border: 1px dashed #b9c1ce; padding: 1rem; font-size: .8rem; overflow-wrap: anywhere; }
-"""
-
 
 class Source(Columns, Described, Protocol):
     """A manifest, in memory or on disk."""
@@ -70,17 +53,17 @@ def report_html(manifest: Source) -> str:
 
     facts = pa.concat_tables(list(manifest.batches(_COUNTED)) or [_EMPTY]).unify_dictionaries()
     examples = _rows_at(manifest, choose_examples(facts.column("pred_lpips")))
-    title = f"Data set {manifest.root.resolve().name}"
-    sections = [
-        f"<h1>{html.escape(title)}</h1><p class='lead'>{html.escape(_summary(manifest, facts))}</p>",
-        f"<h2>What is in it</h2><div class='tables'>{''.join(_count_tables(facts))}</div>",
-        f"<h2>Motion and metrics</h2>{histograms(facts)}",
-        f"<h2>Examples, from easy to hard</h2>{''.join(_example(manifest.root, row) for row in examples)}",
-        f"<h2>Turned down</h2>{_rejections(manifest.root)}",
-        f"<h2>How it was made</h2>{_options(manifest)}",
-    ]
-    head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(sections)}</body></html>\n"
+    return render_page(
+        "dataset_tools.publishing",
+        "data_card.html.jinja",
+        title=f"Data set {manifest.root.resolve().name}",
+        summary=_summary(manifest, facts),
+        tables=_count_tables(facts),
+        histograms=histograms(facts),
+        examples=[_example(manifest.root, row) for row in examples],
+        rejections=_rejections(manifest.root),
+        options=_options(manifest),
+    )
 
 
 def choose_examples(pred_lpips: pa.ChunkedArray, *, number: int = NUM_EXAMPLES) -> list[int]:
@@ -116,12 +99,10 @@ def _summary(manifest: Source, facts: pa.Table) -> str:
     )
 
 
-def _count_tables(facts: pa.Table) -> list[str]:
-    tables = [
-        _table(title, {str(value): count for value, count in _counts(facts.column(column))})
-        for title, column in (("Source", "source"), ("Resolution", "resolution"), ("Split", "split"))
-    ]
-    tables.append(_table("Interval", dict(_counts(facts.column("interval")))))
+def _count_tables(facts: pa.Table) -> dict[str, list[tuple[Any, int]]]:
+    """Return what is counted: heading -> (value, count), in order of the values."""
+    columns = {"Source": "source", "Resolution": "resolution", "Split": "split", "Interval": "interval"}
+    tables = {title: _counts(facts.column(column)) for title, column in columns.items()}
     given = facts.filter(pc.is_valid(facts.column("level")))
     both = pa.table({"level": given.column("level"), "source": given.column("level_source").cast(pa.string())})
     levels: Counter[str] = Counter()
@@ -129,64 +110,43 @@ def _count_tables(facts: pa.Table) -> list[str]:
         levels[f"{row['level']:g} ({row['source']})"] += row["count_all"]
     if unlabelled := len(facts) - len(given):
         levels["none yet"] = unlabelled
-    tables.append(_table("Level", levels))
-    return tables
+    tables["Level"] = list(levels.items())
+    return {title: sorted(counts, key=lambda pair: (pair[0] is None, pair[0])) for title, counts in tables.items()}
 
 
 def _counts(column: pa.ChunkedArray) -> list[tuple[Any, int]]:
     return [(item["values"], item["counts"]) for item in pc.value_counts(column).to_pylist()]
 
 
-def _table(title: str, counts: Mapping[Any, int]) -> str:
-    lines = "".join(
-        f"<tr><td>{html.escape(str(key))}</td><td class='number'>{count}</td></tr>"
-        for key, count in sorted(counts.items(), key=lambda pair: (pair[0] is None, pair[0]))
-    )
-    return f"<table><caption>{html.escape(title)}</caption>{lines}</table>"
-
-
-def _example(root: Path, row: Row) -> str:
+def _example(root: Path, row: Row) -> dict[str, Any]:
     from dataset_tools.publishing.figures import thumbnail
 
-    cells = []
+    frames = []
     for column, words in (("img0", "img0"), ("gt", "gt, the truth"), ("pred", "pred"), ("img1", "img1")):
-        try:
-            if row[column] is None:
-                raise FrameError(f"{column}: not made yet")
-            picture = f"<img alt='{column}' src='{thumbnail(inside(root, row[column]))}'>"
-        except VfiError as error:
-            picture = f"<div class='missing'>{html.escape(str(error))}</div>"
-        cells.append(f"<div>{picture}<span>{words}</span></div>")
+        frame = {"column": column, "words": words, "picture": None, "missing": f"{column}: not made yet"}
+        if row[column] is not None:
+            try:
+                frame["picture"] = thumbnail(inside(root, row[column]))
+            except VfiError as error:
+                frame["missing"] = str(error)
+        frames.append(frame)
     numbers = ", ".join(text.format(row[column]) for column, text in _NUMBERS if row[column] is not None)
     source = f" ({row['level_source']})" if row["level"] is not None else ""
-    caption = html.escape(f"{row['triplet_id']}: {numbers}{source}")
-    return f"<figure><div class='frames'>{''.join(cells)}</div><figcaption>{caption}</figcaption></figure>"
+    return {"frames": frames, "caption": f"{row['triplet_id']}: {numbers}{source}"}
 
 
-def _rejections(root: Path) -> str:
+def _rejections(root: Path) -> list[tuple[str, list[str]]]:
+    """Return reason and messages of what was turned down, the most frequent reason first."""
     path = root / REJECTED_NAME
-    items = read_rejected(path) if path.exists() else []
-    if not items:
-        return "<p>Nothing was turned down.</p>"
     by_reason: dict[str, list[str]] = {}
-    for item in items:
+    for item in read_rejected(path) if path.exists() else []:
         by_reason.setdefault(str(item.get("reason")), []).append(str(item.get("message")))
-    lines = "".join(
-        f"<tr><td>{html.escape(reason)}</td><td class='number'>{len(messages)}</td>"
-        f"<td class='note'>&emsp;{html.escape(messages[0])}</td></tr>"
-        for reason, messages in sorted(by_reason.items(), key=lambda pair: (-len(pair[1]), pair[0]))
-    )
-    return f"<table><tr><th>Reason</th><th class='number'>Times</th><th>&emsp;First of them</th></tr>{lines}</table>"
+    return sorted(by_reason.items(), key=lambda pair: (-len(pair[1]), pair[0]))
 
 
-def _options(manifest: Source) -> str:
+def _options(manifest: Source) -> dict[str, Any]:
     options = {**extraction_options(manifest), "seed": manifest.metadata.get("seed")}
-    lines = "".join(
-        f"<tr><td>{html.escape(str(key))}</td><td>{html.escape(str(value))}</td></tr>"
-        for key, value in sorted(options.items())
-        if value is not None
-    )
-    return f"<table>{lines}</table>" if lines else "<p>Not recorded.</p>"
+    return {str(key): value for key, value in sorted(options.items()) if value is not None}
 
 
 def report(

@@ -1,1 +1,1 @@
-"""What every stage shares: command-line manners, files written whole, devices, progress, weights, memory."""
+"""What every stage shares: command-line manners, files written whole, devices, progress, weights, memory, pages."""

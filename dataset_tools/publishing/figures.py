@@ -1,6 +1,5 @@
 """Pictures inside the data card: histograms by matplotlib, and small copies of frames."""
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dataset_tools.common.pages import data_url
 from dataset_tools.frames import RESOLUTION_HEIGHTS, read_image
 
 _PANELS = (
@@ -27,14 +27,14 @@ _COLOURS = {"256p": "#4477aa", "720p": "#ddaa33", "1080p": "#bb5566"}  # told ap
 _THUMBNAIL_WIDTH = 320
 
 
-def histograms(facts: pa.Table) -> str:
-    """Return an ``<img>`` of six histograms, stacked by resolution; a sentence when there is nothing to draw."""
+def histograms(facts: pa.Table) -> str | None:
+    """Return six histograms, stacked by resolution, as the data URL of an SVG; None when there is nothing to draw."""
     by_tier = {
         tier: facts.filter(pc.equal(facts.column("resolution").cast(pa.string()), tier)) for tier in RESOLUTION_HEIGHTS
     }
     tiers = [tier for tier, part in by_tier.items() if len(part)]
     if not tiers:
-        return "<p>There are no rows yet.</p>"
+        return None
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     FigureCanvasSVG(figure)
     for axes, (column, title, is_log) in zip(figure.subplots(2, 3).flat, _PANELS, strict=True):
@@ -54,7 +54,7 @@ def histograms(facts: pa.Table) -> str:
     figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False)
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
-    return f"<img alt='Histograms of motion and metrics' src='{_data_url(file.getvalue(), 'image/svg+xml')}'>"
+    return data_url(file.getvalue(), kind="image/svg+xml")
 
 
 def thumbnail(path: Path) -> str:
@@ -67,7 +67,7 @@ def thumbnail(path: Path) -> str:
     image.thumbnail((_THUMBNAIL_WIDTH, _THUMBNAIL_WIDTH))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
-    return _data_url(file.getvalue(), "image/jpeg")
+    return data_url(file.getvalue(), kind="image/jpeg")
 
 
 def _edges(values: npt.NDArray[Any], *, is_log: bool, is_count: bool) -> list[float]:
@@ -78,7 +78,3 @@ def _edges(values: npt.NDArray[Any], *, is_log: bool, is_count: bool) -> list[fl
         return [0, *(2.0 ** (exponent / 2) for exponent in range(-6, 17))]  # 0.125 to 256 pixels
     step = (high - low) / 20 or 0.01
     return [low + step * number for number in range(21)]
-
-
-def _data_url(data: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,6 +1,5 @@
 """Charts that the training report and the evaluation share. Each draws into the axes it is given."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,8 +67,3 @@ def png_bytes(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     return buffer.getvalue()
-
-
-def data_url(data: bytes, *, kind: str = "image/png") -> str:
-    """Return bytes as a URL that stands inside an HTML file."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,7 +1,6 @@
 """A page of samples from an interpolated video: before, made, after, for each route."""
 
 import base64
-import html
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataset_tools.common.files import write_bytes
+from dataset_tools.common.pages import render_page
 from dataset_tools.frames import Rgb, resize_area
 from dataset_tools.interpolators.tiles import TILE
 from vfidpa_model.interpolation.colours import Pixels
@@ -68,36 +68,19 @@ def write_page(path: Path, records: Sequence[dict[str, Any]], *, title: str, sum
     Args:
         records: Of all pieces, in order, as ``PieceRecord.as_dict`` gives them.
     """
-    parts = [_HEAD.format(title=html.escape(title)), f"<p>{html.escape(summary)}</p>"]
+    routes = []
     for route, heading in _TITLES.items():
         seen = sum(record.get("routes", {}).get(route, 0) for record in records)
         kept = [sample for record in records for sample in record.get("samples", {}).get(route, [])]
-        if not seen:
-            continue
-        parts.append(f"<h2>{heading}: {seen} pairs</h2>")
-        for sample in _spread(kept, _PER_ROUTE):
-            pictures = "".join(
-                f'<img alt="{name}" src="data:image/jpeg;base64,{data}">'
-                for name, data in zip(("before", "made", "after"), sample["pictures"], strict=True)
-            )
-            parts.append(f"<figure>{pictures}<figcaption>{html.escape(sample['caption'])}</figcaption></figure>")
-    write_bytes(path, ("\n".join([*parts, "</html>"])).encode())
+        if seen:
+            routes.append({"heading": heading, "pairs": seen, "samples": _spread(kept, _PER_ROUTE)})
+    page = render_page("vfidpa_model.interpolation", "preview.html.jinja", title=title, summary=summary, routes=routes)
+    write_bytes(path, page.encode())
 
 
 def _spread(items: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
     """Return up to ``most`` of the items, evenly spread, the first one first."""
     return [items[k * len(items) // most] for k in range(most)] if len(items) > most else items
-
-
-_HEAD = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }}
-figure {{ margin: 0 0 1.5rem; display: grid; grid-template-columns: repeat(3, 1fr); gap: 4px; max-width: 1460px }}
-img {{ width: 100% }}
-figcaption {{ grid-column: 1 / 4; color: #555 }}
-</style>
-<h1>{title}</h1>"""
 
 
 def _sample(done: PairDone) -> dict[str, Any]:

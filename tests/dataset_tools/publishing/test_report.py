@@ -84,14 +84,16 @@ def test_examples_go_from_easy_to_hard(number, expected):
 
 
 @pytest.mark.browser
-def test_a_browser_shows_it(predicted, browser):
+@pytest.mark.parametrize(("theme", "ground"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 24, 31)")])
+def test_a_browser_shows_it(predicted, browser, theme, ground):
     report.write_report(predicted, predicted.root / "report.html")
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=theme)
     try:
         page.goto((predicted.root / "report.html").as_uri())
         assert page.title() == "Data set predicted"
         broken = "() => [...document.images].filter(image => !image.complete || !image.naturalWidth).length"
         assert page.evaluate(broken) == 0
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+        assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == ground
     finally:
         page.close()

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from vfidpa_model.pairs.loading import FrameReader, WholePairs, make_loader, to_
 from vfidpa_model.train import main
 from vfidpa_model.training.config import Machine, TrainConfig
 from vfidpa_model.training.losses import compute_losses
+from vfidpa_model.training.report import write_report
 from vfidpa_model.training.run import train
 from vfidpa_model.training.run_log import read_records
 from vfidpa_model.training.schedule import learning_rate
@@ -99,6 +101,20 @@ def test_the_report_is_one_file_with_curves_and_the_worst_errors(run):
     assert "<th>quadratic kappa</th>" in page
     assert "Worst errors" in page
     assert "train.batch" in page
+
+
+def test_names_in_the_report_are_escaped(run, manifest, tmp_path):
+    nasty = tmp_path / "<script>alert(1)<|script> & 'so'"
+    shutil.copytree(run, nasty)
+    samples = [
+        s for s in select_samples(read_manifest(manifest), resolution="256p", labels="human") if s.split == "val"
+    ]
+    path = write_report(nasty, [replace(s, triplet_id=nasty.name) for s in samples[:2]], device=torch.device("cpu"))
+    page = path.read_text()
+    assert "<script" not in page
+    assert (
+        page.count("&lt;script&gt;alert(1)&lt;|script&gt; &amp; &#39;so&#39;") == 2 + 2 * 2
+    )  # title, heading, pictures
 
 
 def test_the_best_checkpoint_gives_the_validated_scores(run, manifest):
