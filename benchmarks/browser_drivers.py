@@ -1,7 +1,7 @@
 """Drives Firefox (by Marionette) and WebKitGTK (by WebDriver) with nothing but the standard library.
 
 Needs Debian's packages firefox-esr, webkit2gtk-driver and xvfb. Both protocols know the same commands by two names.
-Not Selenium: it drives Firefox through geckodriver only, which neither Debian's stable release nor a Python package for
+Not Selenium: it drives Firefox through geckodriver only, which neither Debian 12 nor a Python package for
 Linux brings, and for WebKit alone it would save next to nothing, as Marionette's half stays.
 """
 
