@@ -110,8 +110,8 @@ def test_a_preview_that_is_dismissed_changes_nothing(browser: Browser, server: S
 
 def test_german_and_no_desk_for_annotators(browser: Browser, server: Server) -> None:
     with signed_in(browser, server, "Dora", password=PASSWORD) as bench:
-        bench.ready()
+        bench.ready_or_empty()
         expect(bench.page.get_by_role("button", name="Desk", exact=True)).to_be_hidden()
         bench.page.goto(f"{server.url}/#item-1")
-        bench.ready()
+        bench.ready_or_empty()
         expect(bench.page.get_by_test_id("inspect")).to_be_hidden()
