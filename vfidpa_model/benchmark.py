@@ -13,7 +13,7 @@ from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
 from dataset_tools.levels import HARD_ABOVE
 from vfidpa_model.benchmarking.sets import parse_weights
-from vfidpa_model.routing.shares import lopsided
+from vfidpa_model.routing.shares import is_hard, lopsided
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +64,7 @@ def benchmark(
     threshold: Annotated[
         list[float] | None, typer.Option(help=f"Scores up to it are fast; may be repeated. {HARD_ABOVE} by default.")
     ] = None,
-    spatial: Annotated[bool, typer.Option("--spatial", help="Also route tile by tile, with the first --run.")] = False,
+    spatial: Annotated[bool, typer.Option("--spatial", hidden=True)] = False,  # gone: refused in words
     protocol: Annotated[
         str, typer.Option(help="Padding and rounding of which authors: upr, rife or vfiformer.")
     ] = "rife",
@@ -94,15 +94,16 @@ def benchmark(
 
     if protocol not in PROTOCOLS:
         raise UsageError(f"--protocol {protocol!r} must be one of {', '.join(PROTOCOLS)}")
-    if spatial and not run:
-        raise UsageError("--spatial needs --run: tiles are routed by a model's score map")
+    if spatial:
+        raise UsageError(
+            "--spatial is gone: the cascade refines parts of frames (vfidpa_model.interpolate --effort), and "
+            "benchmarks/dynamic_curve.py measures it beside score maps; leave the option out"
+        )
     chosen = select_device(device)
     items = _limited(load_set(set_name, root), limit)
     names = list(dict.fromkeys([fast, accurate, *(model or [])]))
     thresholds = threshold or [HARD_ABOVE]
     setup = _set_up(set_name, names, weights or [], run or [], chosen, backend)
-    if spatial:
-        _add_spatial(setup, fast, accurate, thresholds[0])
     out = out or Path("runs") / f"benchmark-{set_name}"
     plan = _plan(setup, set_name, root, protocol=protocol, lpips=lpips, device=chosen)
     left_out: dict[str, str] = {}
@@ -151,7 +152,7 @@ def _report(
         f"{identity['set']}, protocol {identity['protocol']}, PSNR/{ssim_name}, {identity['device']}, "
         f"{len(rows)} triplets{_counted(left_out)}; fast {fast.name}, accurate {accurate.name}"
     )
-    table = report.main_table(rows, [*alone, *dynamic])
+    table = report.main_table(rows, [*alone, *dynamic]) + "\n\n" + report.shares_table(rows, fast, accurate)
     write_json(
         out / "results.json",
         {
@@ -198,7 +199,7 @@ def dynamic_entries(
             continue
         scores, seconds = (report.router_values(rows, name, value) for value in ("score", "seconds"))
         for threshold in thresholds:
-            share = (scores > threshold).astype(float)
+            share = is_hard(scores, threshold).astype(float)
             label = f"dynamic, {name}, threshold {threshold:g}"
             if warning := lopsided(float(share.mean()), pairs=len(share), threshold=threshold):
                 cli.say(f"warning: {name}: {warning}", is_error=True)
@@ -247,16 +248,6 @@ def _set_up(
     routers[FLOW] = FlowMagnitude()
     identity = {"models": {name: [made.name, made.weights_sha256] for name, made in models.items()}, "routers": known}
     return Setup(models, routers, identity)
-
-
-def _add_spatial(setup: Setup, fast: str, accurate: str, threshold: float) -> None:
-    from vfidpa_model.routing.dynamic import ModelRouter
-    from vfidpa_model.routing.spatial import SpatialInterpolator
-
-    first = next(router for router in setup.routers.values() if isinstance(router, ModelRouter))
-    name = f"spatial, threshold {threshold:g}"
-    setup.models[name] = SpatialInterpolator(first.assessor, setup.models[fast], setup.models[accurate], threshold)
-    setup.identity["models"][name] = ""
 
 
 def _label(path: Path, taken: Mapping[str, Any]) -> str:

@@ -221,6 +221,8 @@ def _tell(job: "Job", outcome: "Outcome", seconds: float) -> None:
     kept = f", {outcome.resumed_pieces} of {outcome.piece_count} pieces kept" if outcome.resumed_pieces else ""
     routes = describe_routes(outcome.routes, outcome.area)
     say(f"{job.whole}: {outcome.frames} frames; {routes}; {seconds:.1f} s{kept}", is_error=job.is_to_pipe)
+    for warning in outcome.warnings:
+        say(f"{program(_PROG)}: warning: {job.whole}: {warning}", is_error=True)
 
 
 def _note(text: str) -> None:

@@ -64,9 +64,8 @@ def measure(
 ) -> list[Row]:
     """Return one row per triplet: ``key``, ``subset``, ``sequence``, ``size``, ``models`` and ``routers`` by name.
 
-    A model's entry holds ``psnr`` (dB), ``ssim``, ``lpips``, ``ie`` (mean absolute error of 255), ``seconds`` and
-    ``share`` (of the tiles that went to its accurate model, for spatial routing); a router's ``score`` and
-    ``seconds``. Each model is warmed up once per frame size, and the device is waited for.
+    A model's entry holds ``psnr`` (dB), ``ssim``, ``lpips``, ``ie`` (mean absolute error of 255) and ``seconds``; a
+    router's ``score`` and ``seconds``. Each model is warmed up once per frame size, and the device is waited for.
 
     Args:
         journal: Rows are appended to it as they come; those already in it are not measured again.
@@ -126,9 +125,7 @@ class _Runner:
         models = {}
         for name, model in plan.models.items():
             frame, seconds = self._timed(name, first, partial(model.interpolate, padded0, padded1))
-            # Only a model that routes inside a frame has a share of its own.
-            share = getattr(model, "accurate_share", None)
-            models[name] = {**self._quality(padding.crop(frame), gt), "seconds": seconds, "share": share}
+            models[name] = {**self._quality(padding.crop(frame), gt), "seconds": seconds}
         return {
             "key": item.key,
             "subset": item.subset,

@@ -12,9 +12,11 @@ from vfidpa_model.benchmarking.pair_measurement import Row
 from vfidpa_model.benchmarking.times import typical_seconds
 from vfidpa_model.evaluation.charts import png_bytes
 from vfidpa_model.routing.quality_cost import Measured, Point, Values, curve, mean_with_interval, random_curve
+from vfidpa_model.routing.shares import hardest_first
 
 METRICS = ("psnr", "ssim", "lpips", "ie")
 ORACLE, RANDOM = "oracle (true gain)", "random"
+FIXED_SHARES = (0.1, 0.2, 0.3, 0.5)  # of the pairs that the accurate model gets
 _SEED = 0  # of the bootstrap: a report is the same each time it is written
 
 
@@ -38,11 +40,7 @@ def model_entry(rows: Sequence[Row], name: str) -> Entry:
     """Return the line of a model alone."""
     found = [row["models"][name] for row in rows]
     values = {metric: _column(found, metric) for metric in METRICS}
-    share = _column(found, "share")
-    seconds = _column(found, "seconds")
-    if np.isnan(share).any():
-        return Entry(name, values, typical_seconds(rows, seconds), None)
-    return Entry(name, values, seconds, share)  # it routes inside the frame: its time hangs on the content
+    return Entry(name, values, typical_seconds(rows, _column(found, "seconds")), None)
 
 
 def dynamic_entry(name: str, fast: Entry, accurate: Entry, share: Values, *, router_seconds: Values | float) -> Entry:
@@ -70,7 +68,7 @@ def router_values(rows: Sequence[Row], name: str, value: str) -> Values:
 def top_share(scores: Values, share: float) -> Values:
     """Return 1 for the hardest ``share`` of the triplets (rounded to whole triplets; ties in order), else 0."""
     chosen = np.zeros(len(scores))
-    chosen[np.argsort(-scores, kind="stable")[: round(share * len(scores))]] = 1.0
+    chosen[hardest_first(scores)[: round(share * len(scores))]] = 1.0
     return chosen
 
 
@@ -84,6 +82,27 @@ def curves(rows: Sequence[Row], fast: Entry, accurate: Entry) -> dict[str, list[
     found[ORACLE] = curve(measured, measured.gains)
     found[RANDOM] = random_curve(measured)
     return found
+
+
+def shares_table(rows: Sequence[Row], fast: Entry, accurate: Entry) -> str:
+    """Return Markdown: every router at the same shares of the pairs, so that no threshold decides who looks best.
+
+    A cell holds PSNR in dB and how much of the squared error that the accurate model removes is removed, in %, pooled.
+    """
+    scores = {name: router_values(rows, name, "score") for name in rows[0]["routers"]}
+    scores[ORACLE] = measured_pair(fast, accurate).gains
+    errors = [10 ** (-entry.values["psnr"] / 10) for entry in (fast, accurate)]
+    removable = (errors[0] - errors[1]).sum()
+    lines = []
+    for name in [*scores, RANDOM]:
+        cells = []
+        for share in FIXED_SHARES:
+            chosen = top_share(scores[name], share) if name in scores else np.full(len(rows), share)
+            quality = _mix(fast.values["psnr"], accurate.values["psnr"], chosen).mean()
+            removed = (errors[0] - _mix(errors[0], errors[1], chosen)).sum()
+            cells.append(f"{quality:.3f} / {100 * removed / removable:.0f}" if removable > 0 else f"{quality:.3f} / –")
+        lines.append([name, *cells])
+    return to_table(["PSNR / error removed, %, at", *(f"{share:.0%} accurate" for share in FIXED_SHARES)], lines)
 
 
 def main_table(rows: Sequence[Row], entries: Sequence[Entry]) -> str:

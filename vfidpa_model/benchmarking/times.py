@@ -33,8 +33,6 @@ def unsteady(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             continue
         for kind in ("models", "routers"):
             for name in rows[places[0]][kind]:
-                if rows[places[0]][kind][name].get("share") is not None:
-                    continue  # it routes inside the frame: its time hangs on the content
                 times = np.array([rows[place][kind][name]["seconds"] for place in places])
                 low, middle, high = np.quantile(times, [0.25, 0.5, 0.75])
                 if high - low > _LARGE_SPREAD * middle:

@@ -11,7 +11,7 @@ from vfidpa_model.evaluation.charts import draw_confusion, draw_scatter, png_byt
 from vfidpa_model.evaluation.comparison import MODEL, Evaluation
 from vfidpa_model.evaluation.measures import TOLERANCES, confusion
 from vfidpa_model.evaluation.scoring import levels_of
-from vfidpa_model.routing.shares import lopsided
+from vfidpa_model.routing.shares import is_hard, lopsided
 
 LABELS = {
     **{f"acc@{tolerance:g}": f"accuracy, tolerance {tolerance:g}" for tolerance in TOLERANCES},
@@ -46,7 +46,7 @@ def to_markdown(evaluation: Evaluation) -> str:
         lines += ["", f"SRCC of {MODEL} above each baseline, paired over the same draws of clips:", ""]
         lines += [f"- {name}: {_with_interval(gain, form='+.3f')}" for name, gain in gains.items()]
     levels = levels_of(evaluation.samples)
-    predicted, given = (float((values > HARD_ABOVE).mean()) for values in (evaluation.scores, levels))
+    predicted, given = (float(is_hard(values, HARD_ABOVE).mean()) for values in (evaluation.scores, levels))
     lines += ["", f"Above {HARD_ABOVE:g} lie {predicted:.0%} of the scores and {given:.0%} of the levels."]
     if warning := lopsided(predicted, pairs=len(levels), threshold=HARD_ABOVE):
         lines += ["", f"**Warning:** {warning}."]

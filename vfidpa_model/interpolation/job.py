@@ -1,9 +1,11 @@
 """What is asked of an interpolation, and what came of it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from dataset_tools.errors import UsageError
 from dataset_tools.interpolators.backend import check_backend
@@ -12,6 +14,7 @@ from dataset_tools.video.cuts import CUT_LEVELS
 from vfidpa_model.interpolation.encoders import EncoderChoice
 from vfidpa_model.interpolation.sources import Input
 from vfidpa_model.interpolation.timeline import Timeline
+from vfidpa_model.routing.shares import lopsided, lopsided_area
 
 WITHOUT_CLOCK = ("image2", "yuv4mpegpipe", "rawvideo")  # FFmpeg's names of what has no time stamps
 WITHOUT_TRACKS = ("image2", "gif", "apng", "webp", "yuv4mpegpipe", "rawvideo")  # FFmpeg's names of such containers
@@ -140,6 +143,8 @@ class Outcome:
     Attributes:
         routes: Pairs of the whole output by route.
         area: Sum over these pairs of the share of the area that was refined.
+        unscored: Pairs whose score was no finite number.
+        warnings: What is wrong with the routing, a sentence each.
         frames: Frames in the output.
         network_seconds: Time in routers and interpolators, in this run.
         stream_seconds: Time from the first frame decoded to the last one encoded, networks included, in this run.
@@ -149,6 +154,8 @@ class Outcome:
 
     routes: Counter[str] = field(default_factory=Counter)
     area: float = 0.0
+    unscored: int = 0
+    warnings: list[str] = field(default_factory=list)
     frames: int = 0
     network_seconds: float = 0.0
     stream_seconds: float = 0.0
@@ -169,3 +176,23 @@ def describe_routes(routes: Counter[str], area: float = 0.0) -> str:
     made = routes["refined"] + routes["fast"]
     refined = f"; refined {100 * area / made:.0f} % of the area" if routes["refined"] else ""
     return f"pairs: {shares}{refined}"
+
+
+def routing_warnings(outcome: Outcome, routing: Routing, setting: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each thing that makes a choice none: one route for nearly all, scores that are no numbers.
+
+    Args:
+        setting: Of the pipeline, see ``vfidpa_model.routing.dynamic.Pipeline``.
+    """
+    found = []
+    routes = outcome.routes
+    if routing.routes_pairs:
+        judged, threshold = routes["fast"] + routes["accurate"], setting["--threshold"]
+        remedy = "take a threshold from vfidpa_model.calibration" if routing.assessor else "choose another --threshold"
+        found.append(lopsided(routes["accurate"] / max(judged, 1), pairs=judged, threshold=threshold, remedy=remedy))
+        if outcome.unscored:
+            found.append(f"{outcome.unscored} of {judged} pairs had a score that is no number; they went to accurate")
+    elif setting["--effort"] is not None:
+        made = routes["fast"] + routes["refined"]
+        found.append(lopsided_area(outcome.area / max(made, 1), pairs=made, effort=setting["--effort"][0]))
+    return [warning for warning in found if warning]

@@ -38,7 +38,7 @@ class PieceRecord:
         """Start empty; later pieces of a long video keep fewer samples, most of them none."""
         self._most = 0 if not with_samples else _PER_ROUTE if piece < _PER_ROUTE else int(piece % _EVERY_PIECE == 0)
         self._routes: Counter[str] = Counter()
-        self._area, self._routing = 0.0, ""
+        self._area, self._unscored, self._routing = 0.0, 0, ""
         self._samples: dict[str, list[dict[str, Any]]] = {}
         self._every: dict[str, int] = {}
 
@@ -46,6 +46,7 @@ class PieceRecord:
         """Look at a finished pair, and keep every n-th of its route: n doubles when there are too many."""
         route = done.decision.route
         self._area, self._routing = self._area + (done.decision.area or 0.0), done.routing
+        self._unscored += done.decision.is_unscored
         every = self._every.setdefault(route, 1)
         self._routes[route] += 1
         if not self._most or (self._routes[route] - 1) % every:
@@ -59,7 +60,8 @@ class PieceRecord:
     def as_dict(self) -> dict[str, Any]:
         """Return what is to be kept with the piece, for JSON."""
         samples = {route: _spread(kept, self._most) for route, kept in self._samples.items()}
-        return {"routes": dict(self._routes), "area": self._area, "routing": self._routing, "samples": samples}
+        counts = {"routes": dict(self._routes), "area": self._area, "unscored": self._unscored}
+        return {**counts, "routing": self._routing, "samples": samples}
 
 
 def write_page(path: Path, records: Sequence[dict[str, Any]], *, title: str, summary: str) -> None:

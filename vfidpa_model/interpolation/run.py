@@ -24,7 +24,7 @@ from dataset_tools.video.past_damage import DamageLog
 from dataset_tools.video.pyav import PyavReader
 from vfidpa_model.interpolation.colours import FrameConverter
 from vfidpa_model.interpolation.encoders import encoder_options
-from vfidpa_model.interpolation.job import Job, Outcome, describe_routes
+from vfidpa_model.interpolation.job import Job, Outcome, describe_routes, routing_warnings
 from vfidpa_model.interpolation.look import Work, frames_of, look, look_at_pipe
 from vfidpa_model.interpolation.models import build_dynamic
 from vfidpa_model.interpolation.pictures import MOVING, write_moving, write_numbered
@@ -105,6 +105,7 @@ def _pipe(job: Job, dynamic: Pipeline | None, device: torch.device, on_note: Cal
             with _shown(work, dynamic, reader, device=device, on_pair=on_pair) as shown:
                 outcome.frames = write_to_pipe(work, _encodable(shown, work.converter))
     outcome.stream_seconds = time.perf_counter() - started
+    outcome.warnings = routing_warnings(outcome, job.routing, dynamic.setting)
     return outcome
 
 
@@ -123,6 +124,7 @@ def _process(
     for record in finished:
         outcome.routes.update(record.get("routes", {}))
         outcome.area += record.get("area", 0.0)
+        outcome.unscored += record.get("unscored", 0)
     dynamic.restore(next((record["routing"] for record in reversed(finished) if record.get("routing")), ""))
     records: dict[int, PieceRecord] = {}
     with track("interpolate", work.plan.num_pairs, done=sum(outcome.routes.values())) as progress:
@@ -136,12 +138,13 @@ def _process(
                     before_it_appears=partial(_keep, folder, records, piece),
                 )
     outcome.stream_seconds = time.perf_counter() - started
+    outcome.warnings = routing_warnings(outcome, job.routing, dynamic.setting)
     outcome.piece_count = folder.count()
     outcome.frames = _finish(work, folder, ends=work.plan.end_behind(sum(outcome.routes.values())))
     if job.preview is not None:
-        write_page(
-            job.preview, folder.records(), title=job.target.name, summary=describe_routes(outcome.routes, outcome.area)
-        )
+        told = describe_routes(outcome.routes, outcome.area)
+        summary = ". ".join([told, *(f"Warning: {warning}" for warning in outcome.warnings)])
+        write_page(job.preview, folder.records(), title=job.target.name, summary=summary)
     return outcome
 
 
@@ -181,6 +184,7 @@ def _count(
 ) -> None:
     outcome.routes[pair.decision.route] += 1
     outcome.area += pair.decision.area or 0.0
+    outcome.unscored += pair.decision.is_unscored
     outcome.network_seconds += pair.decision.seconds
     piece = pair.first.index // PIECE_FRAMES
     records.setdefault(piece, PieceRecord(piece, with_samples=with_samples)).add(pair)

@@ -4,6 +4,7 @@ After "Dynamic Video Frame Interpolator with Integrated Difficulty Pre-Assessmen
 difficulty is assessed before anything is interpolated, and the threshold is the user's knob for accuracy against time.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from dataset_tools.interpolators import Interpolator
 from dataset_tools.interpolators.padding import check_pair
 from dataset_tools.levels import HARD_ABOVE
 from dataset_tools.video.cuts import is_scene_cut, signature
+from vfidpa_model.routing.shares import is_hard
 
 Route = Literal["fast", "accurate", "refined", "repeat", "cut", "hold"]
 ROUTES: tuple[Route, ...] = ("fast", "accurate", "repeat", "cut")
@@ -65,6 +67,11 @@ class Decision:
     area: float | None = None
     frames: int = 0
     tiles: npt.NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_unscored(self) -> bool:
+        """Was it judged, with a score that is no finite number?"""
+        return self.score is not None and not math.isfinite(self.score)
 
 
 class Pipeline(Protocol):
@@ -125,7 +132,7 @@ class DynamicInterpolator:
 
         Args:
             assessor: An ``Assessor`` or any ``Router``.
-            threshold: Pairs with a score up to it go to ``fast``, others to ``accurate``.
+            threshold: Pairs with a score up to it go to ``fast``, others to ``accurate``, see ``is_hard``.
             scene_cuts: Repeat the nearer frame across a cut. Turn it off for pairs that are known to hold none.
             clock: Seconds, for the decisions' times.
         """
@@ -159,8 +166,9 @@ class DynamicInterpolator:
             started = self._now(img0)
             scores = self.router.score(_pick(img0, open_pairs), _pick(img1, open_pairs)).tolist()
             seconds = (self._now(img0) - started) / len(open_pairs)
-            for i, score in zip(open_pairs, scores, strict=True):
-                decisions[i] = Decision(score, "fast" if score <= self.threshold else "accurate", seconds)
+            hard = is_hard(scores, self.threshold).tolist()
+            for i, score, needs_more in zip(open_pairs, scores, hard, strict=True):
+                decisions[i] = Decision(score, "accurate" if needs_more else "fast", seconds)
         return decisions
 
     def render(

@@ -43,7 +43,11 @@ class EffortControl:
         self._share = max(_LEAST_SHARE, self.effort / self._margins)
 
     def choose(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return which of a frame's tiles to refine; afterwards tell ``spend`` what that cost."""
+        """Return which of a frame's tiles to refine; afterwards tell ``spend`` what that cost.
+
+        A score that is no finite number says nothing about its tile, which is refined: see ``shares.is_hard``.
+        """
+        scores = np.where(np.isfinite(scores), scores, np.inf)
         bins = self._bins(scores)
         self._seen *= 0.5 ** (1 / _HALF_LIFE)
         self._seen += np.bincount(bins.ravel(), minlength=len(self._seen)) / scores.size

@@ -11,6 +11,7 @@ import numpy as np
 from dataset_tools.common.statistics import Values as Values
 from dataset_tools.common.statistics import draw_groups as draw_groups
 from dataset_tools.common.statistics import interval95
+from vfidpa_model.routing.shares import is_hard
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Point:
 
 def point_at(measured: Measured, scores: Values, threshold: float, *, router_seconds: float = 0.0) -> Point:
     """Return what a threshold gives."""
-    hard = scores > threshold
+    hard = is_hard(scores, threshold)
     seconds = np.where(hard, measured.accurate_seconds, measured.fast_seconds).mean() + router_seconds
     quality = np.where(hard, measured.accurate_quality, measured.fast_quality).mean()
     return Point(threshold, float(hard.mean()), float(seconds), float(quality))
@@ -69,7 +70,9 @@ def curve(measured: Measured, scores: Values, *, router_seconds: float = 0.0) ->
     """
     if len(measured) == 0 or len(scores) != len(measured):
         raise ValueError(f"number of scores ({len(scores)}) must be that of the pairs ({len(measured)}), at least 1")
-    levels = np.unique(scores)
+    levels = np.unique(scores[np.isfinite(scores)])
+    if len(levels) == 0:
+        levels = np.zeros(1)  # nothing is known of any pair: all of them are hard at every threshold
     between = (levels[:-1] + levels[1:]) / 2  # a threshold midway is the safest for pairs not seen
     thresholds = [float(levels[0]) - 1.0, *map(float, between), float(levels[-1])]
     return [point_at(measured, scores, threshold, router_seconds=router_seconds) for threshold in thresholds]

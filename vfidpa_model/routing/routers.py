@@ -14,11 +14,11 @@ _FLOW_HEIGHT = 256  # rows the flow is computed at: the height VFI-DPA's default
 
 
 class AllFast:
-    """Every pair is easy."""
+    """Every pair is as easy as can be."""
 
     def score(self, img0: Tensor, img1: Tensor) -> Tensor:
-        """Return minus infinity for each pair, (B,)."""
-        return torch.full((len(img0),), -torch.inf)
+        """Return 0 for each pair, (B,)."""
+        return torch.zeros(len(img0))
 
 
 class FlowMagnitude:

@@ -61,6 +61,11 @@ def tile_means(image: Tensor) -> Scores:
 
 
 def evened(scores: Scores, evenness: float) -> Scores:
-    """Return squared errors per tile divided by a power of their frame's mean; those nobody sees become 0."""
-    means = scores.mean(axis=(1, 2), keepdims=True)
-    return np.where(scores > _UNSEEN, scores / np.maximum(means, _UNSEEN) ** evenness, 0.0)
+    """Return squared errors per tile divided by a power of their frame's mean; those nobody sees become 0.
+
+    What is no finite number stays so, and out of the mean.
+    """
+    known = np.isfinite(scores)
+    sums = np.where(known, scores, 0.0).sum(axis=(1, 2), keepdims=True)
+    means = sums / np.maximum(known.sum(axis=(1, 2), keepdims=True), 1)
+    return np.where(known & (scores <= _UNSEEN), 0.0, scores / np.maximum(means, _UNSEEN) ** evenness)

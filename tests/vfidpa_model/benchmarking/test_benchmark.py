@@ -59,7 +59,6 @@ def done(tmp_path_factory, snu_film, run):
         str(out),
         "--run",
         str(run),
-        "--spatial",
         "--device",
         "cpu",
     ]
@@ -118,7 +117,6 @@ def test_table_has_the_source_shape_and_every_router(done):
     assert names == [
         "rife",
         "rife-full",
-        f"spatial, threshold {median:g}",
         f"dynamic, light-256p, threshold {median:g}",
         "dynamic, light-256p, threshold 9",
         "dynamic, random",
@@ -126,7 +124,7 @@ def test_table_has_the_source_shape_and_every_router(done):
         "dynamic, oracle (true gain)",
     ]
     has_share = {record["model"]: record["accurate_share"] is not None for record in results["results"]}
-    assert [has_share[name] for name in names] == [False] * 2 + [True] * 6
+    assert [has_share[name] for name in names] == [False] * 2 + [True] * 5
     assert set(results["curves"]) == {"light-256p", "flow magnitude", "oracle (true gain)", "random"}
     assert (out / "quality_time.png").read_bytes().startswith(b"\x89PNG")
     assert all(r["psnr_low"] <= r["psnr"] + 1e-9 and r["psnr"] <= r["psnr_high"] + 1e-9 for r in results["results"])
@@ -152,6 +150,25 @@ def test_dynamic_lines_follow_from_the_measured_pairs(done):
         name = f"dynamic, light-256p, threshold {median:g}"
         found = next(r for r in results["results"] if r["model"] == name and r["subset"] == "hard")
         assert found[metric] == pytest.approx(np.mean(expected))
+
+
+def test_every_router_is_compared_at_the_same_shares(done):
+    out, *_ = done
+    rows = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()[1:]]
+    lines = (out / "table.md").read_text().splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("| PSNR / error removed"))
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 2 : start + 6]]
+    table = {name: values for name, *values in cells}
+    assert set(table) == {"light-256p", "flow magnitude", "oracle (true gain)", "random"}
+    fast, accurate = (np.array([row["models"][name]["psnr"] for row in rows]) for name in ("rife", "rife-full"))
+    by_score = np.argsort([-row["routers"]["light-256p"]["score"] for row in rows], kind="stable")
+    for place, share in enumerate((0.1, 0.2, 0.3, 0.5)):
+        hard = np.isin(np.arange(len(rows)), by_score[: round(share * len(rows))])
+        psnr, removed = table["light-256p"][place].split(" / ")
+        assert float(psnr) == pytest.approx(np.where(hard, accurate, fast).mean(), abs=6e-4)
+        gains = 10 ** (-fast / 10) - 10 ** (-accurate / 10)
+        assert float(removed) == pytest.approx(100 * gains[hard].sum() / gains.sum(), abs=0.51)
+        assert float(table["random"][place].split(" / ")[1]) == pytest.approx(100 * share, abs=0.51)
 
 
 def test_a_killed_run_goes_on_where_it_was_and_other_options_are_refused(done, capsys):
@@ -224,7 +241,7 @@ def test_a_manifest_is_a_set_too(tmp_path, demo_clips):
         (["moon-film", "--root", "{snu}"], 1, "benchmark set 'moon-film' must be one of snu-film"),
         (["vimeo90k", "--root", "{snu}"], 1, "tri_testlist.txt does not exist"),
         (["snu-film", "--root", "{snu}", "--protocol", "mine"], 2, "must be one of upr, rife, vfiformer"),
-        (["snu-film", "--root", "{snu}", "--spatial"], 2, "--spatial needs --run"),
+        (["snu-film", "--root", "{snu}", "--spatial"], 2, "--spatial is gone: the cascade refines parts of frames"),
         (["snu-film", "--root", "{snu}", "--accurate", "upr-net"], 2, "needs a weights file"),
         (["snu-film", "--root", "{snu}", "--run", "{snu}"], 1, "no checkpoint in"),
     ],

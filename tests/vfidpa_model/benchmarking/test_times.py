@@ -7,7 +7,7 @@ from vfidpa_model.benchmarking.report import curves, model_entry, router_values
 from vfidpa_model.benchmarking.times import typical_seconds, unsteady
 
 
-def rows_of(num, *, loaded=(), size=(456, 256), share=None):
+def rows_of(num, *, loaded=(), size=(456, 256)):
     """Return rows of a fast (0.1 s) and an accurate model (0.4 s) with a router; loaded rows took ten times as long."""
     rng = np.random.default_rng(0)
     found = []
@@ -26,7 +26,6 @@ def rows_of(num, *, loaded=(), size=(456, 256), share=None):
                         "lpips": None,
                         "ie": 1.0,
                         "seconds": seconds * slow,
-                        "share": share,
                     }
                     for name, psnr, seconds in (("a", 30 + rng.random(), 0.1), ("b", 32 + rng.random(), 0.4))
                 },
@@ -64,7 +63,6 @@ def test_large_spreads_are_said():
     assert [line.split(" at ")[0] for line in said] == [f"times of {name}" for name in ("a", "b", "model")]
     assert "median 0.100" in said[0]
     assert unsteady(rows_of(3, loaded=(0,))) == []
-    assert [line.split(" at ")[0] for line in unsteady(rows_of(20, loaded=range(8), share=0.3))] == ["times of model"]
 
 
 def test_journals_from_before_sizes_were_kept_still_count():

@@ -182,6 +182,29 @@ def test_cuts_and_repeated_frames_are_not_interpolated(tmp_path, demo_clips, cap
     assert ("Scene cuts" in text) == ("--no-scene-cuts" not in options)
 
 
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        (["--threshold", "999"], "only 0.0% of 23 pairs go to the accurate model at threshold 999: the assessment"),
+        (["--threshold", "-1"], "only 0.0% of 23 pairs go to the fast model at threshold -1"),
+        ([], None),  # nothing to choose between
+    ],
+)
+def test_a_route_that_nothing_takes_is_said_at_the_end_and_on_the_page(tmp_path, capsys, options, warning):
+    source, page = tmp_path / "in.mp4", tmp_path / "page.html"
+    write_clip(source)
+    rest = ["--fast", MEAN, "--no-scene-cuts", "--preview", str(page)]
+    rest += ["--accurate", RED] if options else []
+    assert main([str(source), str(tmp_path / "out.mp4"), *options, *rest]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
+    assert len(said) == bool(warning)
+    assert "Warning: " in page.read_text() if warning else "Warning: " not in page.read_text()
+    if warning:
+        assert warning in said[0]
+        assert "choose another --threshold" in said[0]
+        assert warning in page.read_text()
+
+
 def test_a_vfi_dpa_checkpoint_routes(tmp_path, capsys):
     from vfidpa_model.inference.checkpoint import save_checkpoint
     from vfidpa_model.networks.config import ModelConfig

@@ -135,6 +135,20 @@ def test_the_budget_is_kept_on_a_long_stream(effort):
     assert abs(np.mean(costs[-100:]) - effort) < 0.05
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_tile_whose_score_is_no_number_is_refined_and_spoils_no_other(broken):
+    errors = np.full((1, 4, 7), 1e-4)
+    errors[0, 1, 2] = broken
+    scores = evened(errors, 0.5)[0]
+    known = np.isfinite(scores)
+    np.testing.assert_allclose(scores[known], 1e-2)
+    assert np.argwhere(~known).tolist() == [[1, 2]]
+    control = EffortControl(0.1)
+    for _ in range(50):
+        control.choose(evened(np.full((1, 4, 7), 1e-2), 0.5)[0])  # scores ten times as high: the others stay fast
+    assert np.argwhere(control.choose(scores)).tolist() == [[1, 2]]
+
+
 def test_what_nobody_sees_is_left_alone():
     control = EffortControl(0.9)
     scores = evened(np.full((1, 4, 7), 1e-7), 0.5)[0]

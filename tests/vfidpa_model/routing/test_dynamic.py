@@ -58,6 +58,14 @@ def test_each_route_is_one_batch_and_order_is_kept(frames):
     assert dynamic.name == "dynamic(fast, accurate)"
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_no_number_never_makes_a_pair_easy(frames, score):
+    dynamic = DynamicInterpolator(Scores(score, 1), Blend("fast", 10.0), Blend("accurate", 20.0), 2.5)
+    dynamic.interpolate(frames[:2], frames[1:3])
+    assert [decision.route for decision in dynamic.decisions] == ["accurate", "fast"]
+    assert [decision.is_unscored for decision in dynamic.decisions] == [True, False]
+
+
 def test_identical_frames_cost_nothing_and_cuts_repeat_the_nearer_frame(frames):
     fast, accurate = Blend("fast", 0.0), Blend("accurate", 0.0)
     dynamic = DynamicInterpolator(Scores(), fast, accurate)
