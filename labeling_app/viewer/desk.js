@@ -31,6 +31,7 @@ export async function showDesk(view, api, session, { dialogs, inspector }) {
         drawFilters();
         drawActions();
       }
+      if (view.hidden) return; // left before the answer came
       inspector.line = found.items.map((item) => item.item_id);
       inspector.people = found.people;
       inspector.back = "desk";

@@ -14,6 +14,7 @@ export class Inspector {
   #dialogs;
   #bench;
   #item = null;
+  #opened = 0; // counts openings and closings: an answer that comes after the next of them is of another item
 
   constructor(root, api, dialogs, bench) {
     this.#root = root;
@@ -32,6 +33,7 @@ export class Inspector {
   /** Show an item of the database; resolves when its panel is there. */
   async open(id) {
     this.close();
+    const opened = this.#opened;
     this.#item = { item_id: id };
     find(this.#root, "bench").dataset.inspecting = "true";
     find(this.#root, "loading").hidden = false;
@@ -40,14 +42,14 @@ export class Inspector {
     panel.append(el("p", { class: "muted", role: "status", text: t("page.loading") }));
     try {
       const found = await this.#api.get(`/api/desk/items/${id}`);
-      if (this.#item?.item_id !== id) return;
-      await this.#show(found);
+      if (this.#opened === opened) await this.#show(found);
     } catch (error) {
-      clear(panel).append(this.#head(), el("p", { role: "alert", text: reason(error) }));
+      if (this.#opened === opened) clear(panel).append(this.#head(), el("p", { role: "alert", text: reason(error) }));
     }
   }
 
   close() {
+    this.#opened += 1;
     if (!this.#item) return;
     this.#item.shown?.drop();
     this.#item = null;
@@ -126,30 +128,35 @@ export class Inspector {
   }
 
   async #step(order) {
+    const { note } = this;
+    const item = this.#item;
     try {
       const outcome = await carryOut(this.#api, this.#dialogs, order);
-      if (outcome) await this.#reload(t("desk.done", outcome));
+      if (outcome) await this.#reload(item, t("desk.done", outcome));
     } catch (error) {
-      write(this.note, reason(error));
+      write(note, reason(error));
     }
   }
 
-  /** Give the item a level; the votes stay. */
+  /** Give the item a level; the votes stay. Nothing before its panel is there: its comment could not be read. */
   async decide(level) {
-    const { item_id: id } = this.#item;
+    const { note } = this;
+    const item = this.#item;
+    if (!item.shown) return;
+    const { item_id: id } = item;
     const [comment, purpose] = [this.words.value, this.gold.value];
     try {
       if (purpose !== "none") await this.#api.post("/api/gold", { gold_id: newId(), item_id: id, level, purpose, note: comment });
       await this.#api.post("/api/review", { verdict_id: newId(), item_id: id, level, comment: comment || null });
-      await this.#reload(t("inspect.decided", { level }));
+      await this.#reload(item, t("inspect.decided", { level }));
     } catch (error) {
-      write(this.note, reason(error));
+      write(note, reason(error));
     }
   }
 
-  /** Read the item's votes anew; its pictures stay where they are. */
-  async #reload(words) {
-    const { item_id: id, shown } = this.#item;
+  /** Read the votes of an item anew, unless another is open by now; its pictures stay where they are. */
+  async #reload({ item_id: id, shown }, words) {
+    if (this.#item?.shown !== shown) return;
     const found = await this.#api.get(`/api/desk/items/${id}`);
     if (this.#item?.shown !== shown) return;
     this.#item = { ...found, shown };

@@ -13,6 +13,7 @@ export async function showReview(view, api, session, { inspector }) {
     clear(view).append(el("p", { role: "alert", text: t("page.unreachable") }));
     return;
   }
+  if (view.hidden) return; // left before the answer came
   inspector.line = queue.items.map((item) => item.item_id);
   inspector.back = "review";
   clear(view).append(

@@ -10,6 +10,7 @@ const NOTCH_PAUSE_MS = 150; // after it any turn is a step: a slow wheel on a Ma
 /** Pane A holds gt (or "a"), pane B holds pred (or "b"): layers are canvases, of which some are shown. */
 export class Stage {
   #pointers = new Map();
+  #grip = null; // what two fingers took hold of
   #isHidden = false; // behind another view
   #turned = 0; // pixels of wheel since the last step
   #turnedAt = 0;
@@ -145,8 +146,8 @@ export class Stage {
     return event.clientX >= this.panes[1].getBoundingClientRect().left ? this.panes[1] : this.panes[0];
   }
 
-  #fromMiddle(event) {
-    const box = this.#paneAt(event).getBoundingClientRect();
+  #fromMiddle(event, pane = this.#paneAt(event)) {
+    const box = pane.getBoundingClientRect();
     const middle = { x: box.left + box.width / 2, y: box.top + box.height / 2 };
     return { x: (event.clientX - middle.x) * devicePixelRatio, y: (event.clientY - middle.y) * devicePixelRatio };
   }
@@ -162,10 +163,11 @@ export class Stage {
       this.#pointers.set(event.pointerId, event);
       node.setPointerCapture(event.pointerId);
       if (this.#pointers.size === 1) this.locked(event);
+      else this.#takeHold();
     });
     node.addEventListener("pointermove", (event) => this.#drag(event));
     for (const end of ["pointerup", "pointercancel"]) {
-      node.addEventListener(end, (event) => this.#pointers.delete(event.pointerId));
+      node.addEventListener(end, (event) => this.#lift(event));
     }
   }
 
@@ -185,17 +187,35 @@ export class Stage {
   #drag(event) {
     const before = this.#pointers.get(event.pointerId);
     if (!before) return;
-    if (event.buttons === 0) return this.#pointers.delete(event.pointerId); // let go where nobody told us
-    const other = [...this.#pointers.values()].find((pointer) => pointer !== before);
+    if (event.buttons === 0) return this.#lift(event); // let go where nobody told us
     this.#pointers.set(event.pointerId, event);
-    if (!other && this.locked(event)) return;
-    const [from, to] = other ? [between(before, other), between(event, other)] : [before, event];
-    this.viewport.pan((from.clientX - to.clientX) * devicePixelRatio, (from.clientY - to.clientY) * devicePixelRatio);
-    if (other) {
-      const ratio = apart(event, other) / Math.max(1, apart(before, other));
-      this.viewport.zoomTo(this.viewport.zoom * ratio, this.#fromMiddle(to));
-    }
+    if (this.#grip) this.#spread();
+    else if (this.locked(event)) return;
+    else this.viewport.pan((before.clientX - event.clientX) * devicePixelRatio, (before.clientY - event.clientY) * devicePixelRatio);
     this.place();
+  }
+
+  #lift(event) {
+    this.#pointers.delete(event.pointerId);
+    this.#takeHold();
+  }
+
+  /** The first two fingers hold the image point between them, until one is lifted. */
+  #takeHold() {
+    this.#grip = null;
+    if (this.#pointers.size < 2) return;
+    const [one, two] = this.#pointers.values();
+    const middle = between(one, two);
+    const pane = this.#paneAt(middle);
+    const point = this.viewport.pointAt(this.#fromMiddle(middle, pane));
+    this.#grip = { pane, point, zoom: this.viewport.zoom, apart: Math.max(1, apart(one, two)) };
+  }
+
+  /** Where the picture lies follows from where two fingers are now: each tells of its move by itself, in any order. */
+  #spread() {
+    const { pane, point, zoom, apart: start } = this.#grip;
+    const [one, two] = this.#pointers.values();
+    this.viewport.hold(point, this.#fromMiddle(between(one, two), pane), (zoom * apart(one, two)) / start);
   }
 
   #watchRatio() {

@@ -26,14 +26,23 @@ export class Viewport {
     this.y = this.height / 2;
   }
 
-  /** Set the zoom so that the image point `at` (in device pixels from the pane's middle) stays where it is. */
-  zoomTo(zoom, at = { x: 0, y: 0 }) {
+  /** The image point at `at`, in device pixels from the pane's middle. */
+  pointAt(at) {
+    return { x: this.x + at.x / this.zoom, y: this.y + at.y / this.zoom };
+  }
+
+  /** Set the zoom so that the image point `point` comes to `at` (in device pixels from the pane's middle). */
+  hold(point, at, zoom) {
     // A fitted picture may be beyond the steps: there it stays, rather than jump the wrong way.
-    const bounded = Math.min(Math.max(ZOOMS.at(-1), this.zoom), Math.max(Math.min(ZOOMS[0], this.zoom), zoom));
-    this.x += at.x / this.zoom - at.x / bounded;
-    this.y += at.y / this.zoom - at.y / bounded;
-    this.zoom = bounded;
+    this.zoom = Math.min(Math.max(ZOOMS.at(-1), this.zoom), Math.max(Math.min(ZOOMS[0], this.zoom), zoom));
+    this.x = point.x - at.x / this.zoom;
+    this.y = point.y - at.y / this.zoom;
     this.fitted = false;
+  }
+
+  /** Set the zoom so that what is at `at` stays where it is. */
+  zoomTo(zoom, at = { x: 0, y: 0 }) {
+    this.hold(this.pointAt(at), at, zoom);
   }
 
   /** The next step of the fixed zooms: direction +1 or -1. */

@@ -1,6 +1,6 @@
 """Data sets for the tests of everything that reads one: the demo set, and a small one for each test to spoil.
 
-The demo set is extracted and predicted once for all tests that need it; mark them ``xdist_group("demo")``.
+The demo set is extracted and predicted once: its tests are in one file, which ``--dist loadfile`` gives to one worker.
 """
 
 import shutil

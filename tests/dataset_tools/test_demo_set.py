@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A network's sums come in another order on another CPU; the frames themselves are equal by hash.
 TOLERANCES = {"pred_psnr": 0.1, "pred_ssim": 2e-3, "pred_lpips": 2e-3, "inputs_lpips": 1e-3, "motion": 0.05}
 
-pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_it_is_what_extraction_gives(demo_set):

@@ -6,7 +6,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -184,6 +184,13 @@ class BenchPage:
     def press(self, key: str) -> None:
         self.page.keyboard.press(key)
 
+    def back(self, view: str) -> None:
+        """Go back in the browser's history to a view of the page, and wait until it is there."""
+        # By the page, in the order of its own moves: Playwright's go_back reads the place in the history from another
+        # process, which on a busy machine does not know the last move yet.
+        self.page.evaluate("history.back()")
+        expect(self.page).to_have_url(re.compile(rf"/(#{view})?$" if view == "bench" else rf"/#{view}$"))
+
     def escape(self) -> None:
         """Dismiss the dialog, and wait until it is gone: the browser closes it a moment after the key."""
         self.press("Escape")
@@ -201,6 +208,14 @@ class BenchPage:
 
     def expect_note(self, text: str) -> None:
         expect(self.page.get_by_test_id("last-action")).to_contain_text(text)
+
+
+def eventually(read: Callable[[], Any], expected: Any) -> None:
+    """Wait until ``read()`` equals ``expected``; for what ``expect`` cannot read: places, pixels, stored events."""
+    until = time.monotonic() + WAIT_MS / 1000
+    while (last := read()) != expected and time.monotonic() < until:
+        time.sleep(0.05)
+    assert last == expected
 
 
 def events_of(settings: Settings, kind: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import base64
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +14,18 @@ from dataset_tools.manifest import read_manifest
 from labeling_app.settings import Settings
 from tests.labeling_app.browser_fixtures import (
     HEIGHT,
-    WAIT_MS,
     WIDTH,
     BenchPage,
     Server,
     clip_frames,
     events_of,
+    eventually,
     running,
     signed_in,
     write_data_set,
 )
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-bench")]
+pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror=alert(1)> ${alert(2)} {{alert}} '; DROP TABLE events; --"
 
@@ -136,14 +135,12 @@ def test_motion_plays_three_frames_at_three_speeds(looking: BenchPage) -> None:
 def test_pictures_are_bit_exact_and_difference_is_their_difference(looking: BenchPage, server: Server) -> None:
     rows = read_manifest(server.settings.manifest).rows()
     looking.press("e")
+    stored = [(row["gt_sha256"], row["pred_sha256"]) for row in rows]
+    eventually(lambda: (canvas_hash(looking, "pane-a"), canvas_hash(looking, "pane-b")) in stored, True)
     pair = (canvas_hash(looking, "pane-a"), canvas_hash(looking, "pane-b"))
-    assert pair in [(row["gt_sha256"], row["pred_sha256"]) for row in rows]
     looking.press("d")
     looking.page.get_by_role("button", name="×16").click()
-    until = time.monotonic() + WAIT_MS / 1000
-    while canvas_hash(looking, "pane-b") in pair:  # the heat map is drawn when asked for
-        assert time.monotonic() < until
-        looking.page.wait_for_timeout(50)
+    eventually(lambda: canvas_hash(looking, "pane-b") in pair, False)  # the heat map is drawn when asked for
 
 
 def test_zoom_and_pan_move_both_panes_and_say_when_not_1_to_1(looking: BenchPage) -> None:
@@ -171,8 +168,8 @@ def test_scaled_screen_is_said(browser: Browser, server: Server) -> None:
     with signed_in(browser, server, "Scaled", device_scale_factor=1.25) as state:
         state.ready()
         expect(state.page.get_by_test_id("scale-note")).to_contain_text("1.25")
-        width = state.stage.locator("canvas.layer").first.evaluate("node => node.getBoundingClientRect().width")
-        assert width * 1.25 == pytest.approx(WIDTH)
+        layer = state.stage.locator("canvas.layer").first
+        eventually(lambda: 1.25 * layer.evaluate("node => node.getBoundingClientRect().width"), pytest.approx(WIDTH))
 
 
 def test_loupe_and_help(looking: BenchPage) -> None:
@@ -241,6 +238,7 @@ def test_undo_any_number_of_votes_back(browser: Browser, server: Server) -> None
         state.expect_note("Nothing to take back")
         assert state.rate("3") == second
         assert state.rate("4") == third
+        state.expect_done(2)
     votes = [vote["level"] for vote in events_of(server.settings, "vote") if vote["name"] == "Bo"]
     assert votes == [1, 2, 3, 4]  # nothing is deleted
     assert len([undo for undo in events_of(server.settings, "undo") if undo["name"] == "Bo"]) == 2
@@ -305,7 +303,7 @@ def test_remapped_keys_and_language_follow_the_annotator(browser: Browser, serve
         state.page.get_by_role("button", name="Save").click()
         expect(state.page.locator(".level kbd").first).to_have_text("H")
         expect(state.page.locator("h1")).to_have_text("Bewertungsplatz")
-        assert state.page.locator("html").get_attribute("lang") == "de"
+        expect(state.page.locator("html")).to_have_attribute("lang", "de")
     with signed_in(browser, server, "Dora") as state:  # another machine: same items, same keys, same language
         assert state.ready() == first
         expect(state.page.get_by_role("button", name="Rückgängig")).to_be_visible()

@@ -12,7 +12,7 @@ from labeling_app.settings import Settings
 from tests.labeling_app.browser_fixtures import Server, clip_frames, events_of, running, signed_in, write_data_set
 from tests.labeling_app.helpers import PASSWORD, Client, add_user, make_state
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-desk")]
+pytestmark = pytest.mark.browser
 
 COUNT = 6
 
@@ -76,7 +76,7 @@ def test_the_leads_day(browser: Browser, server: Server) -> None:
         bench.press("3")
         expect(page.get_by_test_id("inspect-note")).to_have_text("Level 3 decided.")
         expect(inspect).to_contain_text("Verdict 3 by Rita: a doubled edge")
-        page.go_back()
+        bench.back("desk")
         expect(total).to_have_text("6 items · 5 begun · 1 decided")
         page.get_by_role("button", name="Statistics").click()
         expect(page.get_by_test_id("stats-excluded")).to_have_text("6")

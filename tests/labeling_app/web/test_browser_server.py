@@ -7,9 +7,17 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from labeling_app.settings import Settings
-from tests.labeling_app.browser_fixtures import BenchPage, clip_frames, events_of, running, signed_in, write_data_set
+from tests.labeling_app.browser_fixtures import (
+    BenchPage,
+    clip_frames,
+    events_of,
+    eventually,
+    running,
+    signed_in,
+    write_data_set,
+)
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-server")]
+pytestmark = pytest.mark.browser
 
 COUNT = 8
 
@@ -108,6 +116,7 @@ def test_two_annotators_never_hold_the_same_item(browser: Browser, settings: Set
                 person.rate("2")
         for person in (ada, bo):
             expect(person.page.get_by_test_id("nothing-left")).to_be_visible()
+        eventually(lambda: len(events_of(settings, "vote")), COUNT)
     votes = events_of(settings, "vote")
     assert len({vote["item_id"] for vote in votes}) == len(votes) == COUNT
     assert {vote["name"] for vote in votes} == {"Ada", "Bo"}
@@ -187,7 +196,7 @@ def test_training_round_with_feedback(browser: Browser, settings: Settings) -> N
             ada.press("Enter")
             expect(page.get_by_test_id("stage-note")).to_be_hidden()
             ada.rate("2")
-    assert [vote["level"] for vote in events_of(settings, "vote")] == [4, 3, 2]
+            eventually(lambda: [vote["level"] for vote in events_of(settings, "vote")], [4, 3, 2])
 
 
 def test_blind_mode_asks_which_is_real(browser: Browser, settings: Settings) -> None:
