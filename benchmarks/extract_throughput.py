@@ -19,7 +19,8 @@ from pathlib import Path
 from dataset_tools import extract
 from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.common.device import num_cores
-from dataset_tools.frames import encode_png, read_image
+from dataset_tools.frames import read_image
+from dataset_tools.frames.png import encode_png
 from dataset_tools.manifest import read_manifest
 from dataset_tools.video import open_video
 

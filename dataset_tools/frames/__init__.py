@@ -4,13 +4,13 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from dataset_tools.common.files import write_bytes
 from dataset_tools.errors import FrameError
+from dataset_tools.frames.png import encode_png
 
 if TYPE_CHECKING:  # decoding workers start in a fraction of the time without torch
     import torch
@@ -20,7 +20,6 @@ Rgb = npt.NDArray[np.uint8]  # (height, width, 3), red first
 RESOLUTION_HEIGHTS = {"256p": 256, "720p": 720, "1080p": 1080}
 FINGERPRINT_GRID = 4  # cells each way
 FINGERPRINT_BYTES = FINGERPRINT_GRID**2 * 3 * 2
-_UP_FILTER = (19, 32)  # cv2.IMWRITE_PNG_FILTER, by number: OpenCV before 4.12 has no such name, and ignores it
 ROUNDED_ASPECT = 0.015  # writers that scale to even sizes say 1975:1986 or 640:639 and mean square pixels
 MAX_PIXELS = 8192 * 8192  # a PNG of a few kB can ask for gigabytes; larger frames than 8K are not video
 
@@ -66,18 +65,6 @@ def fingerprint_difference(a: bytes, b: bytes) -> float:
             raise FrameError(f"a fingerprint of {len(value)} bytes must have {FINGERPRINT_BYTES}")
     first, second = (np.frombuffer(value, "<u2").astype(np.int32) for value in (a, b))
     return float(np.abs(first - second).max()) / 256
-
-
-def encode_png(rgb: Rgb) -> bytes:
-    """Return ``rgb`` as PNG, filtered by the row above: the fastest lossless choice measured.
-
-    On real frames it is quicker to write and to read, and smaller, than OpenCV's default, each pixel by its left
-    neighbour. OpenCV's default compression is the fastest there is.
-    """
-    done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), _UP_FILTER)
-    if not done:
-        raise FrameError(f"cannot encode a frame of shape {rgb.shape} as PNG")
-    return data.tobytes()
 
 
 def write_image(path: Path, rgb: Rgb) -> None:

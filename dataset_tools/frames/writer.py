@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from dataset_tools.common.files import sync_folder, write_bytes
 from dataset_tools.errors import FrameError, VfiError
-from dataset_tools.frames import Rgb, encode_png, fingerprint, pixels_sha256, read_image, resize_area
+from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, resize_area
+from dataset_tools.frames.png import encode_png
 
 Result = TypeVar("Result")
 _IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

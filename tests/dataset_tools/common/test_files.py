@@ -1,5 +1,6 @@
 """Files are whole or absent, images lossless, sizes as the rules say, command lines answer in one line."""
 
+import io
 from fractions import Fraction
 
 import cv2
@@ -26,6 +27,8 @@ from dataset_tools.frames import (
     to_tensor,
     write_image,
 )
+from dataset_tools.frames.png import encode_png
+from dataset_tools.video import open_video
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -76,8 +79,27 @@ def test_images_are_lossless(tmp_path_factory, width, height, seed):
     path = tmp_path_factory.mktemp("image") / "a.png"
     write_image(path, rgb)
     assert np.array_equal(read_image(path), rgb)
+    assert np.array_equal(cv2.imread(str(path))[..., ::-1], rgb)
     assert np.array_equal(to_rgb(to_tensor(rgb)), rgb)
     assert pixels_sha256(read_image(path)) == pixels_sha256(rgb)
+
+
+def test_png_files_of_real_frames_are_no_larger_than_before(demo_clips):
+    with open_video(demo_clips / "bigbuckbunny.mp4") as reader:
+        frame = next(reader.frames()).rgb()
+    for rgb in (frame, resize_area(frame, width=456, height=256)):
+        _, before = cv2.imencode(".png", rgb[..., ::-1], (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP))
+        assert len(encode_png(rgb)) <= 1.1 * len(before)
+        turned = np.rot90(rgb)  # not laid out row by row
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(turned)))), turned)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
+def test_only_8_bit_colour_becomes_png(shape):
+    with pytest.raises(FrameError, match="must be uint8"):
+        encode_png(np.zeros(shape, np.uint8))
+    with pytest.raises(FrameError, match="uint16 pixels"):
+        encode_png(np.zeros((4, 4, 3), np.uint16))
 
 
 def _damage(path, kind):
