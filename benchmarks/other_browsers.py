@@ -19,13 +19,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.keys import Keys
 
-from benchmarks.browser_drivers import BROWSERS, NEEDED, Driver, process
+from benchmarks.browser_drivers import BROWSERS, NEEDED, WAIT_SECONDS, Driver, process
 from benchmarks.labeling_speed import make_items
 from dataset_tools.frames import pixels_sha256
 from dataset_tools.manifest import read_manifest
 
-BACKSPACE, ENTER, ESCAPE, CONTROL, RIGHT = "\ue003", "\ue007", "\ue00c", "\ue009", "\ue014"
 BENCH, STAGE, LAYER = "[data-testid=bench]", "[data-testid=stage]", "[data-testid=stage] canvas.layer"
 STALE_PIXELS = 3.0  # a stage whose grey levels spread by less shows no picture
 
@@ -91,18 +92,20 @@ class Round:
         find = f"document.querySelector('{BENCH}')?.dataset.assignmentId"
         return str(self.browser.wait(f"(id => id && id !== '{after}' && id)({find})"))
 
-    def shown(self, name: str = "") -> np.ndarray:
-        """Return the middle of the window; fails when it shows no picture."""
-        time.sleep(0.5)  # a screenshot may be older than the last change
-        data = self.browser.screenshot()
-        if name and self.pictures:
-            (self.pictures / f"{name}.png").write_bytes(data)
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        assert decoded is not None
-        part = decoded[300:550, 350:750].astype(np.int16)
-        if part.std() < STALE_PIXELS:
-            raise RuntimeError("no picture on the stage")
-        return part
+    def shown(self, name: str = "", *, fits: Callable[[np.ndarray], bool] = lambda _: True) -> np.ndarray:
+        """Return the middle of the window, once it shows a picture that ``fits``; fails when that never comes."""
+        until = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < until:
+            time.sleep(0.5)  # a screenshot may be older than the last change
+            data = self.browser.screenshot()
+            if name and self.pictures:
+                (self.pictures / f"{name}.png").write_bytes(data)
+            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            assert decoded is not None
+            part = decoded[300:550, 350:750].astype(np.int16)
+            if part.std() >= STALE_PIXELS and fits(part):
+                return part
+        raise RuntimeError("no picture on the stage, or not the one that is due")
 
     def sign_in(self, url: str) -> None:
         self.browser.go(url)
@@ -110,7 +113,7 @@ class Round:
         self.browser.drag("input[name=name]")
         for letter in "Ada":
             self.browser.press(letter)
-        self.browser.press(ENTER)
+        self.browser.press(Keys.ENTER)
         self.item()
         self.shown("first")
 
@@ -131,11 +134,9 @@ class Round:
 
     def flicker(self) -> None:
         made = self.shown()
-        self.browser.act("key", [{"type": "keyDown", "value": " "}])
-        real = self.shown()
-        self.browser.act("key", [{"type": "keyUp", "value": " "}])
-        if (made == real).all() or (made != self.shown()).any():
-            raise RuntimeError("holding Space does not change the picture there and back")
+        with self.browser.holding(" "):
+            self.shown(fits=lambda real: (real != made).any())
+        self.shown(fits=lambda again: (again == made).all())
         self.browser.drag("[data-hz='8']")
         for pane in "aba":
             self.browser.wait(f"document.querySelector('{STAGE}').dataset.shown === '{pane}'")
@@ -151,7 +152,7 @@ class Round:
         for _ in range(3):
             self.browser.press("+")
         self.says("scale-note", "400")
-        for act in (lambda: self.browser.press(RIGHT), lambda: self.browser.drag(STAGE, dx=-60)):
+        for act in (lambda: self.browser.press(Keys.RIGHT), lambda: self.browser.drag(STAGE, dx=-60)):
             left = self.browser.js(f"document.querySelector('{LAYER}').style.left")
             act()
             self.browser.wait(f"document.querySelector('{LAYER}').style.left !== '{left}'")
@@ -180,7 +181,7 @@ class Round:
         self.says("done-count", "4")
 
     def undo(self) -> None:
-        for key, level in (("u", 4), (BACKSPACE, 3)):
+        for key, level in (("u", 4), (Keys.BACKSPACE, 3)):
             self.browser.press(key)
             self.says("last-action", f"it was level {level}")
             self.shown()
@@ -196,7 +197,7 @@ class Round:
         self.browser.press("c")
         self.browser.wait("document.activeElement.tagName === 'TEXTAREA'")
         self.browser.press("1")
-        self.browser.press(CONTROL, ENTER)
+        self.browser.press(Keys.CONTROL, Keys.ENTER)
         self.says("last-action", "Comment kept")
         self.browser.press("3")
         self.item(after=before)
@@ -204,7 +205,7 @@ class Round:
     def remap(self) -> None:
         self.browser.press("?")
         self.browser.wait("document.querySelector('[data-testid=dialog]').open")
-        self.browser.press(ESCAPE)
+        self.browser.press(Keys.ESCAPE)
         self.browser.wait("!document.querySelector('[data-testid=dialog]').open")
         self.browser.drag("[data-id=open-settings]")
         self.browser.wait("document.querySelector('[data-remap=rate1]')")
@@ -237,8 +238,10 @@ class Round:
         self.says("done-count", "7")
 
 
-def go_round(open_browser: Callable[[Path], AbstractContextManager[Driver]], pictures: Path | None) -> dict[str, str]:
-    """Return how each step went: "ok", or why not."""
+def go_round(
+    open_browser: Callable[[Path], AbstractContextManager[Driver]], pictures: Path | None
+) -> tuple[str, dict[str, str]]:
+    """Return the browser's version, and how each step went: "ok", or why not."""
     went: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -249,9 +252,9 @@ def go_round(open_browser: Callable[[Path], AbstractContextManager[Driver]], pic
                 try:
                     act()
                     went[step] = "ok"
-                except RuntimeError as error:
-                    went[step] = f"failed: {error}"
-    return went
+                except (RuntimeError, WebDriverException) as error:
+                    went[step] = f"failed: {str(error).splitlines()[0]}"
+            return browser.version, went
 
 
 def main() -> int:
@@ -267,7 +270,8 @@ def main() -> int:
         pictures = args.pictures and args.pictures / name
         if pictures:
             pictures.mkdir(parents=True, exist_ok=True)
-        rounds[name] = go_round(open_browser, pictures)
+        version, went = go_round(open_browser, pictures)
+        rounds[f"{name} {version}"] = went
     print(f"| what is done | {' | '.join(rounds)} |\n| --- |{' --- |' * len(rounds)}")
     for step in next(iter(rounds.values())):
         print(f"| {step} | {' | '.join(went[step] for went in rounds.values())} |")
