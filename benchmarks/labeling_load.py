@@ -22,13 +22,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from labeling_app.accounts import add_account
 from labeling_app.database.audit import check_consistency
 from labeling_app.database.store import Store
 from tests.labeling_app.helpers import PASSWORD, first_line, make_manifest
-from tests.labeling_app.postgresql import running_server
+from tests.labeling_app.postgresql import new_database, running_server
 
 VOTE_EVERY_SECONDS = 2.0
 PREFETCH = 5
@@ -78,12 +78,8 @@ def database(args: argparse.Namespace, folder: Path) -> Iterator[str]:
     if not args.postgresql:
         yield f"sqlite:///{folder / 'labels.sqlite'}"
         return
-    with running_server() as url:
-        engine = create_engine(url.format(name="postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text("CREATE DATABASE labels"))
-        engine.dispose()
-        yield url.format(name="labels")
+    with running_server() as server, new_database(server, "labels") as url:
+        yield url
 
 
 @contextlib.contextmanager

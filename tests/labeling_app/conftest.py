@@ -5,30 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from pytest_postgresql.executors import PostgreSQLExecutor
 
 from tests.labeling_app.helpers import make_manifest
-from tests.labeling_app.postgresql import running_server
+from tests.labeling_app.postgresql import new_database, running_server
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server with ``{name}`` in the place of a database."""
-    with running_server() as url:
-        yield url
+def postgresql_server() -> Iterator[PostgreSQLExecutor]:
+    """A PostgreSQL server, one for all tests."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
+def postgresql_url(postgresql_server: PostgreSQLExecutor) -> Iterator[str]:
     """The URL of a new, empty PostgreSQL database."""
-    name = f"t{uuid.uuid4().hex}"
-    engine = create_engine(postgresql_server.format(name="postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield postgresql_server.format(name=name)
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with new_database(postgresql_server, f"t{uuid.uuid4().hex}") as url:
+        yield url
 
 
 @pytest.fixture

@@ -3,67 +3,54 @@
 import os
 import pwd
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_TIMEOUT_SECONDS = 60
+from port_for import get_port
+from pytest_postgresql.executors import PostgreSQLExecutor
+from pytest_postgresql.janitor import DatabaseJanitor
 
 
 @contextmanager
-def running_server() -> Iterator[str]:
-    """Yield the URL of a server with ``{name}`` in the place of a database; it listens on a socket, not on a port."""
-    programs = _find_programs()
+def running_server() -> Iterator[PostgreSQLExecutor]:
+    """Yield a server that trusts everybody on this machine; it does not wait for the disk."""
     folder = Path(tempfile.mkdtemp(prefix="vfi-pg-", dir="/tmp"))  # a short path: sockets allow about 100 characters
     try:
-        as_user = _unprivileged(folder)
-        _call([*as_user, programs / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust", "--no-sync",
-               "--encoding=UTF8", "--locale=C"])  # fmt: skip
-        # Durability is PostgreSQL's own affair; the tests kill the application, not the machine.
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=300"
-        control = [*as_user, programs / "pg_ctl", "-D", folder / "data", "-w", "-t", str(_TIMEOUT_SECONDS)]
-        _call([*control, "-l", folder / "log", "-o", options, "start"])
-        try:
-            yield f"postgresql+psycopg://postgres@/{{name}}?host={folder}"
-        finally:
-            _call([*control, "-m", "immediate", "stop"])
+        with PostgreSQLExecutor(
+            executable=_pg_ctl(folder),
+            host="127.0.0.1",
+            port=get_port(None),
+            datadir=str(folder / "data"),
+            unixsocketdir=str(folder),
+            logfile=str(folder / "log"),
+            startparams="-w",
+            dbname="postgres",
+            postgres_options="-c max_connections=300",
+        ) as server:
+            yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _find_programs() -> Path:
-    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        if (folder / "initdb").exists():
-            return folder
-    found = shutil.which("initdb")
-    assert found, "the tests need PostgreSQL (Debian: apt-get install postgresql)"
-    return Path(found).resolve().parent
+@contextmanager
+def new_database(server: PostgreSQLExecutor, name: str) -> Iterator[str]:
+    """Yield the URL of an empty database, which is dropped in the end."""
+    with DatabaseJanitor(user=server.user, host=server.host, port=server.port, dbname=name):
+        yield f"postgresql+psycopg://{server.user}@{server.host}:{server.port}/{name}"
 
 
-def _unprivileged(folder: Path) -> list[str]:
-    """Return the words before a command that make it run as somebody other than root, who PostgreSQL refuses."""
+def _pg_ctl(folder: Path) -> str:
+    """Return the program that starts servers; for root, whom PostgreSQL refuses, a script that runs it as another."""
+    debian = max(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), default=None)  # not on the PATH there
+    program = str(debian or shutil.which("pg_ctl") or "")
+    assert program, "the tests need PostgreSQL (Debian: apt-get install postgresql)"
     if os.getuid() != 0:
-        return []
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    user = "postgres" if "postgres" in names else "nobody"
-    entry = pwd.getpwnam(user)
-    os.chown(folder, entry.pw_uid, entry.pw_gid)
-    return ["runuser", "-u", user, "--"]
-
-
-def _call(command: list[str | Path]) -> None:
-    # Output goes to a file: a server that inherited our pipe would keep pytest's caller waiting for its end.
-    with tempfile.TemporaryFile() as output:
-        done = subprocess.run(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=_TIMEOUT_SECONDS,
-            cwd="/",
-            check=False,
-        )
-        output.seek(0)
-        assert done.returncode == 0, f"{command[-1]}: {output.read().decode(errors='replace')}"
+        return program
+    user = "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
+    shutil.chown(folder, user)
+    script = folder / "pg_ctl"
+    script.write_text(f'#!/bin/sh\ncd / && exec runuser -u {user} -- {program} "$@"\n')  # root's folder may be closed
+    script.chmod(0o755)
+    return str(script)

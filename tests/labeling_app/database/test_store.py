@@ -92,11 +92,11 @@ def test_sqlite_is_durable_and_patient(sqlite_url):
 
 
 @pytest.mark.postgresql
-def test_a_postgresql_database_without_an_encoding(postgresql_server):
-    name, engine = f"ascii_{uuid.uuid4().hex}", create_engine(postgresql_server.format(name="postgres"))
+def test_a_postgresql_database_without_an_encoding(postgresql_url):
+    name, engine = f"ascii_{uuid.uuid4().hex}", create_engine(postgresql_url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0"))
-        store = Store(postgresql_server.format(name=name))
+        connection.execute(text(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0"))
+        store = Store(engine.url.set(database=name).render_as_string())
         add_user(store, "Jürgen Łódź")
         with store.read() as reader:
             assert find_row(reader, "Jürgen Łódź")["role"] == "annotator"
