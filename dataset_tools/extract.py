@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools.common import cli
-from dataset_tools.common.device import num_cores
+from dataset_tools.common.cores import num_cores
 from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.options import parse_options

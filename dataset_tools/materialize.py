@@ -10,7 +10,7 @@ import typer
 from dataset_tools.checks.pixels import MAX_FRAME_DIFFERENCE, Check, Difference
 from dataset_tools.columns.file import ManifestFile, open_manifest
 from dataset_tools.common import cli
-from dataset_tools.common.device import num_cores
+from dataset_tools.common.cores import num_cores
 from dataset_tools.common.progress import track
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import extraction_options

@@ -18,7 +18,7 @@ from dataset_tools.checks.pixels import MAX_FRAME_DIFFERENCE, MAX_PREDICTION_DIF
 from dataset_tools.checks.rows import Row, check_duplicates, check_rows, count_files
 from dataset_tools.columns.file import open_manifest
 from dataset_tools.common import cli
-from dataset_tools.common.device import num_cores
+from dataset_tools.common.cores import num_cores
 from dataset_tools.common.files import inside
 from dataset_tools.common.parquet import Columns
 from dataset_tools.common.progress import track

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_tools.common.cli import program, run, say
-from dataset_tools.common.device import select_device
 from dataset_tools.errors import UsageError
 from dataset_tools.video.cuts import CUT_LEVELS
 
@@ -146,6 +145,7 @@ def interpolate(
 
     Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --effort 0.3
     """
+    from dataset_tools.common.device import select_device
     from vfidpa_model.interpolation import options
     from vfidpa_model.interpolation.batch import is_batch, pairs, run_batch, with_files
     from vfidpa_model.interpolation.job import Job, Routing

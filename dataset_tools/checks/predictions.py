@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from dataset_tools.checks.pixels import MAX_PREDICTION_DIFFERENCE, Check, Difference, block_difference, mean_difference
 from dataset_tools.columns.file import ManifestFile
-from dataset_tools.common.device import num_cores
+from dataset_tools.common.cores import num_cores
 from dataset_tools.common.files import inside
 from dataset_tools.common.progress import track
 from dataset_tools.errors import FrameError, VfiError

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from dataset_tools.columns.file import ManifestFile
-from dataset_tools.common.device import num_cores
+from dataset_tools.common.cores import num_cores
 from dataset_tools.errors import UsageError
 from dataset_tools.manifest import SCHEMA
 

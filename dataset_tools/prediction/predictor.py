@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from dataset_tools.common.device import num_cores, select_device
+from dataset_tools.common.cores import num_cores
+from dataset_tools.common.device import select_device
 from dataset_tools.common.files import inside
 from dataset_tools.errors import FrameError, ManifestError, VfiError
 from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image

@@ -55,6 +55,15 @@ def test_help_imports_no_heavy_package():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_no_command_imports_pytorch_before_it_computes():
+    """It takes two seconds: wrong usage, and what computes nothing, must not wait for it."""
+    modules = [command.module for command in COMMANDS.values()]
+    program = f"import sys, importlib\nfor name in {modules}:\n    importlib.import_module(name)\n"
+    program += "    assert 'torch' not in sys.modules, name"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -131,10 +131,14 @@ def bootstrap_by_clip(
     if len({str(clip) for clip in clips}) == 1:
         return {name: np.full(num_resamples, np.nan) for name in measure_all(scores, levels, ranking=ranking)}
     draws: dict[str, list[float]] = {}
+    measured: dict[bytes, dict[str, float]] = {}  # of few clips, most draws are alike
     for times in draw_groups(clips, generator=np.random.default_rng(seed), resamples=num_resamples):
-        chosen = np.repeat(np.arange(len(times)), times.astype(np.int64))
-        found = measure_all(scores[chosen], levels[chosen], ranking=None if ranking is None else ranking[chosen])
-        for name, value in found.items():
+        key = times.tobytes()
+        if key not in measured:
+            chosen = np.repeat(np.arange(len(times)), times.astype(np.int64))
+            order = None if ranking is None else ranking[chosen]
+            measured[key] = measure_all(scores[chosen], levels[chosen], ranking=order)
+        for name, value in measured[key].items():
             draws.setdefault(name, []).append(value)
     return {name: np.asarray(values) for name, values in draws.items()}
 
