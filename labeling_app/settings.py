@@ -7,6 +7,13 @@ from typing import Literal
 
 DATABASE_NAME = "labels.sqlite"  # beside the manifest, unless another database is named
 Order = Literal["random", "uncertain", "model"]
+# Least and largest value of what has a range; the command line and the file of projects refuse others.
+LIMITS: dict[str, tuple[float, float]] = {
+    "overlap": (1, 100),
+    "lease_seconds": (10, 86400),
+    "gold_rate": (0, 0.5),
+    "repeat_rate": (0, 0.5),
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Settings:
     repeat_rate: float = 0.05
     qualification_retakes: int = 2  # how often a failed qualification may be taken again
     language: str = "en"
+    root_path: str = ""  # where the pages lie on a server of several projects: "/NAME"
 
     @property
     def database_url(self) -> str:

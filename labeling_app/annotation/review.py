@@ -100,7 +100,7 @@ def _item(state: ServerState, connection: Connection, item_id: int) -> ReviewIte
         height=info.height,
         interval=info.interval,
         frame_seconds=info.frame_seconds,
-        images=Images(**{role: f"/img/{opaque}" for role, opaque in info.media.items()}),
+        images=Images(**state.image_addresses(item_id)),
         votes=[
             ReviewVote(
                 annotator=row["annotator"],

@@ -89,6 +89,11 @@ class ServerState:
         info = self.catalogue.by_id.get(item_id)
         return "" if info is None else info.clip
 
+    def image_addresses(self, item_id: int) -> dict[str, str]:
+        """Return where the page finds an item's pictures, by their roles."""
+        media = self.catalogue.by_id[item_id].media
+        return {role: f"{self.settings.root_path}/img/{opaque}" for role, opaque in media.items()}
+
     def refresh(self, *, force: bool = False) -> None:
         """Take up a changed manifest or changed gold items; looks at most every few seconds, never in two threads."""
         if not force and time.monotonic() - self.checked_at < REFRESH_SECONDS:

@@ -5,11 +5,11 @@ python -m labeling_app export --manifest data_manifest.parquet
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from sqlalchemy.exc import DBAPIError
@@ -20,7 +20,8 @@ from dataset_tools.manifest import DEFAULT_NAME
 from labeling_app.commands.data import add_commands
 from labeling_app.commands.desk import add_desk_commands
 from labeling_app.commands.users import users_app
-from labeling_app.settings import Settings
+from labeling_app.projects import read_projects
+from labeling_app.settings import LIMITS, Settings
 
 _PROG = "python -m labeling_app"
 _DEFAULT = Settings(Path(DEFAULT_NAME))
@@ -30,6 +31,12 @@ app = new_app()
 app.add_typer(users_app, name="users")
 add_commands(app)
 add_desk_commands(app)
+
+
+def _option(name: str, text: str) -> Any:
+    """Return the option of a setting that has a range."""
+    least, most = LIMITS[name]
+    return typer.Option(min=least, max=most, help=text)
 
 
 class ServeError(VfiError):
@@ -42,6 +49,10 @@ def serve(
     manifest: Annotated[Path, typer.Option(help="Manifest whose triplets are labelled.")] = _DEFAULT.manifest,
     db: Annotated[
         str | None, typer.Option(help="Database URL: postgresql+psycopg://... for teams; SQLite beside the manifest.")
+    ] = None,
+    projects: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of several projects, each with its manifest; each is served below its name."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; other than localhost needs accounts.")] = (
         _DEFAULT.host
@@ -59,16 +70,16 @@ def serve(
     sign_out_url: Annotated[
         str | None, typer.Option(help="Where a proxy that signs people in signs them out, e.g. /oauth2/sign_out.")
     ] = None,
-    overlap: Annotated[int, typer.Option(min=1, max=100, help="Votes wanted per triplet.")] = _DEFAULT.overlap,
+    overlap: Annotated[int, _option("overlap", "Votes wanted per triplet.")] = _DEFAULT.overlap,
     order: Annotated[
         Literal["random", "uncertain", "model"],
         typer.Option(help="Random and stratified, or first what is most worth a vote, or where a model errs."),
     ] = _DEFAULT.order,
     blind: Annotated[bool, typer.Option("--blind", help="Show the two images as A and B in random order.")] = False,
-    gold_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of hidden gold items.")] = _DEFAULT.gold_rate,
-    repeat_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of hidden repeats.")] = _DEFAULT.repeat_rate,
+    gold_rate: Annotated[float, _option("gold_rate", "Share of hidden gold items.")] = _DEFAULT.gold_rate,
+    repeat_rate: Annotated[float, _option("repeat_rate", "Share of hidden repeats.")] = _DEFAULT.repeat_rate,
     lease_seconds: Annotated[
-        float, typer.Option(min=10, max=86400, help="How long an item is held for an annotator who is silent.")
+        float, _option("lease_seconds", "How long an item is held for an annotator who is silent.")
     ] = _DEFAULT.lease_seconds,
     language: Annotated[str, typer.Option(help="Language of the page until an annotator chooses another.")] = (
         _DEFAULT.language
@@ -81,6 +92,7 @@ def serve(
     "python -m labeling_app users add NAME" before listening on another address.
 
     Example: python -m labeling_app --manifest demo/data_manifest.parquet --open
+    Example: python -m labeling_app --projects projects.yaml
     """
     if context.invoked_subcommand is not None:
         return
@@ -102,22 +114,26 @@ def serve(
         language=language,
         seed=seed,
     )
-    run_server(settings)
+    if projects is None:
+        run_server(settings)
+    elif manifest != _DEFAULT.manifest or db is not None:
+        raise UsageError("--projects names manifests and databases in its file; leave out --manifest and --db")
+    else:
+        run_server(settings, read_projects(projects, settings))
 
 
-def run_server(settings: Settings) -> None:
-    """Serve until stopped.
+def run_server(settings: Settings, projects: Mapping[str, Settings] | None = None) -> None:
+    """Serve one manifest, or the given projects, until stopped; ``settings`` says where it listens.
 
     Raises:
-        UsageError: The address is reachable from elsewhere, and anybody there could come in; an unknown language.
+        UsageError: As ``check_access``.
         ServeError: The address is in use or not ours.
     """
-    if settings.language not in _LANGUAGES:
-        raise UsageError(f"language {settings.language!r} must be one of {', '.join(_LANGUAGES)}")
-    settings = check_access(settings)
+    checked = {name: check_access(one) for name, one in (projects or {"": settings}).items()}
     import uvicorn  # after the checks: wrong usage is told at once, the page takes seconds to load
 
     from labeling_app.web.app import create_app
+    from labeling_app.web.projects import create_projects_app
     from labeling_app.web.server import server_config
 
     try:
@@ -130,10 +146,12 @@ def run_server(settings: Settings) -> None:
         # asyncio sets it only on sockets made with an explicit protocol; without it an answer's body waits 40 ms for
         # the acknowledgement of its headers. Accepted connections inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        application = create_app(settings)
+        application = create_projects_app(checked) if projects else create_app(checked[""])
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        how = "a name is enough to sign in" if settings.open_mode else "sign in with an account"
-        print(f"labelling {settings.manifest} on http://{host}:{listener.getsockname()[1]} ({how})", flush=True)
+        for one in checked.values():
+            how = "a name is enough to sign in" if one.open_mode else "sign in with an account"
+            place = f"http://{host}:{listener.getsockname()[1]}{one.root_path}"
+            print(f"labelling {one.manifest} on {place} ({how})", flush=True)
         with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends; every vote is on disk already
             uvicorn.Server(server_config(application)).run(sockets=[listener])
 
@@ -142,11 +160,13 @@ def check_access(settings: Settings) -> Settings:
     """Return the settings with open mode on where nobody has an account yet, after refusing what would be unsafe.
 
     Raises:
-        UsageError: Listening beyond localhost in open mode, or without any account.
+        UsageError: Listening beyond localhost in open mode, or without any account; an unknown language.
     """
     from labeling_app.accounts import num_with_password
     from labeling_app.database.store import Store, database_exists
 
+    if settings.language not in _LANGUAGES:
+        raise UsageError(f"language {settings.language!r} must be one of {', '.join(_LANGUAGES)}")
     if settings.header_auth is not None and not settings.trusted_proxies:
         raise UsageError("--header-auth needs --trusted-proxy ADDRESS: anybody on this machine could send that header")
     if settings.header_auth is not None and settings.open_mode:

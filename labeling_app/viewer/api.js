@@ -1,5 +1,7 @@
 // Requests to the server. Every failure is one of two kinds: not reached, or refused.
 
+import { at } from "./project.js";
+
 const TIMEOUT_MS = 15000;
 
 /** The server did not answer, or answered that it cannot at the moment: try again later. */
@@ -71,7 +73,7 @@ export class Api {
     if (method !== "GET") headers["X-CSRF-Token"] = this.csrf;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     try {
-      return await fetch(path, {
+      return await fetch(at(path), {
         method,
         headers,
         priority,

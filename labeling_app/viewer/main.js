@@ -7,6 +7,7 @@ import { find } from "./dom.js";
 import { belongsToControl, keyNames, Keys } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { drawLevels, drawUnsent, example } from "./panel.js";
+import { ALL, at, PROJECT } from "./project.js";
 import { keep, kept, onBroken } from "./storage.js";
 import { applyTexts, loadTexts, t } from "./texts.js";
 import { showDesk } from "./desk.js";
@@ -38,15 +39,23 @@ export async function start(element, base) {
   const api = new Api();
   api.onSignedOut = () => {
     listeners.abort(); // with them the warning on leaving: what is unsent stays in the storage for the next sign-in
-    location.assign("/signin?ended=1");
+    location.assign(at("/signin?ended=1"));
   };
   const session = await firstSession(api, root);
   await loadTexts(session.settings.language ?? kept("vfi.language") ?? session.options.language);
   document.documentElement.lang = t("language.code");
   if (session.settings.theme) keep("vfi.theme", session.settings.theme); // for the sign-in page
   document.documentElement.dataset.theme = theme();
-  document.title = t("app.name");
+  document.title = PROJECT ? `${PROJECT} · ${t("app.name")}` : t("app.name");
   new Page(root, api, session, base, listeners.signal).start();
+}
+
+/** The project's name, which leads to the list of all; nothing where a server has only one. */
+function drawProject(link) {
+  link.hidden = !PROJECT;
+  link.textContent = PROJECT;
+  link.title = t("nav.projects");
+  link.href = ALL;
 }
 
 /** "dark" unless this annotator, or the last one in this browser, chose "light". */
@@ -95,6 +104,7 @@ class Page {
     applyTexts(root);
     drawLevels(root, this.base, (level) => this.work.rate(level));
     find(root, "who").textContent = session.user;
+    drawProject(find(root, "project"));
     for (const tab of root.querySelectorAll("[data-role]")) {
       tab.hidden = ROLES.indexOf(session.role) < ROLES.indexOf(tab.dataset.role);
     }

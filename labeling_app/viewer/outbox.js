@@ -2,6 +2,7 @@
 
 import { Refused, Unreachable } from "./api.js";
 import { newId } from "./dom.js";
+import { SPACE } from "./project.js";
 import { forget, keep, kept, keptKeys } from "./storage.js";
 
 const FIRST_RETRY_MS = 500;
@@ -25,7 +26,7 @@ export class Outbox {
    */
   constructor(api, user, onChange, onOrphan, signal) {
     this.#api = api;
-    this.#prefix = `vfi.outbox/${user}/`; // no name has a slash: one name may begin like another
+    this.#prefix = `vfi.outbox${SPACE}/${user}/`; // no name has a slash: one name may begin like another
     this.#signal = signal;
     this.onChange = onChange;
     this.onOrphan = onOrphan;

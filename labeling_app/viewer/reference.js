@@ -1,8 +1,9 @@
 // The OpenAPI description as a page. FastAPI's own page loads its code from elsewhere; this one works without a network.
 
 import { el, find } from "./dom.js";
+import { at } from "./project.js";
 
-const description = await (await fetch("/openapi.json")).json();
+const description = await (await fetch(at("/openapi.json"))).json();
 const schemas = description.components?.schemas ?? {};
 
 /** Write a schema as an example would look: {"level": "integer 1..4", ...}. */

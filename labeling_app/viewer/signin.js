@@ -1,6 +1,7 @@
 // The sign-in page: name and password, or a name alone in open mode.
 
 import { find } from "./dom.js";
+import { at, PROJECT } from "./project.js";
 import { keep, kept, onBroken } from "./storage.js";
 import { applyTexts, fillLanguages, hasText, loadTexts, t } from "./texts.js";
 
@@ -29,13 +30,13 @@ form.addEventListener("submit", async (event) => {
   const fields = Object.fromEntries(new FormData(form));
   const sent = body.dataset.open === "true" ? { name: fields.name } : fields;
   try {
-    const reply = await fetch("/signin", {
+    const reply = await fetch(at("/signin"), {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json" },
       body: JSON.stringify(sent),
       credentials: "same-origin",
     });
-    if (reply.ok) return location.assign("/");
+    if (reply.ok) return location.assign(at("/"));
     const { code } = await reply.json().catch(() => ({}));
     say(hasText(`refused.${code}`) ? `refused.${code}` : "signin.other");
   } catch {
@@ -52,6 +53,7 @@ onBroken(() => (find(body, "unkept").hidden = false));
 document.documentElement.dataset.theme = kept("vfi.theme") === "light" ? "light" : "dark";
 const isOpen = body.dataset.open === "true";
 find(body, "password").hidden = isOpen;
+find(body, "project").textContent = PROJECT;
 find(body, "open-hint").hidden = !isOpen;
 find(body, "ended").hidden = !new URLSearchParams(location.search).has("ended");
 form.elements.password.required = !isOpen;

@@ -2,6 +2,7 @@
 
 import { bars, curve, intervals, matrix } from "./charts.js";
 import { clear, el } from "./dom.js";
+import { at } from "./project.js";
 import { card, figure, table } from "./tables.js";
 import { hasText, number, percent, t } from "./texts.js";
 
@@ -50,9 +51,9 @@ function forecast({ days_left: days, votes_per_day: rate, date }) {
 
 function exports() {
   return el("div", { class: "group" },
-    el("a", { class: "button", href: "/api/export?format=csv", download: "votes.csv", text: t("stats.export_csv") }),
-    el("a", { class: "button", href: "/api/export?format=csv&bom=true", download: "votes.csv", text: t("stats.export_bom") }),
-    el("a", { class: "button", href: "/api/export?format=parquet", download: "votes.parquet", text: t("stats.export_parquet") }),
+    el("a", { class: "button", href: at("/api/export?format=csv"), download: "votes.csv", text: t("stats.export_csv") }),
+    el("a", { class: "button", href: at("/api/export?format=csv&bom=true"), download: "votes.csv", text: t("stats.export_bom") }),
+    el("a", { class: "button", href: at("/api/export?format=parquet"), download: "votes.parquet", text: t("stats.export_parquet") }),
   );
 }
 

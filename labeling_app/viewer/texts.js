@@ -1,18 +1,20 @@
 // The page's texts: one JSON file per language, looked up by key.
 
+import { at } from "./project.js";
+
 let table = {};
 let language = "en";
 
 /** Load the texts of `wanted` ("en", "de"); the server falls back to English for a language it has not. */
 export async function loadTexts(wanted) {
-  const reply = await fetch(`/texts/${encodeURIComponent(wanted)}.json`);
+  const reply = await fetch(at(`/texts/${encodeURIComponent(wanted)}.json`));
   table = await reply.json();
   language = table["language.code"];
 }
 
 /** Fill a select with the languages there are, by their own names, the present one chosen. */
 export async function fillLanguages(select) {
-  const names = await (await fetch("/texts")).json();
+  const names = await (await fetch(at("/texts"))).json();
   select.replaceChildren(...Object.entries(names).map(([code, name]) => new Option(name, code)));
   select.value = language;
   return select;

@@ -1,6 +1,7 @@
 // One tab per annotator and browser has the bench: the newest. Two would show the same item, and send what is kept twice.
 
 import { newId } from "./dom.js";
+import { SPACE } from "./project.js";
 import { keep, kept } from "./storage.js";
 
 export class Turn {
@@ -11,7 +12,7 @@ export class Turn {
 
   /** @param onOver called once, when another tab takes the bench. */
   constructor(user, onOver, signal) {
-    this.#key = `vfi.tab/${user}`;
+    this.#key = `vfi.tab${SPACE}/${user}`;
     this.#onOver = onOver;
     window.addEventListener("storage", () => this.#look(), { signal });
   }

@@ -5,6 +5,7 @@ import { Refused, Unreachable } from "./api.js";
 import { drawCorrecting, drawFeedback, drawItem, drawProgress } from "./panel.js";
 import { Item, Queue } from "./queue.js";
 import { ENOUGH } from "./seen.js";
+import { SPACE } from "./project.js";
 import { forget, keep, kept } from "./storage.js";
 import { reason, t } from "./texts.js";
 
@@ -298,7 +299,7 @@ export class Work {
 
   /** What is said before the vote outlives a reload. */
   #draftKey(item) {
-    return `vfi.draft/${this.#user}/${item.id}`;
+    return `vfi.draft${SPACE}/${this.#user}/${item.id}`;
   }
 
   #keepDraft(item) {

@@ -193,7 +193,7 @@ def to_item(state: ServerState, row: RowMapping) -> Item:
     """Return what an annotator may know of an assignment; hidden checks look like any item."""
     info = state.catalogue.by_id[row["item_id"]]
     kind = row["kind"]
-    address = {role: f"/img/{opaque}" for role, opaque in info.media.items()}
+    address = state.image_addresses(row["item_id"])
     blind = state.settings.blind and kind != "training"
     if blind:
         first, second = ("gt", "pred") if voting.shows_real_first(state, row["id"]) else ("pred", "gt")

@@ -37,6 +37,7 @@ def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
 
     # FastAPI's own pages under /docs and /redoc load code from a network that may not be there.
     app = FastAPI(title="Labelling bench", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.bench = state
     app.add_middleware(SignInFirst, state=state)
     app.add_middleware(OnlyWhatIsNeeded)  # before api.install: its guard then stands outside
     api.install(app, state)
@@ -63,7 +64,7 @@ def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
 
 def _add_pages(app: FastAPI, settings: Settings) -> None:
     """Add the sign-in page and the constant files of the page, which need no session."""
-    values = {"base": viewer_base(), "open": str(settings.open_mode).lower(), "language": settings.language}
+    values = {"base": "." + viewer_base(), "open": str(settings.open_mode).lower(), "language": settings.language}
     signin, reference = (_fill(VIEWER / name, values) for name in ("signin.html", "reference.html"))
     texts = {path.stem: path.read_bytes() for path in sorted(TEXTS.glob("*.json"))}
     names = {language: json.loads(data)["language.name"] for language, data in texts.items()}

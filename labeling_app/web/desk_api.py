@@ -64,7 +64,7 @@ def desk_router(state: ServerState) -> APIRouter:
             height=info.height,
             interval=info.interval,
             frame_seconds=info.frame_seconds,
-            images=Images(**{role: f"/img/{opaque}" for role, opaque in info.media.items()}),
+            images=Images(**state.image_addresses(item_id)),
             row=DeskRow(**row),
             votes=[DeskVote(**vote) for vote in votes],
             remarks=[Remark(**remark) for remark in remarks],

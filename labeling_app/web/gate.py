@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from labeling_app.accounts import Account, AccountError
 from labeling_app.annotation.state import ServerState
 from labeling_app.web.errors import error_response
+from labeling_app.web.guard import path_below
 from labeling_app.web.identity import user_of
 
 _OWN = ("/api/", "/img/", "/texts/", "/viewer/")
@@ -16,6 +17,7 @@ _OWN_EXACTLY = ("/signin", "/signout", "/docs", "/openapi.json", "/healthz", "/t
 _GRADIO = ("/assets/", "/static/")
 _GRADIO_EXACTLY = ("/", "/theme.css", "/favicon.ico")
 _READS = ("GET", "HEAD")
+_FRESH = {"Cache-Control": "no-store"}
 
 
 class OnlyWhatIsNeeded:
@@ -28,7 +30,7 @@ class OnlyWhatIsNeeded:
         """Pass on what is wanted; close a socket that is not HTTP."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
-        elif scope["type"] == "http" and not _is_needed(scope["path"], scope["method"]):
+        elif scope["type"] == "http" and not _is_needed(path_below(scope), scope["method"]):
             await error_response("no_page", "there is nothing here")(scope, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -42,7 +44,7 @@ class SignInFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a GET of ``/`` without a session with a redirect, pass on everything else."""
-        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] not in _READS:
+        if scope["type"] != "http" or path_below(scope) != "/" or scope["method"] not in _READS:
             await self.app(scope, receive, send)
             return
         try:
@@ -51,7 +53,7 @@ class SignInFirst:
             await error_response(error.code, str(error))(scope, receive, send)
             return
         if account is None:
-            await RedirectResponse("/signin", 303, headers={"Cache-Control": "no-store"})(scope, receive, send)
+            await RedirectResponse(f"{self.state.settings.root_path}/signin", 303, headers=_FRESH)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

@@ -30,6 +30,12 @@ _HEADERS = (
 )
 
 
+def path_below(scope: Scope) -> str:
+    """Return the path that is asked for below the application's own address: ASGI's path holds the whole."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def account_of(state: "ServerState", *, at_least: str = "annotator") -> Callable[[Request], Account]:
     """Return a dependency that gives the signed-in account, after checking its role and, for a change, CSRF.
 
@@ -79,7 +85,7 @@ class Guard:
             # A page from elsewhere whose name is made to point here (DNS rebinding) arrives with its own name.
             await error_response("foreign_host", "this server answers to localhost only")(scope, receive, send)
             return
-        own = scope["path"].startswith(_OWN_PATHS)
+        own = path_below(scope).startswith(_OWN_PATHS)
         limit = MAX_BODY_BYTES if own else MAX_PAGE_BODY_BYTES
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limit:

@@ -22,7 +22,11 @@ MEDIA_TYPES = {
 }
 
 # Gradio runs js_on_load again when a component is shown again; start() removes what an earlier run left behind.
-_ON_LOAD = 'import("{base}/main.js").then((viewer) => viewer.start(element, "{base}"));'
+# The modules' addresses are relative to the page: a server of several projects has one page below each name.
+_ON_LOAD = (
+    'const base = new URL(".{base}", document.baseURI).pathname; '
+    'import(base + "/main.js").then((viewer) => viewer.start(element, base));'
+)
 
 
 @cache
@@ -59,5 +63,5 @@ def page_head() -> str:
     """Return what the page needs in its head: the style sheet, and the modules early."""
     base = viewer_base()
     modules = [name for name in viewer_files() if name.endswith(".js") and name not in ("signin.js", "reference.js")]
-    links = [f'<link rel="modulepreload" href="{base}/{name}">' for name in modules]
-    return "\n".join([f'<link rel="stylesheet" href="{base}/viewer.css">', *links])
+    links = [f'<link rel="modulepreload" href=".{base}/{name}">' for name in modules]
+    return "\n".join([f'<link rel="stylesheet" href=".{base}/viewer.css">', *links])

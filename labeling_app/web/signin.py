@@ -40,6 +40,8 @@ _HASHING = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2), thread_name_pr
 def signin_router(state: ServerState) -> APIRouter:
     """Return ``POST /signin`` and ``POST /signout``, for JSON (answers JSON) and forms (answers a redirect)."""
     router = APIRouter()
+    home = f"{state.settings.root_path}/"
+    entrance = f"{home}signin"
 
     @router.post("/signin", include_in_schema=False)
     async def signin(request: Request) -> Response:
@@ -48,7 +50,7 @@ def signin_router(state: ServerState) -> APIRouter:
         account, token = await _sign_in(state, request, name, password)
         response: Response
         if _is_form(request):
-            response = RedirectResponse("/", 303)
+            response = RedirectResponse(home, 303)
         else:
             csrf = csrf_token(state.secret, token)
             response = JSONResponse({"user": account.name, "role": account.role, "csrf": csrf})
@@ -59,7 +61,7 @@ def signin_router(state: ServerState) -> APIRouter:
             httponly=True,
             samesite="strict",
             secure=is_https(state, request),
-            path="/",
+            path=home,
         )
         return response
 
@@ -69,13 +71,13 @@ def signin_router(state: ServerState) -> APIRouter:
         given = request.headers.get(CSRF_HEADER) or str(fields.get("csrf", ""))
         proxied = await run_in_threadpool(_end_session, state, request, given)
         # Behind a proxy that signs people in, only the proxy can sign them out: the page goes there, or says so.
-        following = (state.settings.sign_out_url or "/") if proxied else "/signin"
+        following = (state.settings.sign_out_url or home) if proxied else entrance
         response: Response
         if _is_form(request):
             response = RedirectResponse(following, 303)
         else:
-            response = JSONResponse({"proxied": proxied, "next": state.settings.sign_out_url if proxied else "/signin"})
-        response.delete_cookie(cookie_name(state, request), path="/", httponly=True, samesite="strict")
+            response = JSONResponse({"proxied": proxied, "next": state.settings.sign_out_url if proxied else entrance})
+        response.delete_cookie(cookie_name(state, request), path=home, httponly=True, samesite="strict")
         return response
 
     return router

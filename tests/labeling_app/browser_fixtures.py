@@ -6,7 +6,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import uvicorn
 from playwright.sync_api import Browser, Locator, Page, expect
+from starlette.types import ASGIApp
 
 from dataset_tools.frames import Rgb, pixels_sha256, resize_area, write_image
 from dataset_tools.manifest import Manifest, from_rows
@@ -22,6 +23,7 @@ from dataset_tools.video import open_video
 from labeling_app.database.events import now_us
 from labeling_app.settings import Settings
 from labeling_app.web.app import create_app
+from labeling_app.web.projects import create_projects_app
 
 WAIT_MS = 30_000
 WIDTH, HEIGHT = 160, 96
@@ -81,6 +83,7 @@ class Server:
     """The application behind a real socket, in a thread; its clock can be moved on."""
 
     settings: Settings
+    projects: Mapping[str, Settings] | None = None  # several on one server, each below its name
     port: int = 0
     shift_seconds: float = 0.0
     _uvicorn: uvicorn.Server | None = None
@@ -96,7 +99,11 @@ class Server:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
-        app = create_app(replace(self.settings, port=self.port), clock=self._clock)
+        app: ASGIApp
+        if self.projects is None:
+            app = create_app(replace(self.settings, port=self.port), clock=self._clock)
+        else:
+            app = create_projects_app(self.projects, clock=self._clock)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -120,9 +127,9 @@ class Server:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Server]:
+def running(settings: Settings, projects: Mapping[str, Settings] | None = None) -> Iterator[Server]:
     """A server that is stopped in the end, whatever happens."""
-    server = Server(settings)
+    server = Server(settings, projects)
     server.start()
     try:
         yield server
@@ -132,7 +139,13 @@ def running(settings: Settings) -> Iterator[Server]:
 
 @contextmanager
 def signed_in(
-    browser: Browser, server: Server, name: str, *, password: str | None = None, **context: object
+    browser: Browser,
+    server: Server,
+    name: str,
+    *,
+    password: str | None = None,
+    project: str | None = None,
+    **context: object,
 ) -> Iterator["BenchPage"]:
     """A page of its own browser context, signed in; fails on any script error."""
     session = browser.new_context(**({"locale": "en-GB"} | context))
@@ -141,7 +154,7 @@ def signed_in(
         page = session.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{server.url}/")
+        page.goto(f"{server.url}/{project}/" if project else f"{server.url}/")
         page.get_by_label("Name", exact=True).fill(name)
         if password is not None:
             page.get_by_label("Password").fill(password)

@@ -228,3 +228,30 @@ def test_break_is_suggested_after_25_minutes(browser: Browser, settings: Setting
         expect(note).to_be_visible()
         state.page.get_by_role("button", name="Rested, go on").click()
         expect(note).to_be_hidden()
+
+
+def test_two_projects_on_one_server_keep_apart(browser: Browser, settings: Settings, tmp_path: Path) -> None:
+    """What is not sent to one project stays for it, while the same person works for the other."""
+    projects = {
+        name: replace(settings, db_url=f"sqlite:///{tmp_path / name}.sqlite", root_path=f"/{name}")
+        for name in ("cats", "dogs")
+    }
+    with running(settings, projects) as server, signed_in(browser, server, "Ada", project="cats") as cats:
+        expect(cats.page.get_by_test_id("project")).to_have_text("cats")
+        cats.ready()
+        cats.page.route("**/cats/api/votes", lambda route: route.abort())
+        cats.press("1")
+        expect(cats.page.get_by_test_id("unsent")).to_have_text("1 not sent")
+        dogs = BenchPage(cats.page.context.new_page())
+        dogs.page.goto(server.url)
+        dogs.page.get_by_role("link", name="dogs").click()
+        expect(dogs.page.get_by_test_id("project")).to_have_text("dogs")
+        dogs.page.get_by_label("Name", exact=True).fill("Ada")
+        dogs.page.locator("button[type=submit]").click()
+        dogs.rate("2")
+        dogs.expect_done(1)
+        expect(dogs.page.get_by_test_id("unsent")).to_be_hidden()
+        cats.page.unroute("**/cats/api/votes")
+        expect(cats.page.get_by_test_id("unsent")).to_be_hidden()
+        cats.expect_done(1)
+    assert [event["level"] for one in projects.values() for event in events_of(one, "vote")] == [1, 2]
