@@ -119,12 +119,34 @@ class Lpips:
         Raises:
             ValueError: Shapes or types differ, or a side is shorter than 64 pixels.
         """
+        first, second = self._tensors(a, b)
+        with torch.inference_mode():
+            return float(self._network(first, second, normalize=True))
+
+    def by_place(self, a: Rgb, b: Rgb, *, cell: int) -> npt.NDArray[np.float32]:
+        """Return the distance per cell of ``cell`` pixels, (ceil(height / cell), ceil(width / cell)).
+
+        The mean over a window's cells stands for LPIPS of the window alone; they differ by what lies around it, which
+        the deeper layers see. The mean over all cells is ``__call__`` up to how the layers are brought to one size.
+
+        Raises:
+            ValueError: As ``__call__``.
+        """
+        first, second = self._tensors(a, b)
+        with torch.inference_mode():
+            self._network.spatial = True
+            try:
+                found = self._network(first, second, normalize=True)
+            finally:
+                self._network.spatial = False
+            cells = torch.nn.functional.avg_pool2d(found, cell, ceil_mode=True, count_include_pad=False)
+        return cells[0, 0].float().cpu().numpy()
+
+    def _tensors(self, a: Rgb, b: Rgb) -> tuple[torch.Tensor, torch.Tensor]:
         _peak(a, b)
         if min(a.shape[:2]) < MIN_LPIPS_SIDE:
             raise ValueError(f"image size {a.shape[1]}x{a.shape[0]} must be at least {MIN_LPIPS_SIDE} pixels each way")
-        first, second = (to_tensor(image).to(self._device) for image in (a, b))
-        with torch.inference_mode():
-            return float(self._network(first, second, normalize=True))
+        return to_tensor(a).to(self._device), to_tensor(b).to(self._device)
 
 
 def _peak(a: Image, b: Image) -> float:

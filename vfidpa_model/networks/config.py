@@ -4,6 +4,7 @@ The paper leaves much open (widths, norms, what is subtracted); each such choice
 reason beside it. ``docs/model.md`` lists them.
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -16,12 +17,16 @@ TIERS = (*RESOLUTION_HEIGHTS, "all")
 SMALLEST_SIDE = 64  # pixels of a frame; Swin's deep feature has 2 x 2 locations there
 _LARGEST_WIDTH = 4096  # a checkpoint is untrusted: it may not ask for terabytes
 
-_MODEL_CHOICES = {
+MODEL_CHOICES: dict[str, tuple[Any, ...]] = {
     "backbone": BACKBONES,
     "upsample": ("pixelshuffle", "nearest"),
+    "deform_form": ("normed", "ahiq"),
     "difference_form": ("signed", "absolute"),
+    "difference_of": ("features", "fused"),
+    "head_form": ("relu", "ahiq"),
     "head": ("regression", "ordinal"),
     "tier": TIERS,
+    "crops": (0, 5),
     "ahiq_patch": (8, 16),
 }
 # Fields that older checkpoints and runs carry, with the one value that is still built.
@@ -33,6 +38,7 @@ _WIDTHS: dict[str, tuple[int, int, int, tuple[int, int, int]]] = {
     "efficientnet_lite0": (20, 40, 48, (64, 64, 32)),
     "ahiq": (3840, 768, 256, (1024, 512, 256)),  # AHIQ's own layers, section 4 of its description; not free
 }
+WIDTH_NAMES = ("deep_width", "shallow_width", "fusion_width", "head_widths")
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,13 @@ class ModelConfig:
         upsample: How the deep feature reaches the shallow one's size: ``pixelshuffle`` (source) or ``nearest``.
         temporal_difference: Whether the difference of the two frames' features, deep and shallow as in AHIQ, joins the
             representation.
+        deform_form: ``normed`` (both features normalised, offsets start at zero, ReLU after the deformable convolution)
+            or ``ahiq`` (none of these; AHIQ's two convolutions after the deformable one).
         difference_form: ``absolute`` (the change has no direction, so swapping the frames is nothing to be learned) or
             ``signed`` (plain subtraction, the paper's word).
+        difference_of: ``features`` (the frames' features are subtracted, then brought to ``fusion_width``) or ``fused``
+            (a 1x1 convolution that all share comes first, as in AHIQ).
+        head_form: ``relu`` (after each of the three convolutions) or ``ahiq`` (none after the second).
         head: ``regression`` (source) or ``ordinal`` (trained on the votes' distribution).
         deep_width, shallow_width: Channels of the upsampled deep and of the deformed shallow feature; 0 takes the
             backbone's default, and the stored config holds the number.
@@ -54,6 +65,8 @@ class ModelConfig:
         tier: Resolution whose labels the model was trained for, ``all`` for a mixture.
         input_height: Rows the model sees; higher frames are area-averaged down to it. 0 takes the tier's height
             (own size for ``all``). Less than the tier makes the assessment of large frames cheap.
+        crops: 0 scores whole frames; 5 takes the mean score of five crops of 224 pixels, corners and centre, as AHIQ
+            does in validation.
         ahiq_patch: Patch size of the ViT of backbone ``ahiq``.
         pretrained: Record of what the backbone started from; ``none`` is random.
     """
@@ -61,7 +74,10 @@ class ModelConfig:
     backbone: str = "swin_t"
     upsample: str = "pixelshuffle"
     temporal_difference: bool = True
+    deform_form: str = "normed"
     difference_form: str = "absolute"
+    difference_of: str = "features"
+    head_form: str = "relu"
     head: str = "regression"
     deep_width: int = 0
     shallow_width: int = 0
@@ -69,6 +85,7 @@ class ModelConfig:
     head_widths: tuple[int, ...] = ()
     tier: str = "256p"
     input_height: int = 0
+    crops: int = 0
     ahiq_patch: int = 8
     pretrained: str = "none"
 
@@ -78,9 +95,8 @@ class ModelConfig:
         Raises:
             ValueError: A value is not one of its choices or out of range.
         """
-        check_choices(self, _MODEL_CHOICES)
-        names = ("deep_width", "shallow_width", "fusion_width", "head_widths")
-        for name, default in zip(names, _WIDTHS[self.backbone], strict=True):
+        check_choices(self, MODEL_CHOICES)
+        for name, default in default_widths(self.backbone).items():
             object.__setattr__(self, name, getattr(self, name) or default)
         object.__setattr__(self, "head_widths", tuple(self.head_widths))
         if len(self.head_widths) != 3:
@@ -113,10 +129,12 @@ class ModelConfig:
             ValueError: An unknown field (the file is newer), a value of a wrong type or out of range, or another value
                 of a retired field than the one that is still built.
         """
-        checked = _checked_fields(without_retired(values, RETIRED_FIELDS))
-        if "head_widths" in checked:
-            checked["head_widths"] = tuple(checked["head_widths"])
-        return cls(**checked)
+        return cls(**checked_fields(cls, without_retired(values, RETIRED_FIELDS)))
+
+
+def default_widths(backbone: str) -> dict[str, Any]:
+    """Return field name -> width of a backbone's default layers."""
+    return dict(zip(WIDTH_NAMES, _WIDTHS[backbone], strict=True))
 
 
 def check_choices(config: Any, choices: Mapping[str, tuple[Any, ...]]) -> None:
@@ -137,13 +155,36 @@ def without_retired(values: Mapping[str, Any], retired: Mapping[str, Any]) -> di
     return {name: value for name, value in values.items() if name not in retired}
 
 
-def _checked_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    known = {field.name: field for field in fields(ModelConfig)}
+def checked_fields(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` as a config's fields: lists as tuples, whole numbers as floats where a float is wanted.
+
+    Text that is a number counts as one: to YAML 1.1 ``1e-4`` is text.
+
+    Raises:
+        ValueError: An unknown field, or a value of another type than the field's default has.
+    """
+    defaults = {field.name: field.default for field in fields(config)}
+    checked = {}
     for name, value in values.items():
-        if name not in known:
-            raise ValueError(f"unknown field {name!r}: written by a newer version")
-        default = known[name].default
-        kinds: tuple[type, ...] = (list, tuple) if isinstance(default, tuple) else (type(default),)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise ValueError(f"{name} ({value!r}) must be a {kinds[0].__name__}")
-    return dict(values)
+        if name not in defaults:
+            near = difflib.get_close_matches(str(name), defaults, n=1)
+            raise ValueError(
+                f"unknown field {name!r}: " + (f"did you mean {near[0]}?" if near else "written by a newer version")
+            )
+        checked[name] = _as_type_of(defaults[name], value, name=name)
+    return checked
+
+
+def _as_type_of(default: Any, value: Any, *, name: str) -> Any:
+    wanted = type(default)
+    try:
+        if wanted is tuple and isinstance(value, list | tuple):
+            return tuple(value)
+        if wanted is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+            return float(value)
+    except ValueError:
+        pass  # text that is no number
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        kind = "list" if wanted is tuple else wanted.__name__
+        raise ValueError(f"{name} ({value!r}) must be a {kind}")
+    return value

@@ -71,29 +71,51 @@ class ChannelNorm(nn.LayerNorm):
 class DeformNet(nn.Module):
     """Fuses one frame's features; called for both frames with the same weights.
 
-    Both features are normalised over channels first: Swin's residual stream after stage 2 is not, and without it the
-    two halves of the concatenation differ by an order of magnitude.
+    Form ``normed``: both features are normalised over channels first (Swin's residual stream after stage 2 is not, and
+    without it the two halves of the concatenation differ by an order of magnitude), the offsets start at zero, and a
+    ReLU follows. Form ``ahiq``: none of these, but AHIQ's two convolutions after the deformable one, both of stride 1,
+    for the two features lie on one grid already.
     """
 
-    def __init__(self, shallow_in: int, deep_in: int, *, shallow: int, deep: int, factor: int, upsample: str) -> None:
+    def __init__(
+        self,
+        shallow_in: int,
+        deep_in: int,
+        *,
+        shallow: int,
+        deep: int,
+        factor: int,
+        upsample: str,
+        form: str = "normed",
+    ) -> None:
         """Args:
         shallow_in, deep_in: Channels of the backbone's features.
         shallow, deep: Channels that come out.
         factor: Size of the shallow feature over that of the deep one.
         upsample: ``pixelshuffle`` or ``nearest``.
+        form: ``normed`` or ``ahiq``.
         """
         super().__init__()
-        self.norm_shallow, self.norm_deep = ChannelNorm(shallow_in), ChannelNorm(deep_in)
+        is_ahiq = form == "ahiq"
+        self.norm_shallow = nn.Identity() if is_ahiq else ChannelNorm(shallow_in)
+        self.norm_deep = nn.Identity() if is_ahiq else ChannelNorm(deep_in)
         self.upsample = _upsampler(deep_in, deep, factor=factor, kind=upsample)
         self.conv_offset = nn.Conv2d(deep, 2 * _TAPS, 3, padding=1)
-        nn.init.zeros_(self.conv_offset.weight)  # starts as a plain convolution, as Dai et al. do
-        nn.init.zeros_(self.conv_offset.bias)  # type: ignore[arg-type]
+        if not is_ahiq:
+            nn.init.zeros_(self.conv_offset.weight)  # starts as a plain convolution, as Dai et al. do
+            nn.init.zeros_(self.conv_offset.bias)  # type: ignore[arg-type]
         self.deform = DeformConv2d(shallow_in, shallow)
+        self.after: nn.Module = nn.ReLU()
+        if is_ahiq:
+            inner = shallow * 2 // 3  # AHIQ: 768 to 512 to 768
+            self.after = nn.Sequential(
+                nn.Conv2d(shallow, inner, 3, padding=1), nn.ReLU(), nn.Conv2d(inner, shallow, 3, padding=1)
+            )
 
     def forward(self, shallow: Tensor, deep: Tensor) -> tuple[Tensor, Tensor]:
         """Return (shallow, deep): (B, ., h, w) each, the shallow one deformed, the deep one brought to its size."""
         raised = self.upsample(self.norm_deep(deep))
-        return F.relu(self.deform(self.norm_shallow(shallow), self.conv_offset(raised))), raised
+        return self.after(self.deform(self.norm_shallow(shallow), self.conv_offset(raised))), raised
 
 
 def _upsampler(channels: int, wanted: int, *, factor: int, kind: str) -> nn.Module:

@@ -10,13 +10,17 @@ SMALLEST_WEIGHT_SUM = 1e-6  # all weights may underflow to 0 in half precision
 
 
 class PatchHead(nn.Module):
-    """AHIQ's prediction layers with free widths: three 3x3 convolutions, then a score and a weight per location."""
+    """AHIQ's prediction layers with free widths: three 3x3 convolutions, then a score and a weight per location.
 
-    def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
+    Form ``relu`` has a ReLU after each of the three, ``ahiq`` none after the second, as there.
+    """
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...], *, form: str = "relu") -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for before, after in zip((in_channels, *widths[:-1]), widths, strict=True):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+        for place, (before, after) in enumerate(zip((in_channels, *widths[:-1]), widths, strict=True)):
+            layers += [nn.Conv2d(before, after, 3, padding=1)]
+            layers += [] if form == "ahiq" and place == 1 else [nn.ReLU()]
         self.smooth = nn.Sequential(*layers)
         self.score = nn.Conv2d(widths[-1], 1, 1)
         self.attention = nn.Conv2d(widths[-1], 1, 1)

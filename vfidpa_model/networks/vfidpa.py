@@ -20,6 +20,7 @@ from vfidpa_model.networks.config import SMALLEST_SIDE, ModelConfig
 from vfidpa_model.networks.deform_net import DeformNet
 from vfidpa_model.networks.head import LinearScale, OrdinalScale, PatchHead, weighted_mean
 
+CROP_SIDE = 224  # pixels, AHIQ's
 Body = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # padded frames to raw scores and weights
 
 
@@ -54,6 +55,7 @@ class SiameseBody(nn.Module):
         super().__init__()
         self.has_temporal = config.temporal_difference
         self.is_absolute = config.difference_form == "absolute"
+        self.is_of_fused = config.difference_of == "fused"
         self.backbone = create_backbone(config.backbone)
         self.deform_net = DeformNet(
             self.backbone.shallow_channels,
@@ -62,12 +64,13 @@ class SiameseBody(nn.Module):
             deep=config.deep_width,
             factor=DEEP_STRIDE // SHALLOW_STRIDE,
             upsample=config.upsample,
+            form=config.deform_form,
         )
         both, width = config.shallow_width + config.deep_width, config.fusion_width
         self.spatial = nn.Conv2d(both, width, 1)
-        if self.has_temporal:
+        if self.has_temporal and not self.is_of_fused:
             self.temporal = nn.Conv2d(both, width, 1)
-        self.head = PatchHead(width * (3 if self.has_temporal else 2), config.head_widths)
+        self.head = PatchHead(width * (3 if self.has_temporal else 2), config.head_widths, form=config.head_form)
 
     def forward(self, img0: Tensor, img1: Tensor) -> tuple[Tensor, Tensor]:
         """Return the raw scores and the weights, (B, H/8, W/8) each."""
@@ -77,8 +80,10 @@ class SiameseBody(nn.Module):
         spatial = self.spatial(both)
         parts = [spatial[:B], spatial[B:]]  # not chunk: an exporter would fix the batch size
         if self.has_temporal:
-            change = both[:B] - both[B:]
-            parts.insert(0, self.temporal(change.abs() if self.is_absolute else change))
+            compared = spatial if self.is_of_fused else both
+            change = compared[:B] - compared[B:]
+            change = change.abs() if self.is_absolute else change
+            parts.insert(0, change if self.is_of_fused else self.temporal(change))
         raw, weights = self.head(torch.cat(parts, dim=1))
         return raw, weights
 
@@ -116,6 +121,8 @@ class VFIDPA(nn.Module):
         H, W = img0.shape[-2:]
         if min(H, W) < SMALLEST_SIDE:
             raise FrameSizeError(f"frame size ({W}x{H}) must be at least {SMALLEST_SIDE} a side")
+        if self.config.crops and max(H, W) > CROP_SIDE:
+            return self._assess_crops(body, img0, img1)
         multiple, stride = self.body.multiple, self.body.stride
         padding = (0, -W % multiple, 0, -H % multiple)
         if any(padding):
@@ -125,11 +132,44 @@ class VFIDPA(nn.Module):
         rows, columns = -(-H // stride), -(-W // stride)
         return self.conclude(raw[:, :rows, :columns], weights[:, :rows, :columns])
 
+    def _assess_crops(self, body: Body, img0: Tensor, img1: Tensor) -> Assessment:
+        """Return the mean score of five crops, corners and centre, and their maps put together.
+
+        Where crops overlap the maps hold means; where none lies, the pair's score, with weight 0.
+        """
+        (B, _, H, W), stride = img0.shape, self.body.stride
+        windows = crop_windows(H, W)
+        parts = [self.assess_with(body, img0[..., y, x], img1[..., y, x]) for y, x in windows]
+        score = torch.stack([part.score for part in parts]).mean(0)
+        score_map, weight_map = img0.new_zeros((2, B, -(-H // stride), -(-W // stride)), dtype=score.dtype)
+        count = torch.zeros_like(score_map)
+        for part, (y, x) in zip(parts, windows, strict=True):
+            h, w = part.score_map.shape[1:]
+            top, left = min(y.start // stride, count.shape[1] - h), min(x.start // stride, count.shape[2] - w)
+            place = (slice(None), slice(top, top + h), slice(left, left + w))
+            score_map[place] += part.score_map
+            weight_map[place] += part.weight_map
+            count[place] += 1
+        seen = count.clamp_min(1)
+        score_map = torch.where(count > 0, score_map / seen, score.view(B, 1, 1))
+        logits = [part.level_logits for part in parts if part.level_logits is not None]
+        log_probabilities = torch.stack(logits).exp().mean(0).log() if logits else None
+        return Assessment(score, score_map, weight_map / seen, log_probabilities)
+
     def conclude(self, raw: Tensor, weights: Tensor) -> Assessment:
         """Return the assessment that follows from raw scores and weights per location, (B, h, w) each."""
         latent = weighted_mean(raw, weights)
         log_probabilities = self.scale.log_probabilities(latent) if isinstance(self.scale, OrdinalScale) else None
         return Assessment(self.scale(latent), self.scale(raw), weights, log_probabilities)
+
+
+def crop_windows(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Return rows and columns of AHIQ's five crops, corners and centre; a side below 224 is taken whole."""
+    down, right = max(0, height - CROP_SIDE), max(0, width - CROP_SIDE)
+    corners = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
+    return [
+        (slice(top, min(top + CROP_SIDE, height)), slice(left, min(left + CROP_SIDE, width))) for top, left in corners
+    ]
 
 
 def is_finite(model: nn.Module) -> bool:

@@ -50,15 +50,32 @@ def generator_for(seed: int, epoch: int, index: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, index))
 
 
-def draw_augmentation(rng: np.random.Generator, *, keep_shape: bool = False) -> Augmentation:
-    """Return a random augmentation, all 32 equally likely.
+@dataclass(frozen=True)
+class Switches:
+    """Which changes may be drawn: mirroring, quarter turns, playing backwards, reversed channels."""
+
+    flip: bool = True
+    turn: bool = True
+    backwards: bool = True
+    channels: bool = True
+
+
+def draw_augmentation(
+    rng: np.random.Generator, *, keep_shape: bool = False, switches: Switches = Switches()
+) -> Augmentation:
+    """Return a random augmentation, all 32 equally likely; with a switch off, those without that change.
 
     Args:
         keep_shape: Only half turns, so that frames that are no squares keep height and width.
     """
     bits = int(rng.integers(32))
-    turns = (bits >> 1) & (2 if keep_shape else 3)
-    return Augmentation(bool(bits & 1), turns, bool(bits & 8), bool(bits & 16))
+    turns = (bits >> 1) & (2 if keep_shape else 3) if switches.turn else 0
+    return Augmentation(
+        switches.flip and bool(bits & 1),
+        turns,
+        switches.backwards and bool(bits & 8),
+        switches.channels and bool(bits & 16),
+    )
 
 
 def draw_crop(rng: np.random.Generator, *, height: int, width: int, crop: int) -> tuple[slice, slice]:

@@ -153,6 +153,17 @@ def pieces_of_tier(manifest: Columns, resolution: str, *, more: Sequence[str] = 
         raise UsageError(f"resolution ({resolution}) must be a tier of {manifest.path}, which has {known}")
 
 
+def proxy_pictures(manifest: Columns, *, resolution: str) -> dict[str, tuple[Path, Path]]:
+    """Return triplet -> its true middle frame and the prediction, of a tier's rows with proxy labels and both files."""
+    found = {}
+    for piece in pieces_of_tier(manifest, resolution, more=("gt", "pred")):
+        is_proxy = pc.equal(piece.column("level_source").cast(pa.string()), "proxy")
+        for row in piece.filter(is_proxy).select(["triplet_id", "gt", "pred"]).to_pylist():
+            if row["gt"] and row["pred"]:
+                found[row["triplet_id"]] = (manifest.root / row["gt"], manifest.root / row["pred"])
+    return found
+
+
 def samples_of_split(samples: Sequence[Sample], split: str, *, manifest: Path, labels: str) -> list[Sample]:
     """Return the samples of one split.
 

@@ -18,8 +18,9 @@ from dataset_tools.errors import FrameError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.prediction.gains import CELL, cell_grid
 from vfidpa_model.networks.backbones import SHALLOW_STRIDE
-from vfidpa_model.pairs.augment import draw_augmentation, draw_crop, generator_for, mirror_pad
+from vfidpa_model.pairs.augment import Switches, draw_augmentation, draw_crop, generator_for, mirror_pad
 from vfidpa_model.pairs.labels import Sample
+from vfidpa_model.pairs.places import LpipsPlaces
 from vfidpa_model.pairs.resize import seen_size
 
 Batch = dict[str, torch.Tensor]
@@ -83,9 +84,25 @@ def _load_cached(path: Path) -> Rgb | None:
 class TrainingPairs(Dataset[Batch]):
     """Augmented square crops, or whole frames. A key is (epoch, index): nothing else but the seed decides."""
 
-    def __init__(self, samples: Sequence[Sample], *, reader: FrameReader, crop: int, seed: int) -> None:
-        """Take the samples; ``crop`` is the side of the crops in pixels at the model's height, 0 for whole frames."""
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        reader: FrameReader,
+        crop: int,
+        seed: int,
+        switches: Switches = Switches(),
+        places: LpipsPlaces | None = None,
+    ) -> None:
+        """Take the samples.
+
+        Args:
+            crop: Side of the crops in pixels at the model's height, 0 for whole frames.
+            switches: Which augmentations there are.
+            places: Where given, a crop's LPIPS and proxy level are those of what it shows.
+        """
         self.samples, self.reader, self.crop, self.seed = list(samples), reader, crop, seed
+        self.switches, self.places = switches, places
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -104,7 +121,9 @@ class TrainingPairs(Dataset[Batch]):
         window = draw_crop(rng, height=height, width=width, crop=self.crop or max(height, width))
         sides = (self.crop or height, self.crop or width)
         cropped = [mirror_pad(np.asarray(img[window]), height=sides[0], width=sides[1]) for img in (img0, img1)]
-        augmentation = draw_augmentation(rng, keep_shape=not self.crop)
+        augmentation = draw_augmentation(rng, keep_shape=not self.crop, switches=self.switches)
+        if self.places is not None:
+            sample = self.places.of_window(sample, window, frame=(height, width))
         targets = targets_of(sample)
         if sample.cell_levels:
             levels = location_levels(sample, frame=(height, width), window=window, sides=sides)

@@ -1,8 +1,8 @@
 """The paper's two losses, and the one of the ordinal head.
 
-Open in the paper and chosen here: the norm (absolute differences, for the data's noise is in whole levels), the
-auxiliary weight (``aux_weight``), and how LPIPS comes onto the level scale: by the line that fits the training labels
-best, so that the auxiliary loss asks for the right level on average and only its pattern is new information.
+Open in the paper and chosen here: the norm (``loss_norm``; absolute differences by default, for the data's noise is in
+whole levels), the auxiliary weight (``aux_weight``), and how LPIPS comes onto the level scale: by the line that fits
+the training labels best, so that the auxiliary loss asks for the right level on average and only its pattern is new.
 """
 
 from collections.abc import Sequence
@@ -58,6 +58,7 @@ def compute_losses(
     distribution: Tensor,
     lpips_level: Tensor,
     aux_weight: float,
+    norm: str = "l1",
     location_levels: Tensor | None = None,
 ) -> Losses:
     """Return the losses of a batch, means over its pairs.
@@ -67,22 +68,28 @@ def compute_losses(
         level: (B,), consensus.
         distribution: (B, K), share of the votes per level.
         lpips_level: (B,), LPIPS between the inputs on the level scale; NaN leaves a pair out.
+        norm: ``l1`` (absolute differences) or ``l2`` (their squares).
         location_levels: (B, h, w), the level under each location of the score map, where that is known; the dense
             loss asks for it everywhere, beside the pair's own level.
     """
     if assessment.level_logits is None:
-        difficulty = (assessment.score - level).abs().mean()
+        difficulty = _distance(assessment.score, level, norm).mean()
     else:
         difficulty = ordinal_loss(assessment.level_logits, distribution)
     known = torch.isfinite(lpips_level)
     target = torch.where(known, lpips_level, 0.0)
-    gaps = (assessment.score_map.mean(dim=(1, 2)) - target).abs()
+    gaps = _distance(assessment.score_map.mean(dim=(1, 2)), target, norm)
     # Divided by the batch, not by the known pairs: one process and several then weigh every pair alike.
     auxiliary = torch.where(known, gaps, 0.0).mean()
     dense = difficulty.new_zeros(())
     if location_levels is not None:
-        dense = (assessment.score_map - location_levels).abs().mean()
+        dense = _distance(assessment.score_map, location_levels, norm).mean()
     return Losses(difficulty + aux_weight * auxiliary + dense, difficulty, auxiliary, dense)
+
+
+def _distance(predicted: Tensor, wanted: Tensor, norm: str) -> Tensor:
+    gap = predicted - wanted
+    return gap.abs() if norm == "l1" else gap.square()
 
 
 def ordinal_loss(level_logits: Tensor, distribution: Tensor) -> Tensor:

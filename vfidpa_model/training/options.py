@@ -31,7 +31,8 @@ Target = Annotated[
     str, typer.Option(help="level, or gain: where an accurate model removes error (predict --as accurate).")
 ]
 Start = Annotated[
-    str | None, typer.Option(help="Checkpoint (or light) whose weights to start from, with the same layers.")
+    str,
+    typer.Option(help="Checkpoint (or light) whose weights to start from, with the same layers.", show_default=False),
 ]
 Pretrained = Annotated[
     str, typer.Option(help="ImageNet weights of the backbone: auto, required, none, or a file (timm's, torchvision's).")
@@ -43,7 +44,7 @@ Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16.")]
 Seed = Annotated[
     int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random; of several trainings, the first one's.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that load frames; 0 loads in between steps.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder for decoded frames, for slow disks and large frames.")]
 

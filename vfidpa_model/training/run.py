@@ -44,8 +44,6 @@ def train(
     config: TrainConfig,
     machine: Machine = Machine(),
     resume: bool = False,
-    start: Path | None = None,
-    pretrained: str = "auto",
     save_every_seconds: float = _SAVE_EVERY_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
@@ -54,10 +52,6 @@ def train(
     It then holds ``best/`` and ``last/`` (checkpoints), ``config.json``, ``metrics.jsonl``, ``tensorboard/`` and
     ``report.html``. Killed at any moment and called again with ``resume``, it goes on; on a CPU the result is the
     same to the bit.
-
-    Args:
-        start: A checkpoint whose weights training begins with, in place of ImageNet's in the backbone.
-        pretrained: ImageNet weights of the backbone: ``auto``, ``required``, ``none`` or a file.
 
     Raises:
         UsageError, ManifestError: See ``labels.training_samples``; an option that cannot be; ``out`` holds another run.
@@ -69,9 +63,7 @@ def train(
     from vfidpa_model.training.run_log import RunLog
     from vfidpa_model.training.session import prepare
 
-    session = prepare(
-        manifest_path, out, model_config=model_config, config=config, machine=machine, resume=resume, start=start
-    )
+    session = prepare(manifest_path, out, model_config=model_config, config=config, machine=machine, resume=resume)
     counters, plan, is_main = session.counters, session.plan, session.accelerator.is_main_process
     was_finished = counters.is_finished
     if not was_finished:
@@ -101,6 +93,7 @@ def train(
 
 def batches(session: "Session") -> "Iterator[Batch]":
     """Yield this process's share of every batch that is left, on its device."""
+    from vfidpa_model.pairs.augment import Switches
     from vfidpa_model.pairs.loading import TrainingPairs, batches_from, read_batches, to_device
 
     config, accelerator = session.config, session.accelerator
@@ -114,7 +107,13 @@ def batches(session: "Session") -> "Iterator[Batch]":
         world=accelerator.num_processes,
         shapes=session.shapes,
     )
-    pairs = TrainingPairs(session.train, reader=session.reader, crop=config.crop, seed=config.seed)
+    switches = Switches(
+        flip=config.augment_flip,
+        turn=config.augment_turn,
+        backwards=config.augment_backwards,
+        channels=config.augment_channels,
+    )
+    pairs = TrainingPairs(session.train, reader=session.reader, crop=config.crop, seed=config.seed, switches=switches)
     for batch in read_batches(pairs, keys, workers=session.workers):
         yield to_device(batch, accelerator.device)
 
@@ -128,7 +127,9 @@ def take_step(session: "Session", batch: "Batch") -> dict[str, float]:
     from vfidpa_model.training.state import seed_step
 
     accelerator, config, plan, step = session.accelerator, session.config, session.plan, session.counters.step
-    rate = learning_rate(step, base=config.lr, num_steps=plan.num_steps, warmup_steps=plan.warmup_steps)
+    rate = learning_rate(
+        step, base=config.lr, num_steps=plan.num_steps, warmup_steps=plan.warmup_steps, period=config.lr_period
+    )
     for group in session.optimizer.param_groups:
         group["lr"] = rate * group["lr_share"]
     seed_step(config.seed, step, accelerator.process_index)
@@ -147,6 +148,7 @@ def take_step(session: "Session", batch: "Batch") -> dict[str, float]:
                 distribution=part["distribution"],
                 lpips_level=session.lpips_scale.levels(part["inputs_lpips"]),
                 aux_weight=config.aux_weight,
+                norm=config.loss_norm,
                 location_levels=part.get("location_levels"),
             )
             accelerator.backward(losses.total / config.accumulate)

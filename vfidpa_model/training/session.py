@@ -22,8 +22,9 @@ from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.networks.head import LinearScale
 from vfidpa_model.networks.vfidpa import VFIDPA, create_model
 from vfidpa_model.pairs.gains import GainScale, gain_samples
-from vfidpa_model.pairs.labels import Sample, check_trainable, pairs_sha256, training_samples
+from vfidpa_model.pairs.labels import Sample, check_trainable, pairs_sha256, proxy_pictures, training_samples
 from vfidpa_model.pairs.loading import FrameReader, epoch_batches
+from vfidpa_model.pairs.places import LpipsPlaces, measure_places
 from vfidpa_model.training.config import Machine, TrainConfig
 from vfidpa_model.training.losses import LpipsScale, fit_lpips_scale
 from vfidpa_model.training.state import CONFIG_NAME, Counters, check_same_run, git_state, load_state
@@ -64,6 +65,7 @@ class Session:
     lpips_scale: LpipsScale
     shapes: list[tuple[int, int]] | None  # of the training pairs, where whole frames are taken
     ema: AveragedModel | None
+    places: LpipsPlaces | None = None  # where crops have labels of their own
 
     @property
     def bare_model(self) -> VFIDPA:
@@ -105,8 +107,6 @@ def prepare(
     config: TrainConfig,
     machine: Machine,
     resume: bool,
-    start: Path | None = None,
-    pretrained: str = "auto",
 ) -> Session:
     """Check everything that can fail, then build the session; nothing is written before the checks are done."""
     samples, gain_scale = _samples(manifest_path, model_config, config)
@@ -127,9 +127,7 @@ def prepare(
         write_json(out / CONFIG_NAME, settings)
     torch.set_flush_denormal(True)  # a random Swin-T takes twice its time on denormals
     torch.manual_seed(config.seed)
-    created = _first_model(
-        model_config, by_split["train"], start=start, pretrained=pretrained if not has_state else "none"
-    )
+    created = _first_model(model_config, by_split["train"], config, is_resumed=has_state)
     model: Any = created
     optimizer: Any = _make_optimizer(created, config)
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -163,7 +161,28 @@ def prepare(
         lpips_scale=lpips_scale,
         shapes=shapes,
         ema=ema,
+        places=_places(manifest_path, by_split["train"], reader, config, accelerator, machine.cache or out),
     )
+
+
+def _places(
+    manifest_path: Path,
+    train: Sequence[Sample],
+    reader: FrameReader,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    folder: Path,
+) -> LpipsPlaces | None:
+    """Measure LPIPS by place where crops are to have labels of their own; every process its share."""
+    if config.crop_labels == "frame" or not config.crop:
+        return None
+    is_proxy = config.target == "level" and config.labels != "human"
+    pictures = proxy_pictures(open_manifest(manifest_path), resolution=config.resolution) if is_proxy else {}
+    places = LpipsPlaces(folder / "lpips", reader=reader, pictures=pictures)
+    with accelerator.split_between_processes(list(train)) as share:
+        measure_places(places, share, device=accelerator.device)
+    accelerator.wait_for_everyone()
+    return places
 
 
 def running_mean(model: VFIDPA, decay: float) -> AveragedModel:
@@ -196,16 +215,17 @@ def _samples(
     return found, scale
 
 
-def _first_model(model_config: ModelConfig, train: list[Sample], *, start: Path | None, pretrained: str) -> VFIDPA:
+def _first_model(model_config: ModelConfig, train: list[Sample], config: TrainConfig, *, is_resumed: bool) -> VFIDPA:
     """Return the model that training begins with: another's weights, or ImageNet's in the backbone."""
-    if start is not None:
-        begun, checkpoint = load_model(start)
+    if config.start:
+        begun, checkpoint = load_model(Path(config.start))
         same = replace(begun.config, tier=model_config.tier, input_height=model_config.input_height, pretrained="none")
         if same != replace(model_config, pretrained="none"):
-            raise UsageError(f"--start {start} has other layers than this training: {_differing(same, model_config)}")
+            differing = _differing(same, model_config)
+            raise UsageError(f"--start {config.start} has other layers than this training: {differing}")
         begun.config = replace(model_config, pretrained=f"checkpoint {checkpoint.weights_sha256[:12]}")
         return begun
-    created = create_model(model_config, pretrained=pretrained)
+    created = create_model(model_config, pretrained="none" if is_resumed else config.pretrained)
     start_at(created, float(np.mean([sample.level for sample in train])))
     return created
 
@@ -243,7 +263,7 @@ def _lpips_scale(train: list[Sample]) -> LpipsScale:
 
 
 def _make_optimizer(model: VFIDPA, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW. The backbone takes smaller steps (``lr_share``); biases and scales of normalisations do not decay."""
+    """AdamW or Adam. The backbone takes smaller steps (``lr_share``); biases and scales of norms do not decay."""
     groups = []
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     for is_backbone, share in ((True, config.backbone_lr_share), (False, 1.0)):
@@ -254,4 +274,5 @@ def _make_optimizer(model: VFIDPA, config: TrainConfig) -> torch.optim.Optimizer
         ):
             if weights:
                 groups.append({"params": weights, "weight_decay": decay, "lr_share": share})
-    return torch.optim.AdamW(groups, lr=config.lr)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.lr)

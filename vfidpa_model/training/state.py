@@ -19,12 +19,12 @@ from torch.optim.swa_utils import AveragedModel
 from dataset_tools.common.files import atomic_writer
 from dataset_tools.errors import UsageError, WeightsError
 from vfidpa_model.inference.checkpoint import flatten
-from vfidpa_model.networks.config import RETIRED_FIELDS, without_retired
 from vfidpa_model.networks.vfidpa import VFIDPA
-from vfidpa_model.training.config import RETIRED_OPTIONS
+from vfidpa_model.training.config import RunConfig
 
 STATE_NAME = "training_state.pt"
 CONFIG_NAME = "config.json"
+_ONCE_UNRECORDED = ("train.start", "train.pretrained")  # options already, when config.json did not hold them
 
 
 @dataclass
@@ -126,13 +126,14 @@ def check_same_run(out: Path, settings: Mapping[str, Any], *, resume: bool) -> b
         raise WeightsError(f"{stored_path} is not JSON: {error}") from error
     if stored.get("pairs_sha256") != settings["pairs_sha256"]:
         raise UsageError(f"{out} was trained on other labelled pairs than this manifest has; take another --out")
-    try:
-        without_retired(flatten(stored), flatten({"model": RETIRED_FIELDS, "train": RETIRED_OPTIONS}))
-    except ValueError as error:
+    try:  # fields that came later are filled with their defaults, which is how the run was trained
+        filled = RunConfig.from_dict({name: stored.get(name, {}) for name in ("model", "train")}).to_dict()
+    except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{stored_path}: {error}") from error
+    was, names = flatten(filled), flatten(stored)
     for name, value in sorted(flatten({name: settings[name] for name in ("model", "train")}).items()):
-        known = flatten(stored).get(name)
-        if known != value:
+        known = was.get(name, value)
+        if known != value and not (name in _ONCE_UNRECORDED and name not in names):
             raise UsageError(f"{out} was trained with {name} {known!r}, not {value!r}; resume with the same options")
     return (out / "last" / STATE_NAME).exists()
 

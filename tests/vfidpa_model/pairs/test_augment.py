@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.vfidpa_model.labelled_set import decode
-from vfidpa_model.pairs.augment import Augmentation, draw_augmentation, draw_crop, generator_for, mirror_pad
+from vfidpa_model.pairs.augment import Augmentation, Switches, draw_augmentation, draw_crop, generator_for, mirror_pad
 
 EVERY = [Augmentation(*bits) for bits in itertools.product([False, True], range(4), [False, True], [False, True])]
 
@@ -33,6 +33,22 @@ def test_all_32_changes_are_drawn_and_differ(pair):
     drawn = {draw_augmentation(generator_for(0, epoch, 5)) for epoch in range(400)}
     assert drawn == set(EVERY)
     assert len({b"".join(frame.tobytes() for frame in change.apply(*pair)) for change in EVERY}) == 32
+
+
+@pytest.mark.parametrize(
+    ("switch", "field", "rest"),
+    [
+        ("flip", "flip_x", False),
+        ("turn", "quarter_turns", 0),
+        ("backwards", "swap_frames", False),
+        ("channels", "reverse_channels", False),
+    ],
+)
+def test_a_switch_takes_its_change_away_and_no_other(switch, field, rest):
+    drawn = {
+        draw_augmentation(generator_for(0, epoch, 5), switches=Switches(**{switch: False})) for epoch in range(400)
+    }
+    assert drawn == {change for change in EVERY if getattr(change, field) == rest}
 
 
 def test_draws_depend_on_seed_epoch_and_index_only():

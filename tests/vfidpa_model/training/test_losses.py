@@ -41,6 +41,20 @@ def test_losses_by_hand(aux_weight, lpips, difficulty, auxiliary):
     assert losses.total.item() == pytest.approx(difficulty + aux_weight * auxiliary)
 
 
+def test_squares_where_they_are_asked_for():
+    given = assessment([2.0, 3.0])
+    losses = compute_losses(
+        given,
+        level=torch.tensor([1.5, 4.5]),
+        distribution=torch.full((2, 4), 0.25),
+        lpips_level=torch.tensor([1.0, NAN]),
+        aux_weight=0.5,
+        norm="l2",
+        location_levels=torch.full((2, 2, 3), 1.0),
+    )
+    assert [losses.difficulty.item(), losses.auxiliary.item(), losses.dense.item()] == [1.25, 0.5, 2.5]
+
+
 def test_missing_lpips_leaves_the_gradient_finite():
     scores = torch.tensor([2.0, 3.0], requires_grad=True)
     maps = scores.view(-1, 1, 1)

@@ -17,8 +17,8 @@ OLD_FIELDS = {"difference": "both", "num_levels": 4, "score_range": "linear"}
     ("fields", "loss_norm", "refusal"),
     [
         ({}, "l1", None),
-        ({}, "l2", r"config\.json: train\.loss_norm \('l2'\) must be 'l1': the choice was removed"),
-        ({"score_range": "bounded"}, "l1", r"model\.score_range \('bounded'\) must be 'linear'"),
+        ({}, "l2", r"was trained with train\.loss_norm 'l2', not 'l1'; resume with the same options"),
+        ({"score_range": "bounded"}, "l1", r"config\.json: score_range \('bounded'\) must be 'linear'"),
     ],
 )
 def test_an_older_run_goes_on_with_the_values_that_are_left(tmp_path, fields, loss_norm, refusal):
@@ -31,3 +31,13 @@ def test_an_older_run_goes_on_with_the_values_that_are_left(tmp_path, fields, lo
         return
     with pytest.raises(UsageError, match=refusal):
         check_same_run(tmp_path, SETTINGS, resume=True)
+
+
+def test_a_run_from_before_an_option_goes_on_with_its_default(tmp_path):
+    old = {"train": {"epochs": 30}, "model": {"backbone": "swin_t"}, "pairs_sha256": "0" * 64}  # as first written
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    for start in ("", "light"):  # which was not recorded then
+        settings = {**SETTINGS, "train": TrainConfig(start=start).to_dict()}
+        assert not check_same_run(tmp_path, settings, resume=True)
+    with pytest.raises(UsageError, match=r"was trained with train\.ema 0\.0, not 0\.9"):
+        check_same_run(tmp_path, {**SETTINGS, "train": TrainConfig(ema=0.9).to_dict()}, resume=True)

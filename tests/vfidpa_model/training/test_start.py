@@ -100,8 +100,8 @@ def test_a_run_can_start_from_another_models_weights(manifest, tmp_path, capsys)
     first = train(
         manifest, tmp_path / "a", model_config=LIGHT, config=TrainConfig(epochs=1, batch=12, crop=64), machine=CPU
     )
-    config = TrainConfig(epochs=1, batch=12, crop=64, lr=0.0)
-    second = train(manifest, tmp_path / "b", model_config=LIGHT, config=config, machine=CPU, start=first)
+    config = TrainConfig(epochs=1, batch=12, crop=64, lr=0.0, start=str(first))
+    second = train(manifest, tmp_path / "b", model_config=LIGHT, config=config, machine=CPU)
     weights = [(run / "last" / "model.safetensors").read_bytes() for run in (first, second)]
     assert weights[0] == weights[1]
 

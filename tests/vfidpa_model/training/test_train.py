@@ -332,3 +332,20 @@ def test_batches_that_processes_cannot_share(num_samples, batch, world):
 )
 def test_learning_rate(step, share):
     assert learning_rate(step, base=2.0, num_steps=101, warmup_steps=4) == pytest.approx(2.0 * share)
+
+
+def test_a_swinging_learning_rate_is_pytorchs_cosine_stepped_every_iteration():
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
+    for step in range(230):
+        expected = learning_rate(step, base=1e-4, num_steps=9, warmup_steps=4, period=100)
+        assert schedule.get_last_lr()[0] == pytest.approx(expected, abs=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+def test_the_backbone_starts_from_what_was_asked_for(manifest, tmp_path, capsys):
+    assert main(arguments(manifest, tmp_path / "scratch", epochs=1, batch=48, pretrained="none")) == 0
+    assert read_checkpoint(tmp_path / "scratch").config.pretrained == "none"
+    assert main(arguments(manifest, tmp_path / "file", pretrained=tmp_path / "mine.pth")) == 1
+    assert "mine.pth" in capsys.readouterr().err.splitlines()[-1]
