@@ -4,17 +4,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vfidpa_model.inference.assessor import load_assessor, load_checkpoint
+    from vfidpa_model.inference.assessor import Assessor, create_assessor, load_assessor, load_checkpoint
     from vfidpa_model.networks.ahiq import AHIQ
     from vfidpa_model.networks.vfidpa import VFIDPA
 
 _HOMES = {
     "VFIDPA": "networks.vfidpa",
     "AHIQ": "networks.ahiq",
+    "Assessor": "inference.assessor",
+    "create_assessor": "inference.assessor",
     "load_assessor": "inference.assessor",
     "load_checkpoint": "inference.assessor",
 }
-__all__ = ["AHIQ", "VFIDPA", "load_assessor", "load_checkpoint"]
+__all__ = ["AHIQ", "VFIDPA", "Assessor", "create_assessor", "load_assessor", "load_checkpoint"]
 
 
 def __getattr__(name: str) -> Any:

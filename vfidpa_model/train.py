@@ -55,6 +55,7 @@ def train_command(
     device: options.Device = Machine.device,
     workers: options.Workers = Machine.workers,
     cache: options.Cache = Machine.cache,
+    logger: options.Logger = Machine.logger,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
 ) -> None:
     """Train VFI-DPA on the labelled triplets of a manifest, or on where an accurate model gains (--target gain).

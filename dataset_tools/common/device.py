@@ -8,6 +8,8 @@ from dataset_tools.errors import UsageError
 def select_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``; ``auto`` is CUDA where there is one, else the CPU.
 
+    Apple's ``mps`` is taken where it is asked for by name: none of the toolkit's tests runs on it.
+
     Raises:
         UsageError: The name is unknown, or the device is not there.
     """
@@ -16,9 +18,11 @@ def select_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"device {name!r} must be auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} must be auto, cpu, cuda or cuda:N")
+        raise UsageError(f"device {name!r} must be auto, cpu, cuda, cuda:N or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"device {name!r} must be auto, cpu, cuda, cuda:N or mps")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError(f"device {name!r} is not there: this PyTorch finds no Apple GPU; use cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found; use cpu")
     return device

@@ -23,6 +23,7 @@ EXTRAS = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),
     "ncnn": ("ncnn",),
+    "wandb": ("wandb",),
 }
 
 

@@ -120,7 +120,7 @@ def test_what_cannot_be_made_is_listed_and_the_rest_is_made(made, clips, tmp_pat
     ("more", "says"),
     [
         (["--decoder", "vlc"], "--decoder 'vlc' must be one of pyav, decord"),
-        (["--predictions", "--device", "tpu"], "device 'tpu' must be auto, cpu, cuda or cuda:N"),
+        (["--predictions", "--device", "tpu"], "device 'tpu' must be auto, cpu, cuda, cuda:N or mps"),
         (["--predictions", "--predictor", "rief"], "did you mean 'rife'?"),
         (["--clip-timeout", "nan"], "must be more than 0 seconds"),
     ],

@@ -42,7 +42,7 @@ def score_samples(
         for loaded in read_batches(WholePairs(samples, reader=reader), batches, workers=workers):
             moved = to_device(loaded, device)
             found = assess(moved["img0"], moved["img1"]).score
-            scores[loaded["index"].numpy()] = found.double().cpu().numpy()
+            scores[loaded["index"].numpy()] = found.cpu().double().numpy()
             advance(len(found))
     return scores
 

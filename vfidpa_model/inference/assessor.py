@@ -1,11 +1,13 @@
 """The Assessor: a loaded model that takes frames of any size and kind.
 
-``load_checkpoint("runs/a").predict(img0, img1)`` gives the difficulty of a frame pair.
+``create_assessor("light")(img0, img1)`` gives the difficulty of a frame pair.
 """
 
+import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +15,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dataset_tools.common.device import select_device
+from dataset_tools.common.files import write_bytes
 from dataset_tools.errors import UsageError
+from dataset_tools.frames import read_image
 from dataset_tools.levels import LEVELS
-from vfidpa_model.inference.checkpoint import CheckpointError, load_model
+from vfidpa_model.inference.card import to_card
+from vfidpa_model.inference.checkpoint import CheckpointError, load_model, read_checkpoint, save_checkpoint
+from vfidpa_model.inference.hub import CARD_NAME, fetch_checkpoint, is_hub_id, push_checkpoint
 from vfidpa_model.inference.score_scale import ScoreScale
 from vfidpa_model.networks.vfidpa import VFIDPA, Assessment, Body
 from vfidpa_model.pairs.resize import shrink_to_height
 
 BACKENDS = ("torch", "auto", "onnx", "openvino")
-
-
-Images = npt.NDArray[np.uint8] | Image.Image | Tensor | Sequence[Any]
+_BATCH = 8  # pairs of one size per pass of ``Assessor.predict``
+Images = npt.NDArray[np.uint8] | Image.Image | Tensor | Path | str | Sequence[Any]
 
 
 class Assessor:
@@ -35,6 +41,7 @@ class Assessor:
         weights_sha256: Of the checkpoint's weights file; empty for a model that never was in one.
         backend: What computes: ``torch``, ``onnx`` or ``openvino``.
         score_scale: The map onto the level scale that was fitted on validation; None leaves the raw scores.
+        folder: Of the checkpoint; None for a model that never was in one.
     """
 
     def __init__(
@@ -43,12 +50,13 @@ class Assessor:
         *,
         meta: Mapping[str, Any] | None = None,
         weights_sha256: str = "",
+        folder: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.model = model.to(device).eval()
         self.config = model.config
         self.meta = dict(meta or {})
-        self.weights_sha256 = weights_sha256
+        self.weights_sha256, self.folder = weights_sha256, folder
         self.device = torch.device(device)
         self.backend = "torch"
         self.score_scale = _score_scale(self.meta)
@@ -94,17 +102,59 @@ class Assessor:
             )
 
     def predict(self, img0: Images, img1: Images) -> npt.NDArray[np.float32]:
-        """Return the score of each pair, (B,); (1,) for a single pair.
+        """Return the score of each pair, (B,); (1,) for a single pair. Calling the assessor does the same.
 
         Args:
-            img0, img1: Arrays (H, W, 3) or (B, H, W, 3), uint8 RGB; PIL images; tensors (3, H, W) or (B, 3, H, W),
-                uint8 or float in [0, 1]; or a sequence of such, of one size.
+            img0, img1: Arrays (H, W, 3) or (B, H, W, 3), uint8 RGB; PIL images; paths of image files; tensors (3, H, W)
+                or (B, 3, H, W), uint8 or float in [0, 1]; or a sequence of such, of any sizes.
 
         Raises:
-            ValueError: Something is none of these, or the sizes differ.
+            ValueError: Something is none of these, or the two frames of a pair differ in size or kind.
+            FrameError: A file cannot be read.
         """
-        scores = self.assess(as_batch(img0), as_batch(img1)).score
-        return scores.float().cpu().numpy()
+        firsts, seconds = as_frames(img0), as_frames(img1)
+        if len(firsts) != len(seconds):
+            raise ValueError(f"img0 and img1 must hold equally many frames, not {len(firsts)} and {len(seconds)}")
+        alike: dict[Any, list[int]] = defaultdict(list)
+        for number, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
+            if (first.shape, first.dtype) != (second.shape, second.dtype):
+                kinds = [f"{tuple(frame.shape[1:])} {frame.dtype}" for frame in (first, second)]
+                raise ValueError(f"pair {number}: frames must have one size and kind, not {' and '.join(kinds)}")
+            alike[first.shape, first.dtype].append(number)
+        scores = np.zeros(len(firsts), dtype=np.float32)
+        for numbers in alike.values():
+            for start in range(0, len(numbers), _BATCH):
+                part = numbers[start : start + _BATCH]
+                stacked = (torch.stack([frames[number] for number in part]) for frames in (firsts, seconds))
+                scores[part] = self.assess(*stacked).score.float().cpu().numpy()
+        return scores
+
+    __call__ = predict
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, device: str = "cpu", revision: str | None = None) -> Self:
+        """Return the assessor of a run, a checkpoint, ``light``, or a model of the Hugging Face Hub (``owner/name``).
+
+        Raises:
+            CheckpointError: There is none, or it is damaged.
+        """
+        folder = fetch_checkpoint(name, revision=revision) if isinstance(name, str) and is_hub_id(name) else Path(name)
+        model, stored = load_model(folder, device=device)
+        return cls(model, meta=stored.meta, weights_sha256=stored.weights_sha256, folder=stored.folder, device=device)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, message: str = "Upload VFI-DPA") -> str:
+        """Put checkpoint and model card into a repository of the Hugging Face Hub and return its address.
+
+        Raises:
+            CheckpointError: The hub cannot be reached or says no.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.folder
+            if folder is None or not (folder / CARD_NAME).exists():
+                folder = Path(temporary)
+                save_checkpoint(folder, self.model, meta=self.meta)
+                write_bytes(folder / CARD_NAME, to_card(self.config, self.meta).encode())
+            return push_checkpoint(folder, repo_id, private=private, message=message)
 
 
 def _score_scale(meta: Mapping[str, Any]) -> ScoreScale | None:
@@ -126,8 +176,17 @@ def _check_values(images: Tensor, name: str) -> None:
         raise ValueError(f"{name} holds values from {low:g} to {high:g}; floats must be in [0, 1], or take uint8")
 
 
+def as_frames(images: Images) -> list[Tensor]:
+    """Return images of any kind ``Assessor.predict`` takes as tensors (3, H, W), uint8 or float in [0, 1]."""
+    if isinstance(images, Sequence) and not isinstance(images, str) and images:
+        return [frame for image in images for frame in as_frames(image)]
+    return list(as_batch(images))
+
+
 def as_batch(images: Images) -> Tensor:
-    """Return images of any kind ``Assessor.predict`` takes as one tensor (B, 3, H, W), uint8 or float in [0, 1]."""
+    """Return images of one size as one tensor (B, 3, H, W), uint8 or float in [0, 1]."""
+    if isinstance(images, str | Path):
+        return as_batch(read_image(Path(images)))
     if isinstance(images, Tensor):
         batch = images.unsqueeze(0) if images.dim() == 3 else images
         if batch.dim() != 4 or batch.shape[1] != 3 or not (batch.is_floating_point() or batch.dtype == torch.uint8):
@@ -140,8 +199,9 @@ def as_batch(images: Images) -> Tensor:
             raise ValueError(f"array {images.shape} {images.dtype} must be uint8 RGB, (H, W, 3) or (B, H, W, 3)")
         tensor = torch.from_numpy(np.array(images))  # a copy: PyTorch warns about read-only memory
         return as_batch(tensor.movedim(-1, -3))
-    if isinstance(images, str) or not isinstance(images, Sequence) or not images:
-        raise ValueError(f"images ({type(images).__name__}) must be arrays, PIL images, tensors or a sequence of them")
+    if not isinstance(images, Sequence) or not images:
+        kind = type(images).__name__
+        raise ValueError(f"images ({kind}) must be arrays, PIL images, tensors, paths or a sequence of them")
     batches = [as_batch(image) for image in images]
     shapes = {(tuple(batch.shape[1:]), batch.dtype) for batch in batches}
     if len(shapes) > 1:
@@ -153,8 +213,8 @@ def load_checkpoint(path: Path | str, *, device: torch.device | str = "cpu", bac
     """Return an Assessor for the checkpoint at ``path``.
 
     Args:
-        path: A training run (its best checkpoint is taken), a checkpoint folder, or ``light``, the model that comes
-            with the toolkit.
+        path: A training run (its best checkpoint is taken), a checkpoint folder, ``light``, the model that comes with
+            the toolkit, or, as text, ``owner/name`` of a model on the Hugging Face Hub.
         backend: ``torch``; ``onnx`` or ``openvino`` for a file written by ``vfidpa_model.export``; ``auto`` takes on
             a CPU the fastest one that has been exported, by the times the export measured, and PyTorch elsewhere.
 
@@ -166,14 +226,30 @@ def load_checkpoint(path: Path | str, *, device: torch.device | str = "cpu", bac
         raise UsageError(f"backend ({backend!r}) must be one of {', '.join(BACKENDS)}")
     from vfidpa_model.inference.backends import choose_backend, load_body
 
-    model, checkpoint = load_model(Path(path), device=device)
-    assessor = Assessor(model, meta=checkpoint.meta, weights_sha256=checkpoint.weights_sha256, device=device)
+    assessor = Assessor.from_pretrained(path, device=str(device))
+    if backend == "torch":
+        return assessor
+    assert assessor.folder is not None
+    checkpoint = read_checkpoint(assessor.folder)
     chosen = choose_backend(checkpoint, assessor.device) if backend == "auto" else backend
     if chosen != "torch":
         if assessor.device.type != "cpu":
             raise UsageError(f"backend {chosen!r} runs on the CPU; use --backend torch on {assessor.device}")
-        assessor.use_body(load_body(checkpoint, chosen, fallback=model.body), backend=chosen)
+        assessor.use_body(load_body(checkpoint, chosen, fallback=assessor.model.body), backend=chosen)
     return assessor
 
 
 load_assessor = load_checkpoint  # the name for what comes back; load_checkpoint is the older one
+
+
+def create_assessor(name: str | Path = "light", *, device: str = "auto") -> Assessor:
+    """Return an assessor to be called as a metric is: ``create_assessor("light")(img0, img1)``.
+
+    Args:
+        name: As ``load_assessor`` takes it.
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Raises:
+        CheckpointError, UsageError: There is no such model or device.
+    """
+    return load_checkpoint(name, device=select_device(device))

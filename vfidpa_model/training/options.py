@@ -47,6 +47,7 @@ Seed = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that load frames; 0 loads in between steps.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder for decoded frames, for slow disks and large frames.")]
+Logger = Annotated[str, typer.Option(help="Who is told beside metrics.jsonl: tensorboard, wandb or none.")]
 
 Made = TypeVar("Made")
 

@@ -49,16 +49,20 @@ def train(
 ) -> Path:
     """Train a model and return ``out``, the run's folder.
 
-    It then holds ``best/`` and ``last/`` (checkpoints), ``config.json``, ``metrics.jsonl``, ``tensorboard/`` and
-    ``report.html``. Killed at any moment and called again with ``resume``, it goes on; on a CPU the result is the
-    same to the bit.
+    It then holds ``best/`` and ``last/`` (checkpoints, the best with its model card), ``config.json``,
+    ``metrics.jsonl``, ``report.html`` and, where that is the logger, ``tensorboard/``. Killed at any moment and called
+    again with ``resume``, it goes on; on a CPU the result is the same to the bit.
 
     Raises:
         UsageError, ManifestError: See ``labels.training_samples``; an option that cannot be; ``out`` holds another run.
         FrameError: A frame cannot be read.
         DivergedError: The loss is no longer a finite number.
     """
+    from dataset_tools.common.files import write_bytes
     from dataset_tools.common.progress import track
+    from vfidpa_model.inference.card import to_card
+    from vfidpa_model.inference.checkpoint import read_checkpoint
+    from vfidpa_model.inference.hub import CARD_NAME
     from vfidpa_model.training.report import REPORT_NAME, write_report
     from vfidpa_model.training.run_log import RunLog
     from vfidpa_model.training.session import prepare
@@ -69,7 +73,9 @@ def train(
     if not was_finished:
         saved_at = clock()
         with (
-            RunLog(out, first_step=counters.step, enabled=is_main) as log,
+            RunLog(
+                out, first_step=counters.step, enabled=is_main, logger=machine.logger, settings=session.settings
+            ) as log,
             track("training", plan.num_steps - counters.step) as progress,
         ):
             for batch in batches(session):
@@ -87,6 +93,8 @@ def train(
                     saved_at = clock()
     if is_main and not (was_finished and (out / REPORT_NAME).exists()):
         write_report(out, session.val or session.train, device=session.accelerator.device)
+        best = read_checkpoint(out)
+        write_bytes(best.folder / CARD_NAME, to_card(best.config, best.meta).encode())
     session.accelerator.wait_for_everyone()
     return out
 
@@ -231,7 +239,9 @@ def _validate(session: "Session") -> tuple[dict[str, float], "ScoreScale | None"
         rank=accelerator.process_index,
         world=accelerator.num_processes,
     )
-    whole = accelerator.reduce(torch.from_numpy(scores).to(accelerator.device), "sum").cpu().numpy()
+    whole = scores
+    if accelerator.num_processes > 1:  # alone there is nothing to add, and mps has no float64
+        whole = accelerator.reduce(torch.from_numpy(scores).to(accelerator.device), "sum").cpu().numpy()
     levels = levels_of(session.val)
     scale = fit_score_scale(whole, levels)
     if scale is not None:

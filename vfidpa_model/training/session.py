@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from dataset_tools.columns.file import open_manifest
 from dataset_tools.common.device import describe_device, select_device
+from dataset_tools.common.extras import require
 from dataset_tools.common.files import sha256_file, write_json
 from dataset_tools.errors import UsageError
 from dataset_tools.sampling.splits import SPLITS
@@ -110,6 +111,8 @@ def prepare(
 ) -> Session:
     """Check everything that can fail, then build the session; nothing is written before the checks are done."""
     samples, gain_scale = _samples(manifest_path, model_config, config)
+    if machine.logger == "wandb":
+        require("wandb")
     accelerator = _start_accelerator(machine.device, config.precision)
     by_split = {split: [sample for sample in samples if sample.split == split] for split in SPLITS}
     reader = FrameReader(model_config.rows, machine.cache)
@@ -247,8 +250,8 @@ def _differing(one: ModelConfig, other: ModelConfig) -> str:
 
 def _start_accelerator(device: str, precision: str) -> Accelerator:
     chosen = select_device(device)
-    if precision == "fp16" and chosen.type == "cpu":
-        raise UsageError("--precision fp16 needs a CUDA device; on the CPU take fp32 (or bf16)")
+    if precision == "fp16" and chosen.type != "cuda":
+        raise UsageError("--precision fp16 needs a CUDA device; elsewhere take fp32 (or bf16)")
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)

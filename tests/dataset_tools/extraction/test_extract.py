@@ -183,7 +183,7 @@ def test_a_hanging_clip_is_given_up_and_the_others_go_on(first, clips, tmp_path)
         (["--clip-timeout", "0"], "must be more than 0"),
         (["--clip-timeout", "nan"], "must be more than 0"),
         (["--per-clip", "0"], "--per-clip"),
-        (["--predictor", "rife", "--device", "tpu"], "device 'tpu' must be auto, cpu, cuda or cuda:N"),
+        (["--predictor", "rife", "--device", "tpu"], "device 'tpu' must be auto, cpu, cuda, cuda:N or mps"),
         (["--colour"], "No such option: --colour"),
     ],
 )

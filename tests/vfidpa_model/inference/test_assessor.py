@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from dataset_tools.errors import FrameError, UsageError
 from tests.vfidpa_model.light_checkpoint import light_model, real_frames
-from vfidpa_model.inference.assessor import Assessor
+from vfidpa_model.inference.assessor import Assessor, create_assessor
 from vfidpa_model.inference.checkpoint import CheckpointError
 from vfidpa_model.networks.vfidpa import FrameSizeError
 from vfidpa_model.pairs.resize import seen_size
@@ -40,6 +42,45 @@ def test_values_that_would_give_a_score_without_meaning(model, frames, change, s
     images = [change(as_floats(rgb)) for rgb in frames]
     with pytest.raises(ValueError, match=says):
         Assessor(model).predict(*images)
+
+
+def test_every_kind_of_frame_gives_the_same_score(model, frames, tmp_path):
+    tensors = [torch.from_numpy(rgb).permute(2, 0, 1) for rgb in frames]
+    pictures = [Image.fromarray(rgb) for rgb in frames]
+    paths = [tmp_path / f"{number}.png" for number in range(2)]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    assessor = Assessor(model)
+    (expected,) = assessor(*frames)
+    for kinds in (tensors, pictures, paths, [str(path) for path in paths], [t.float() / 255 for t in tensors]):
+        assert assessor(*kinds) == pytest.approx(expected, abs=1e-5)
+        assert assessor([kinds[0]] * 2, [kinds[1]] * 2) == pytest.approx([expected] * 2, abs=1e-5)
+
+
+def test_a_list_of_mixed_sizes_gives_one_score_each_in_order(model, frames):
+    first, second = frames
+    windows = [(slice(0, 128), slice(0, 160)), (slice(0, 96), slice(0, 128)), (slice(40, 168), slice(20, 180))] * 4
+    firsts, seconds = ([rgb[window] for window in windows] for rgb in frames)
+    assessor = Assessor(model)
+    apart = [assessor(*pair)[0] for pair in zip(firsts, seconds, strict=True)]
+    together = assessor(firsts, seconds)
+    assert together.shape == (12,)
+    np.testing.assert_allclose(together, apart, atol=1e-5)
+    with pytest.raises(ValueError, match="equally many frames, not 12 and 2"):
+        assessor(firsts, seconds[:2])
+    with pytest.raises(ValueError, match=r"pair 1: frames must have one size and kind"):
+        assessor([first, first], [second, second[:128]])
+    with pytest.raises(FrameError, match="no such file"):
+        assessor("none.png", "none.png")
+    with pytest.raises(ValueError, match="must be arrays, PIL images, tensors, paths"):
+        assessor([], [])
+
+
+def test_a_metric_by_name():
+    frame = np.zeros((64, 64, 3), np.uint8)
+    assert create_assessor("light", device="cpu")(frame, frame) == 1.0
+    with pytest.raises(UsageError, match="device 'tpu' must be auto, cpu, cuda, cuda:N or mps"):
+        create_assessor("light", device="tpu")
 
 
 def test_identical_frames_are_level_1(model, frames):

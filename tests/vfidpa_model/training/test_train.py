@@ -93,6 +93,13 @@ def test_a_run_logs_every_step_and_every_validation(run):
     assert len(board.Tags()["images"]) == 4
 
 
+def test_the_best_checkpoint_has_its_card(run):
+    card = (run / "best" / "README.md").read_text()
+    assert "Labels: levels that people gave." in card
+    assert "Pairs: 48 for train, 12 for val, 12 for test." in card
+    assert f"| SRCC | {read_checkpoint(run).meta['val']['srcc']:.3f} |" in card
+
+
 def test_the_report_is_one_file_with_curves_and_the_worst_errors(run):
     page = (run / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 2
@@ -211,7 +218,7 @@ def test_two_processes_give_the_loss_curve_of_one(run, manifest, tmp_path):
         ({"resolution": "480p"}, [], 2, "resolution ('480p') must be one of 256p, 720p, 1080p, all"),
         ({"lr": "nan"}, [], 2, "--lr"),
         ({"lr": -1}, [], 2, "--lr"),
-        ({"device": "tpu"}, [], 2, "device 'tpu' must be auto, cpu, cuda or cuda:N"),
+        ({"device": "tpu"}, [], 2, "device 'tpu' must be auto, cpu, cuda, cuda:N or mps"),
         ({"crop": 32}, [], 2, "crop (32) must be 0 (whole frames) or at least 64"),
         ({"seed": 10**10}, [], 2, "--seed"),
         ({"accumulate": 5}, [], 2, "batch (12) must be a multiple of accumulate (5)"),
