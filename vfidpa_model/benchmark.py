@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from vfidpa_model.benchmarking.pair_measurement import Plan, Row
     from vfidpa_model.benchmarking.report import Entry
     from vfidpa_model.routing.dynamic import Router
+    from vfidpa_model.routing.quality_cost import Point
 
 FLOW = "flow magnitude"
+ACCURATE = "rife-full"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Setup:
     """What is compared.
 
     Attributes:
-        models: By registry name; always the fast and the accurate one.
+        models: By registry name; always the fast and the accurate ones.
         routers: By the name they get in the table.
         identity: What must agree for an interrupted run to be gone on with.
     """
@@ -53,7 +55,9 @@ def benchmark(
     root: Annotated[Path, typer.Option(help="Folder of the set; for manifest the Parquet file.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder for the results; runs/benchmark-SET by default.")] = None,
     fast: Annotated[str, typer.Option(help="Fast interpolator.")] = "rife",
-    accurate: Annotated[str, typer.Option(help="Accurate interpolator.")] = "rife-full",
+    accurate: Annotated[
+        list[str] | None, typer.Option(help=f"Accurate interpolator; may be repeated. {ACCURATE} by default.")
+    ] = None,
     model: Annotated[list[str] | None, typer.Option(help="A further interpolator to compare; may be repeated.")] = None,
     weights: Annotated[
         list[str] | None, typer.Option(help="NAME=FILE: weights of an interpolator; may be repeated.")
@@ -83,9 +87,9 @@ def benchmark(
     damaged are left out for all models and counted above the table; the exit code is then 1.
 
     \b
-    Example:
+    Example, the paper's first table:
       python -m vfidpa_model.benchmark snu-film --root SNU-FILM --run runs/256p --protocol upr \\
-          --model upr-net --weights upr-net=upr-base.pkl
+          --accurate upr-net --weights upr-net=upr-base.pkl --accurate vfiformer --weights vfiformer=vfiformer.pth
     """
     from dataset_tools.common.device import select_device
     from vfidpa_model.benchmarking.pair_measurement import check_none_left_out, measure
@@ -101,7 +105,10 @@ def benchmark(
         )
     chosen = select_device(device)
     items = _limited(load_set(set_name, root), limit)
-    names = list(dict.fromkeys([fast, accurate, *(model or [])]))
+    slow = list(dict.fromkeys(accurate or [ACCURATE]))
+    if fast in slow:
+        raise UsageError(f"--accurate {fast!r} must be another interpolator than --fast")
+    names = list(dict.fromkeys([fast, *slow, *(model or [])]))
     thresholds = threshold or [HARD_ABOVE]
     setup = _set_up(set_name, names, weights or [], run or [], chosen, backend)
     out = out or Path("runs") / f"benchmark-{set_name}"
@@ -109,7 +116,7 @@ def benchmark(
     left_out: dict[str, str] = {}
     rows = measure(items, plan, journal=out / "pairs.jsonl", left_out=left_out)
     if rows:
-        _report(rows, out, plan.ssim_name, setup, (fast, accurate), thresholds, left_out)
+        _report(rows, out, plan.ssim_name, setup, fast, slow, thresholds, left_out)
     check_none_left_out(left_out, len(items))
     return cli.OK
 
@@ -133,7 +140,8 @@ def _report(
     out: Path,
     ssim_name: str,
     setup: Setup,
-    pair: tuple[str, str],
+    fast_name: str,
+    accurate_names: Sequence[str],
     thresholds: Sequence[float],
     left_out: Mapping[str, str],
 ) -> None:
@@ -143,23 +151,31 @@ def _report(
 
     alone = [report.model_entry(rows, name) for name in setup.models]
     by_name = {entry.name: entry for entry in alone}
-    fast, accurate = by_name[pair[0]], by_name[pair[1]]
-    dynamic = dynamic_entries(rows, fast, accurate, thresholds)
-    found = report.curves(rows, fast, accurate)
+    fast, several = by_name[fast_name], len(accurate_names) > 1
+    _warn_of_lopsided(rows, thresholds)
+    dynamic: list[Entry] = []
+    found: dict[str, list[Point]] = {}
+    shares = []
+    for accurate in (by_name[name] for name in accurate_names):
+        # With several accurate models each line says which of them it goes to.
+        to = f" to {accurate.name}" if several else ""
+        dynamic += dynamic_entries(rows, fast, accurate, thresholds, to=to)
+        found |= {f"{name}{to}": points for name, points in report.curves(rows, fast, accurate).items()}
+        shares.append((f"Routed{to}:\n\n" if several else "") + report.shares_table(rows, fast, accurate))
     records = report.details(rows, [*alone, *dynamic])
     identity = setup.identity
     heading = (
         f"{identity['set']}, protocol {identity['protocol']}, PSNR/{ssim_name}, {identity['device']}, "
-        f"{len(rows)} triplets{_counted(left_out)}; fast {fast.name}, accurate {accurate.name}"
+        f"{len(rows)} triplets{_counted(left_out)}; fast {fast.name}, accurate {', '.join(accurate_names)}"
     )
-    table = report.main_table(rows, [*alone, *dynamic]) + "\n\n" + report.shares_table(rows, fast, accurate)
+    table = "\n\n".join([report.main_table(rows, [*alone, *dynamic]), *shares])
     write_json(
         out / "results.json",
         {
             **identity,
             "ssim": ssim_name,
             "fast": fast.name,
-            "accurate": accurate.name,
+            "accurate": accurate_names[0] if not several else list(accurate_names),
             "left_out": dict(left_out),
             "results": records,
             "curves": {
@@ -184,12 +200,22 @@ def _counted(left_out: Mapping[str, str]) -> str:
     return f" ({len(left_out)} left out: {parts})"
 
 
+def _warn_of_lopsided(rows: "Sequence[Row]", thresholds: Sequence[float]) -> None:
+    from vfidpa_model.benchmarking import report
+
+    for name in (router for router in rows[0]["routers"] if router != FLOW):
+        scores = report.router_values(rows, name, "score")
+        for threshold in thresholds:
+            if warning := lopsided(float(is_hard(scores, threshold).mean()), pairs=len(scores), threshold=threshold):
+                cli.say(f"warning: {name}: {warning}", is_error=True)
+
+
 def dynamic_entries(
-    rows: "Sequence[Row]", fast: "Entry", accurate: "Entry", thresholds: Sequence[float]
+    rows: "Sequence[Row]", fast: "Entry", accurate: "Entry", thresholds: Sequence[float], *, to: str = ""
 ) -> "list[Entry]":
     """Return a line per model and threshold, then the other routers at the share of the first such line.
 
-    Without a model the others get a share of one half.
+    Without a model the others get a share of one half. ``to`` is put behind each name.
     """
     from vfidpa_model.benchmarking import report
 
@@ -200,9 +226,7 @@ def dynamic_entries(
         scores, seconds = (report.router_values(rows, name, value) for value in ("score", "seconds"))
         for threshold in thresholds:
             share = is_hard(scores, threshold).astype(float)
-            label = f"dynamic, {name}, threshold {threshold:g}"
-            if warning := lopsided(float(share.mean()), pairs=len(share), threshold=threshold):
-                cli.say(f"warning: {name}: {warning}", is_error=True)
+            label = f"dynamic, {name}, threshold {threshold:g}{to}"
             entries.append(report.dynamic_entry(label, fast, accurate, share, router_seconds=seconds))
     part = float(entries[0].share.mean()) if entries and entries[0].share is not None else 0.5
     everyone = fast.seconds * 0 + part
@@ -210,10 +234,12 @@ def dynamic_entries(
     gains = accurate.values["psnr"] - fast.values["psnr"]
     return [
         *entries,
-        report.dynamic_entry(f"dynamic, {report.RANDOM}", fast, accurate, everyone, router_seconds=0.0),
-        report.dynamic_entry(f"dynamic, {FLOW}", fast, accurate, report.top_share(flow, part), router_seconds=seconds),
+        report.dynamic_entry(f"dynamic, {report.RANDOM}{to}", fast, accurate, everyone, router_seconds=0.0),
         report.dynamic_entry(
-            f"dynamic, {report.ORACLE}", fast, accurate, report.top_share(gains, part), router_seconds=0.0
+            f"dynamic, {FLOW}{to}", fast, accurate, report.top_share(flow, part), router_seconds=seconds
+        ),
+        report.dynamic_entry(
+            f"dynamic, {report.ORACLE}{to}", fast, accurate, report.top_share(gains, part), router_seconds=0.0
         ),
     ]
 

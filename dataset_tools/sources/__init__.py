@@ -16,7 +16,8 @@ from dataset_tools.rejected import Rejected
 
 ENTRY_POINT_GROUP = "vfi_difficulty.sources"
 KINDS = ("vimeo90k", "adobe240", "videos", "frames")  # built in, a module of the same name each
-_DEMO_SPLITS = {"bigbuckbunny.mp4": "train", "bikes.mp4": "test"}  # two usable clips are too few to be dealt by share
+# Three usable clips are too few to be dealt by share; each split gets one.
+_DEMO_SPLITS = {"bigbuckbunny.mp4": "train", "cityCC0.mpg": "val", "bikes.mp4": "test"}
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,10 @@ def list_sources(specs: Sequence[str], *, frame_rate: float | None = None) -> Li
 
 def _list_source(spec: str) -> Listing:
     if spec == "demo":
-        from dataset_tools.assets import fetch_demo_clips
+        from dataset_tools.assets import fetch_asset, fetch_demo_clips
 
         listing = _lister("videos")(fetch_demo_clips())
+        listing.clips += _lister("videos")(fetch_asset("demo-city")).clips
         listing.clips = [replace(clip, official_split=_DEMO_SPLITS.get(clip.name)) for clip in listing.clips]
         return listing
     kind, colon, text = spec.partition(":")

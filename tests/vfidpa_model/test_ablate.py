@@ -2,16 +2,18 @@
 
 import itertools
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from tests.vfidpa_model.labelled_set import labelled_manifest
-from vfidpa_model.ablate import ROWS, main
+from vfidpa_model.ablate import ROWS, _config_of, main
 from vfidpa_model.evaluation.cost import measure_costs
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.networks.vfidpa import VFIDPA
+from vfidpa_model.training.config import TrainConfig
+from vfidpa_model.training.config_file import preset_config
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,17 @@ def test_each_row_has_one_part_more(before, after, part):
     first, second = ({**asdict(ROWS[key][1]), "auxiliary": ROWS[key][2]} for key in (before, after))
     assert {name for name in first if first[name] != second[name]} == part
     assert ROWS["full"][1] == ModelConfig()
+
+
+def test_a_presets_row_has_its_recipe_and_the_others_budget():
+    budget = TrainConfig(epochs=3, labels="proxy", resolution="720p", seed=5, crop=64, patience=0, batch=2, lr=1.0)
+    for key, preset in (("paper", "paper"), ("ahiq-own", "ahiq")):
+        found, own = asdict(_config_of(key, budget)), asdict(preset_config(preset).train)
+        differing = {name for name in found if found[name] != own[name]}
+        assert differing <= {"epochs", "labels", "resolution", "seed", "crop", "patience"}
+        assert (found["epochs"], found["seed"], found["lr"]) == (3, 5, 1e-4)
+    assert _config_of("full", budget) == budget
+    assert _config_of("baseline", budget) == replace(budget, aux_weight=0.0)
 
 
 def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsys):
@@ -67,7 +80,10 @@ def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsy
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--rows", "light,heavy"], "row 'heavy' must be one of ahiq, baseline, pixelshuffle, temporal, full, light"),
+        (
+            ["--rows", "light,heavy"],
+            "row 'heavy' must be one of ahiq, baseline, pixelshuffle, temporal, full, light, p",
+        ),
         (["--resolution", "720p"], "resolution (720p) must be a tier of"),
         (["--resolution", "480p"], "resolution ('480p') must be one of 256p"),
         (["--split", "exam"], "--split ('exam') must be one of train, val, test"),

@@ -161,7 +161,7 @@ def draw_curves(found: Mapping[str, Sequence[Point]], *, title: str, alone: Sequ
     axes = figure.subplots()
     for name, points in found.items():
         ordered = sorted(points, key=lambda point: point.share)
-        style: dict[str, Any] = {"color": "grey", "linestyle": "--"} if name == RANDOM else {}
+        style: dict[str, Any] = {"color": "grey", "linestyle": "--"} if name.startswith(RANDOM) else {}
         axes.plot([p.seconds for p in ordered], [p.quality for p in ordered], label=name, linewidth=1.5, **style)
     for entry in alone:
         axes.plot(entry.seconds.mean(), entry.values["psnr"].mean(), "o", color="black", markersize=4)

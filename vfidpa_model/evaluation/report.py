@@ -58,7 +58,7 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 
 def to_png(evaluation: Evaluation) -> bytes:
-    """Return one picture: accuracy by tolerance, SRCC with intervals, confusion, scatter."""
+    """Return one picture: accuracy by tolerance with the model's intervals, SRCC with all, confusion, scatter."""
     figure = Figure(figsize=(12, 9), layout="constrained")
     (accuracy, rank), (table, scatter) = figure.subplots(2, 2)
     figure.suptitle(evaluation.title)
@@ -67,8 +67,14 @@ def to_png(evaluation: Evaluation) -> bytes:
         values = [row.measures[f"acc@{tolerance:g}"] for tolerance in TOLERANCES]
         width = 2.5 if name == MODEL else 1
         accuracy.plot(TOLERANCES, values, marker="o", label=name, linewidth=width, color=colours[name])
+        if name == MODEL:  # bands of all rows would cover each other
+            low, high = zip(*(row.intervals[f"acc@{tolerance:g}"] for tolerance in TOLERANCES), strict=True)
+            accuracy.fill_between(TOLERANCES, low, high, alpha=0.2, color=colours[name], linewidth=0)
     accuracy.set(
-        xlabel="tolerance, levels", title="Share of scores within the tolerance", ylim=(0, 1.02), xticks=TOLERANCES
+        xlabel="tolerance, levels",
+        title=f"Share of scores within the tolerance; {MODEL} with its 95 % interval",
+        ylim=(0, 1.02),
+        xticks=TOLERANCES,
     )
     accuracy.grid(alpha=0.2)
     # Below the axes: inside, it would lie over a curve wherever it is put.

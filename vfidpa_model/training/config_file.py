@@ -37,6 +37,11 @@ def resolve_config(*, preset: str = "default", path: Path | None = None, options
     return _made(_over(merged, _by_part(options)))
 
 
+def preset_config(name: str) -> RunConfig:
+    """Return the configuration of a preset."""
+    return resolve_config(preset=name, options={})
+
+
 def read_config(path: Path) -> dict[str, dict[str, Any]]:
     """Return the parts of a config file: YAML or JSON, such as the ``config.json`` of a run.
 
