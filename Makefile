@@ -17,7 +17,7 @@ $(VENV)/.dev: pyproject.toml
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	$(BIN)/python -m dataset_tools.extract --source demo --out $(DEMO) --count 48 --seed 7
+	$(BIN)/python -m dataset_tools.extract --source demo --out $(DEMO) --count 72 --seed 7
 	@echo "The labelling page is on http://127.0.0.1:7860 (Ctrl-C ends it; votes are kept in $(DEMO)/)."
 	$(BIN)/python -m labeling_app --manifest $(DEMO)/data_manifest.parquet --open --port 7860
 

@@ -19,7 +19,7 @@ from tests.dataset_tools.small_data_set import build_small_data_set
 def demo_set(tmp_path_factory) -> Path:
     """The folder that the extraction of ``make demo`` fills; not to be changed."""
     out = tmp_path_factory.mktemp("demo_set") / "demo"
-    assert extract.main(["--source", "demo", "--out", str(out), "--count", "48", "--seed", "7"]) == 0
+    assert extract.main(["--source", "demo", "--out", str(out), "--count", "72", "--seed", "7"]) == 0
     return out
 
 

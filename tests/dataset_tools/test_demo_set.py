@@ -38,9 +38,9 @@ def test_it_is_what_extraction_gives(demo_set):
 def test_it_is_the_set_of_make_demo(demo_set):
     (command,) = re.findall(r"dataset_tools\.extract (.*)", (ROOT / "Makefile").read_text())
     options = command.replace("$(DEMO)", "demo").split()
-    assert options == ["--source", "demo", "--out", "demo", "--count", "48", "--seed", "7"]
+    assert options == ["--source", "demo", "--out", "demo", "--count", "72", "--seed", "7"]
     rows = read_manifest(ROOT / "data_manifest.parquet").rows()
-    assert len(rows) == 48
+    assert len(rows) == 72
     assert {row["resolution"] for row in rows} == {"256p", "720p"}  # no demo clip has 1080 lines
     assert {row["predictor"] for row in rows} == {"rife-3.9"}
 

@@ -17,7 +17,7 @@ def test_the_notebook_runs_to_its_end(demo_set, tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     settings = next(cell for cell in notebook.cells if cell.cell_type == "code")
     for name, small in {
-        "COUNT, EPOCHS, CROP = 48, 30, 224": "COUNT, EPOCHS, CROP = 48, 1, 64",
+        "COUNT, EPOCHS, CROP = 72, 30, 224": "COUNT, EPOCHS, CROP = 72, 1, 64",
         "SECONDS = 2": "SECONDS = 0.2",
     }.items():
         assert name in settings.source
@@ -27,7 +27,7 @@ def test_the_notebook_runs_to_its_end(demo_set, tmp_path):
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) == 2
-    assert "{'train': 12, 'val': 12, 'test': 12}" in [output.get("data", {}).get("text/plain") for output in outputs]
+    assert "{'train': 24, 'val': 12, 'test': 12}" in [output.get("data", {}).get("text/plain") for output in outputs]
     assert (tmp_path / "quickstart" / "run" / "best" / "README.md").exists()
     assert (tmp_path / "quickstart" / "routed.mp4").stat().st_size > 10_000
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dataset_tools.common.markdown import to_table
+from dataset_tools.sampling.splits import SPLITS
 from vfidpa_model.networks.config import ModelConfig
 
 _HEAD = """---
@@ -46,7 +47,7 @@ def to_card(config: ModelConfig, meta: Mapping[str, Any]) -> str:
     elif "labels" in train:
         lines.append(f"Labels: {_SOURCES[train['labels']]}.")
     if counts:
-        lines.append(f"Pairs: {', '.join(f'{number} for {split}' for split, number in counts.items())}.")
+        lines.append(f"Pairs: {', '.join(f'{counts[split]} for {split}' for split in SPLITS if split in counts)}.")
     lines.append(f"The backbone started from: {config.pretrained}.")
     lines += ["", "## Figures", "", *_figures(meta), "", "## Limits", ""]
     lines.append(

@@ -20,6 +20,8 @@ def hub(tmp_path, monkeypatch):
     """A hub of this test alone, with an empty cache: what HF_ENDPOINT and HF_HUB_CACHE set when a program starts."""
     with serve_hub() as (address, files):
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.chdir(tmp_path)

@@ -23,18 +23,19 @@ def test_window_means_go_by_centres_and_any_frame_size():
 
 
 def test_lpips_by_place_stands_for_lpips_of_the_crop(demo_clips):
+    """On a pair in which one half stands still: there the crop differs most from its frame."""
     lpips = Lpips()
-    frames = decode(demo_clips / "bikes.mp4", 8)
-    a, b = frames[1][:192, :256], frames[6][:192, :256]
+    frames = decode(demo_clips / "bikes.mp4", 24)
+    a, b = frames[1][:224, :512], frames[22][:224, :512].copy()
+    b[:, 256:] = a[:, 256:]
     cells = lpips.by_place(a, b, cell=8)
-    assert cells.shape == (24, 32)
-    assert cells.mean() == pytest.approx(lpips(a, b), rel=0.05)
-    windows = [(slice(top, top + 96), slice(left, left + 96)) for top in (0, 96) for left in (0, 80, 160)]
-    exact = np.array([lpips(a[y, x], b[y, x]) for y, x in windows])
-    by_place = np.array([window_mean(cells, window, frame=(192, 256)) for window in windows])
+    assert cells.shape == (28, 64)
     whole = lpips(a, b)
-    assert np.abs(by_place - exact).mean() < 0.25 * np.abs(whole - exact).mean()
-    assert np.corrcoef(by_place, exact)[0, 1] > 0.97
+    assert cells.mean() == pytest.approx(whole, rel=0.05)
+    windows = [(slice(0, 224), slice(left, left + 224)) for left in (0, 32, 144, 288)]
+    exact = np.array([lpips(a[window], b[window]) for window in windows])
+    by_place = np.array([window_mean(cells, window, frame=(224, 512)) for window in windows])
+    assert np.abs(by_place - exact).mean() < 0.3 * np.abs(whole - exact).mean()
 
 
 @pytest.fixture
@@ -67,9 +68,11 @@ def test_a_training_crop_has_its_own_lpips_and_proxy_level(proxies, tmp_path):
     left, right = (
         places.of_window(sample, (slice(0, 64), half), frame=(64, 64)) for half in (slice(0, 24), slice(40, 64))
     )
-    assert left.level == 4.0
-    assert right.level < left.level
-    assert right.distribution[int(right.level) - 1] == 1.0
+    cells = np.load(places.prediction_file(sample)).astype(np.float64)  # 8 x 8; the left half is broken
+    assert cells[:, :3].mean() > 1.3 * cells[:, 5:].mean()
+    for found, part in ((left, cells[:, :3]), (right, cells[:, 5:])):
+        assert found.level == proxy_level(part.mean())
+        assert found.distribution[int(found.level) - 1] == 1.0
     whole = places.of_window(sample, (slice(0, 64), slice(0, 64)), frame=(64, 64))
     assert whole.inputs_lpips == pytest.approx(Lpips()(*reader.pair(sample)), rel=0.05)
     assert whole.level == proxy_level(float(np.load(places.prediction_file(sample)).mean()))
