@@ -68,8 +68,8 @@ def to_png(evaluation: Evaluation) -> bytes:
         width = 2.5 if name == MODEL else 1
         accuracy.plot(TOLERANCES, values, marker="o", label=name, linewidth=width, color=colours[name])
         if name == MODEL:  # bands of all rows would cover each other
-            low, high = zip(*(row.intervals[f"acc@{tolerance:g}"] for tolerance in TOLERANCES), strict=True)
-            accuracy.fill_between(TOLERANCES, low, high, alpha=0.2, color=colours[name], linewidth=0)
+            bands = np.array([row.intervals[f"acc@{tolerance:g}"] for tolerance in TOLERANCES])
+            accuracy.fill_between(TOLERANCES, *bands.T, alpha=0.2, color=colours[name], linewidth=0)
     accuracy.set(
         xlabel="tolerance, levels",
         title=f"Share of scores within the tolerance; {MODEL} with its 95 % interval",
