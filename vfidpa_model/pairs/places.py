@@ -1,7 +1,7 @@
 """Labels of crops: LPIPS by place, measured once per pair and kept, so that a crop is told what it shows itself.
 
-A crop of 224 pixels has another proxy level than its frame in a third to a half of the cases (``docs/results.md``), and
-the paper's auxiliary loss compares the mean of the score map with LPIPS of what that map is of.
+At 720p a crop of 224 pixels has another proxy level than its frame in two cases of five (``docs/results.md``), and the
+paper's auxiliary loss compares the mean of the score map with LPIPS of what that map is of.
 """
 
 import hashlib
