@@ -1,25 +1,33 @@
 """Quality against time of every router and signal in one run, on triplets of clips that no shipped weight has seen.
 
     python -m dataset_tools.extract --source videos:CLIPS --out runs/curve-data --count 110 --per-clip 2 \\
-        --resolutions 256p,720p --intervals 1-4 --predictor none --seed 5
-    python benchmarks/dynamic_curve.py runs/curve-data --clips CLIPS/clips.tsv --unseen --limit 720p=14
+        --resolutions 256p,720p,1080p --intervals 1-4 --predictor none --seed 5
+    python benchmarks/dynamic_curve.py runs/curve-data --clips CLIPS/clips.tsv --unseen --checkpoint light=light \\
+        --limit 720p=14 --limit 1080p=3 --prepare
+    python benchmarks/dynamic_curve.py runs/curve-data --clips CLIPS/clips.tsv --unseen --checkpoint light=light \\
+        --limit 720p=14 --limit 1080p=3
 
-The triplets of one size go through the cascade as one stream. Prints, per router, which share of the accurate model's
-gain is kept at some shares of its time: of the error that goes away (mean squared error), of LPIPS, and of decibels,
-pooled over clips; 95 % intervals by drawing film groups again. Everything is in the time: the fast model, the signal,
-the choice, the refinement. Writes curves (PNG), the table (Markdown) and all numbers (JSON) to --out. The same
-command goes on after a break.
+The triplets of one size go through the cascade as one stream. What hangs on content alone (--prepare) is measured
+first, on however busy a machine; then times are, which need a quiet one. Prints, per router, which share of the
+accurate model's gain is kept at some shares of its time: of the error that goes away (mean squared error), of LPIPS,
+and of decibels, pooled over clips, beside what is aimed at; 95 % intervals by drawing film groups again. Everything
+is in the time: the fast model, the signal, the choice, the refinement. Writes curves (PNG), the table (Markdown) and
+all numbers (JSON) to --out. The same command goes on after a break; other code, weights or options begin journals of
+their own beside.
 """
 
 import argparse
+import hashlib
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from model_choice import film_groups
-from routing_measure import Runner, measure
+from routing_measure import Runner, code_sha256, qualities, with_times
 from routing_signals import FlowTiles, FrameDifference, OracleTiles, RandomTiles, ScoreMap
 from train_shipped import choose_clips
 
@@ -32,11 +40,15 @@ from vfidpa_model.benchmarking.sets import frames_sha256, manifest_items
 from vfidpa_model.evaluation.charts import png_bytes
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.routing.dynamic import ModelRouter
+from vfidpa_model.routing.learned import WEIGHTS, ExpectedGain
 from vfidpa_model.routing.quality_cost import draw_groups
 from vfidpa_model.routing.routers import FlowMagnitude
-from vfidpa_model.routing.signals import WarpedDifference
+from vfidpa_model.routing.shares import hardest_first
+from vfidpa_model.routing.signals import DecidedDifference, WarpedDifference
 
 MEASURES = {"error removed": (0, -1), "LPIPS gain": (2, -1), "decibels": (1, 1)}  # column, sign: more is better
+# What is aimed at: per goal and share of its time, the kept share of error, LPIPS and decibels in %.
+AIMS = {("accurate", 0.6): (75, 65, 62), ("accurate", 0.7): (88, 80, 76), ("reference", 0.5): (65, 50, 50)}
 PAIR_SHARES = np.linspace(0, 1, 21)  # of pairs that a whole-pair router sends to the accurate model
 RESAMPLES = 2000
 
@@ -55,7 +67,7 @@ def families(rows):
         values = np.array([row["routers"][name] for row in rows])
         scores[name] = values[:, 0], values[:, 1]
     for name, (score, seconds) in scores.items():
-        rank = np.argsort(np.argsort(-score, kind="stable"), kind="stable") / len(score)
+        rank = np.argsort(hardest_first(score)) / len(score)
         for share in PAIR_SHARES:
             mixed = np.where((rank < share)[:, None], accurate, fast)
             mixed[:, 3] += seconds
@@ -92,6 +104,8 @@ def table(rows, groups, *, budgets, reference):
     goals = [("accurate", budget) for budget in budgets] + ([("reference", 0.5)] if reference else [])
     head = " | ".join(f"at {budget:g} of {goal}'s time: error / LPIPS / dB, %" for goal, budget in goals)
     lines, numbers = [f"| router or signal | {head} |", f"| --- |{' --- |' * len(goals)}"], {}
+    aims = [AIMS.get(goal) for goal in goals]
+    lines.append(f"| aim | {' | '.join(' / '.join(map(str, aim)) if aim else '' for aim in aims)} |")
     for name, settings in found.items():
         cells = []
         for goal, budget in goals:
@@ -113,7 +127,7 @@ def table(rows, groups, *, budgets, reference):
 
 
 def summary(rows, groups, tier):
-    """Return lines on the models alone, on the cascade as the product runs it, and on the cost of each effort."""
+    """Return lines on the models alone, on the signals' own time, and on the cost of each effort."""
     alone, _ = families(rows)
     seconds = alone["accurate"][:, 3].sum()
     clips = len({row["clip"] for row in rows})
@@ -124,13 +138,10 @@ def summary(rows, groups, tier):
             f"- {name}: squared error {mean[0]:.3f} of 255, {mean[1]:.3f} dB, LPIPS {mean[2]:.4f}, "
             f"{mean[3]:.3f} s a pair, {values[:, 3].sum() / seconds:.2f} of accurate"
         )
-    product = np.array([row["cascade"] for row in rows])
-    lines.append(
-        f"- the cascade as `interpolate` runs it: {product[:, 0].sum() / seconds:.2f} of accurate's time, "
-        f"{product[:, 1].mean():.0%} of the area refined"
-    )
+    part = np.mean([row["overhead"] for row in rows]) / alone["fast"][:, 3].mean()
+    lines.append(f"- the cascade's signal and choice take {part:.1%} of fast's time")
     for name in rows[0]["settings"]:
-        if name.startswith("warped difference, evenness 0.5"):
+        if name.rpartition(" @ ")[0] in (ExpectedGain().name, WarpedDifference().name):
             values = np.array([row["settings"][name] for row in rows])
             lines.append(
                 f"- {name}: cost {values[:, 4].mean():.2f}, area {values[:, 5].mean():.2f}, "
@@ -149,7 +160,7 @@ def draw(rows, title):
             sums = np.array([fast, *(values.sum(0) for values in settings), accurate])
             sums = sums[np.argsort(sums[:, 3], kind="stable")]
             gains = (sums[:, column] - fast[column]) / (accurate[column] - fast[column])
-            style = "-" if name.startswith("warped") else "--" if "oracle" in name else ":"
+            style = "-" if name.startswith("expected") else "--" if "oracle" in name else ":"
             axes.plot(sums[:, 3] / accurate[3], gains, style, marker=".", markersize=3, label=name)
         axes.set(xlabel="share of the accurate model's time", ylabel="share of its gain", title=measure_name)
         axes.grid(alpha=0.2)
@@ -174,15 +185,19 @@ def main() -> int:
     parser.add_argument("--accurate", default="rife-refined")
     parser.add_argument("--reference", default="rife-full", help="whose gain at half of its time is told; '' for none")
     parser.add_argument("--weights", action="append", metavar="NAME=FILE", help="weights of an interpolator")
-    parser.add_argument("--resolutions", default="256p,720p", help="by comma")
+    parser.add_argument("--resolutions", default="256p,720p,1080p", help="by comma")
     parser.add_argument("--limit", action="append", metavar="RESOLUTION=N", help="at most so many triplets; repeatable")
-    parser.add_argument("--efforts", default="0.15,0.3,0.45,0.6", help="by comma")
+    parser.add_argument("--efforts", default="0.2,0.35,0.5", help="by comma")
     parser.add_argument("--budgets", default="0.6,0.7", help="shares of the accurate model's time, by comma")
     parser.add_argument("--signals", help="only those whose name ends with one of these words, by comma")
     parser.add_argument(
         "--cpu-seconds",
         action="store_true",
         help="count this process's CPU time: with OMP_NUM_THREADS=1 ratios that hold on a busy machine",
+    )
+    parser.add_argument("--repeats", type=int, default=1, help="rounds of times; the least of each counts")
+    parser.add_argument(
+        "--prepare", action="store_true", help="measure what needs no clock, and no more: no quiet machine"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the order of the triplets")
     parser.add_argument("--out", type=Path, default=Path("runs/dynamic-curve"))
@@ -204,50 +219,72 @@ def main() -> int:
     unseen = {name for name, part in choose_clips(options.clips).items() if part == "test"} if options.unseen else None
     limits = {name: int(count) for name, count in pairs_of(options.limit).items()}
     efforts = [float(effort) for effort in options.efforts.split(",")]
-    report, numbers = [], {}
+    budgets = [float(budget) for budget in options.budgets.split(",")]
+    routers = {
+        "flow magnitude, whole pairs": FlowMagnitude(),
+        **{f"{name}, whole pairs": ModelRouter(assessor) for name, assessor in assessors.items()},
+    }
+    lpips, report, numbers = Lpips(device), [], {}
     for tier in options.resolutions.split(","):
         items = manifest_items(options.manifest, resolution=tier)
-        items = [item for item in items if unseen is None or Path(item.sequence).name in unseen]
-        order = np.random.default_rng(options.seed).permutation(len(items))[: limits.get(tier)]
-        items = [items[index] for index in order]
-        if not items:
-            continue
-        signals = [*(WarpedDifference(evenness) for evenness in (0, 0.5, 0.75, 1)), FrameDifference(), FlowTiles()]
-        signals += [*(ScoreMap(name, assessor) for name, assessor in assessors.items()), RandomTiles(), OracleTiles()]
-        if options.signals:
-            signals = [s for s in signals if any(s.name.endswith(word) for word in options.signals.split(","))]
-        runner = Runner(
-            models["fast"],
-            models["accurate"],
-            others={"reference": models["reference"]} if "reference" in models else {},
-            signals=signals,
-            routers={
-                "flow magnitude, whole pairs": FlowMagnitude(),
-                **{f"{name}, whole pairs": ModelRouter(assessor) for name, assessor in assessors.items()},
-            },
-            efforts=efforts,
-            lpips=Lpips(device),
-            device=device,
-            clock=time.process_time if options.cpu_seconds else time.perf_counter,
-        )
+        items = in_order([item for item in items if unseen is None or Path(item.sequence).name in unseen], options.seed)
         identity = {
             "models": {role: [model.name, model.weights_sha256] for role, model in models.items()},
             "runs": {name: assessor.weights_sha256 for name, assessor in assessors.items()},
-            "signals": [[signal.name for signal in signals], efforts],
+            "signals": [[signal.name for signal in signals_of(assessors, options.signals)], efforts],
             "frames": [frames_sha256(options.manifest), [item.key for item in items]],
-            "device": [describe_device(device), "CPU seconds" if options.cpu_seconds else "seconds"],
+            "code": [code_sha256(), sha256_of(WEIGHTS)],
         }
-        rows = measure(items, runner, folder=options.out / tier, identity=identity)
+        items = items[: limits.get(tier)]
+        if not items:
+            continue
+        runner = Runner(
+            models,
+            signals=signals_of(assessors, options.signals),
+            routers=routers,
+            efforts=efforts,
+            lpips=lpips,
+            device=device,
+            clock=time.process_time if options.cpu_seconds else time.perf_counter,
+        )
+        rows = qualities(items, runner, folder=options.out / tier, identity=identity)
+        if options.prepare:
+            continue
+        identity["times"] = [describe_device(device), options.cpu_seconds, torch.get_num_threads(), len(items)]
+        rows = with_times(items, rows, runner, folder=options.out / tier, identity=identity, repeats=options.repeats)
         groups = [films.get(row["clip"], row["clip"]) for row in rows]
-        budgets = [float(budget) for budget in options.budgets.split(",")]
         lines, numbers[tier] = table(rows, groups, budgets=budgets, reference="reference" in models)
         report += [*summary(rows, groups, tier), *lines, ""]
         title = f"{options.fast} and {options.accurate}, {tier}, {len(rows)} triplets, {describe_device(device)}"
         write_bytes(options.out / f"curves_{tier}.png", draw(rows, title))
-    write_bytes(options.out / "curve.md", "\n".join(report).encode())
-    write_json(options.out / "curve.json", numbers)
+        write_bytes(options.out / "curve.md", "\n".join(report).encode())  # after each size: a run may end early
+        write_json(options.out / "curve.json", numbers)
     print("\n".join(report))
     return 0
+
+
+def in_order(items, seed):
+    """Return the items in a drawn order in which every clip comes once before any comes twice."""
+    drawn = [items[index] for index in np.random.default_rng(seed).permutation(len(items))]
+    seen = Counter()
+    turn = []
+    for item in drawn:
+        turn.append(seen[item.sequence])
+        seen[item.sequence] += 1
+    return [drawn[place] for place in np.argsort(turn, kind="stable")]
+
+
+def signals_of(assessors, words):
+    """Return new signals, those whose name ends with one of ``words`` (by comma), or all."""
+    found = [ExpectedGain(), ExpectedGain(0.8), DecidedDifference(), WarpedDifference(0.5), WarpedDifference(0)]
+    found += [FrameDifference(), FlowTiles(), *(ScoreMap(name, assessor) for name, assessor in assessors.items())]
+    found += [RandomTiles(), OracleTiles()]
+    return [signal for signal in found if not words or any(signal.name.endswith(word) for word in words.split(","))]
+
+
+def sha256_of(path):
+    """Return the hash of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""What every way of routing does on every triplet, once: error, decibels, LPIPS and time. For ``dynamic_curve.py``.
+"""What every way of routing does on every triplet: quality, then time. For ``dynamic_curve.py``.
 
-The triplets of one size are a stream: each signal and effort has its own ``EffortControl``, as in the product, and the
-order is drawn with a seed. After a break the journal is read and the controls go on from where they were.
+Quality needs no quiet machine: it depends on content alone. The triplets of one size are a stream: each signal and
+effort has its own ``EffortControl``, as in the product, and the order is drawn with a seed. Times are taken afterwards,
+of the same choices, in turns. Both are journals of a line per triplet: after a break they are read and gone on with.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -12,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from routing_signals import OracleTiles
 
-from dataset_tools.common.files import write_json
-from dataset_tools.errors import UsageError
+import dataset_tools.interpolators
+import vfidpa_model.routing
+from dataset_tools.common.json_lines import whole_lines
 from dataset_tools.frames import to_rgb, to_tensor
 from dataset_tools.interpolators.refinable import can_go_on
 from dataset_tools.interpolators.tiles import TilePlan
@@ -28,113 +31,194 @@ FIELDS = ("squared_error", "psnr", "lpips", "seconds", "cost", "area")
 class Runner:
     """Measures triplets of one size, in order."""
 
-    def __init__(self, fast, accurate, *, others, signals, routers, efforts, lpips, device, clock=time.perf_counter):
-        self.fast, self.accurate, self.others = fast, accurate, others
+    def __init__(self, models, *, signals, routers, efforts, lpips, device, clock=time.perf_counter):
+        """Take models by role: fast, accurate, and others that are only measured alone."""
+        self.models, self.fast, self.accurate = models, models["fast"], models["accurate"]
         self.signals, self.routers, self.efforts = signals, routers, efforts
-        self.goes_on = can_go_on(accurate) and accurate.goes_on_from == fast.name
-        self.controls = {
-            f"{signal.name} @ {effort:g}": EffortControl(effort, margins=MARGINS if self.goes_on else 1.0)
-            for signal in signals
-            for effort in efforts
-        }
-        self.cascade = CascadeInterpolator(fast, accurate, scene_cuts=False)
+        self.goes_on = can_go_on(self.accurate) and self.accurate.goes_on_from == self.fast.name
+        self._first = self.accurate if self.goes_on else self.fast
         self._lpips, self._device, self._clock, self._warm = lpips, device, clock, set()
 
-    def state(self):
-        """Return what the next row rests on."""
-        return {**{name: control.state() for name, control in self.controls.items()}, "cascade": self.cascade.state()}
-
-    def restore(self, state):
-        """Go on from what ``state`` gave."""
-        for name, control in self.controls.items():
-            control.restore(state[name])
-        self.cascade.restore(state["cascade"])
-
-    def row(self, item):
-        """Return what is kept of one triplet."""
-        img0, self._truth, img1 = read_item(item)
-        pair = to_tensor(img0).to(self._device), to_tensor(img1).to(self._device)
-        first = self.accurate if self.goes_on else self.fast
-        begun, begin_seconds = self._timed("begin", pair, lambda: first.begin(*pair))
-        frames, alone = {}, {}
-        for name, model in {"fast": self.fast, "accurate": self.accurate, **self.others}.items():
-            frames[name], seconds = self._timed(name, pair, lambda model=model: model.interpolate(*pair))
-            alone[name] = [*self._quality(frames[name]), seconds, float(name != "fast"), float(name != "fast")]
-        for signal in self.signals:
-            if isinstance(signal, OracleTiles):
-                signal.tell(frames["fast"], frames["accurate"], to_tensor(self._truth).to(self._device))
-        settings = {}
-        for signal in self.signals:
-            scores, signal_seconds = self._timed(signal.name, pair, lambda signal=signal: signal.tiles(*pair, begun))
-            for effort in self.efforts:
-                name = f"{signal.name} @ {effort:g}"
-                settings[name] = self._setting(self.controls[name], scores[0], begun, frames, alone)
-                settings[name][3] += begin_seconds + signal_seconds
-        routers = {}
-        for name, router in self.routers.items():
-            scores, seconds = self._timed(name, pair, lambda router=router: router.score(*pair))
-            routers[name] = [float(scores[0]), seconds]
-        _, product_seconds = self._timed("cascade", pair, lambda: self.cascade.interpolate(*pair), warm=False)
-        area = self.cascade.decisions.pop().area
+    def controls(self):
+        """Return what keeps to each effort, by the name of the setting, without a past."""
+        margins = MARGINS if self.goes_on else 1.0
         return {
-            "key": item.key,
-            "clip": Path(item.sequence).name,
-            "rows": int(self._truth.shape[0]),
-            "models": alone,
-            "settings": settings,
-            "routers": routers,
-            "begin_seconds": begin_seconds,
-            "cascade": [product_seconds, area],
+            f"{signal.name} @ {effort:g}": EffortControl(effort, margins=margins)
+            for signal in self.signals
+            for effort in self.efforts
         }
 
-    def _setting(self, control, scores, begun, frames, alone):
-        started = self._clock()
+    def quality(self, item, controls):
+        """Return error, decibels and LPIPS of every model and setting, and what each setting chose."""
+        pair, truth = self._read(item)
+        begun = self._first.begin(*pair)
+        frames = {name: model.interpolate(*pair) for name, model in self.models.items()}
+        whole = {name: self._quality(frame, truth) for name, frame in frames.items()}
+        settings, known = {}, {}
+        for signal in self.signals:
+            if isinstance(signal, OracleTiles):
+                signal.tell(frames["fast"], frames["accurate"], to_tensor(truth).to(self._device))
+            scores = signal.tiles(*pair, begun)[0]
+            if not self.goes_on:
+                scores = scores.mean(keepdims=True)
+            for effort in self.efforts:
+                name = f"{signal.name} @ {effort:g}"
+                mask = controls[name].choose(scores)
+                frame, cost, area = self._made(mask, begun, frames)
+                controls[name].spend(cost)
+                key = mask.tobytes()
+                if key not in known:
+                    ends = {0.0: "fast", 1.0: "accurate"}
+                    known[key] = whole[ends[area]] if area in ends else self._quality(frame, truth)
+                settings[name] = [*known[key], cost, area, mask.astype(int).tolist()]
+        routers = {name: float(router.score(*pair)[0]) for name, router in self.routers.items()}
+        return {"whole": whole, "settings": settings, "routers": routers}
+
+    def times(self, item, measured):
+        """Return the seconds of every part, for the choices that ``quality`` made."""
+        pair, _ = self._read(item)
+        seconds = {"models": {}, "signals": {}, "routers": {}, "settings": {}}
+        seconds["begin"], begun = self._timed("begin", pair, lambda: self._first.begin(*pair))
+        for name, model in self.models.items():
+            seconds["models"][name], _ = self._timed(name, pair, lambda model=model: model.interpolate(*pair))
+        known = {}
+        for signal in self.signals:
+            if isinstance(signal, OracleTiles):
+                seconds["signals"][signal.name] = 0.0
+            else:
+                call = lambda signal=signal: EffortControl(0.5).choose(signal.tiles(*pair, begun)[0])  # noqa: E731
+                seconds["signals"][signal.name], _ = self._timed(signal.name, pair, call)
+        for name, (*_, mask) in measured["settings"].items():
+            chosen = np.array(mask, dtype=bool)
+            if chosen.tobytes() not in known:
+                call = lambda chosen=chosen: self._go_on(chosen, begun, pair)  # noqa: E731
+                known[chosen.tobytes()], _ = self._timed("go on", pair, call)
+            seconds["settings"][name] = known[chosen.tobytes()]
+        for name, router in self.routers.items():
+            seconds["routers"][name], _ = self._timed(name, pair, lambda router=router: router.score(*pair))
+        cascade = CascadeInterpolator(self.fast, self.accurate, scene_cuts=False)
+        seconds["overhead"] = seconds["signals"].get(cascade.signal.name, 0.0)
+        return seconds
+
+    def _read(self, item):
+        img0, truth, img1 = read_item(item)
+        return (to_tensor(img0).to(self._device), to_tensor(img1).to(self._device)), truth
+
+    def _made(self, mask, begun, frames):
+        """Return the frame for a choice, its cost as a share of all, and the share of the area."""
         if not self.goes_on:
-            hard = bool(control.choose(scores.mean(keepdims=True)).any())
-            control.spend(float(hard))
-            values = alone["accurate" if hard else "fast"]
-            return [*values[:3], self._clock() - started + hard * values[3], float(hard), float(hard)]
-        mask = control.choose(scores)
+            hard = float(mask.any())
+            return frames["accurate" if hard else "fast"], hard, hard
         plan = TilePlan.of(mask, begun.size)
-        control.spend(plan.cost)
-        frame = self.accurate.go_on(begun, [plan]) if plan.rects else begun.frame
-        seconds = self._clock() - started
-        area = float(plan.tiles(mask.shape).mean())
-        known = alone["fast"] if not plan.rects else alone["accurate"] if plan.is_whole else None
-        quality = known[:3] if known else self._quality(frame)
-        return [*quality, seconds, plan.cost, area]
+        if not plan.rects:
+            return begun.frame, 0.0, 0.0
+        if plan.is_whole:
+            return frames["accurate"], 1.0, 1.0
+        return self.accurate.go_on(begun, [plan]), plan.cost, min(0.999, float(plan.tiles(mask.shape).mean()))
 
-    def _quality(self, frame):
+    def _go_on(self, mask, begun, pair):
+        if not mask.any():
+            return None
+        if not self.goes_on:
+            return self.accurate.interpolate(*pair)
+        return self.accurate.go_on(begun, [TilePlan.of(mask, begun.size)])
+
+    def _quality(self, frame, truth):
         rgb = to_rgb(frame.cpu())
-        error = float(np.square(rgb.astype(float) - self._truth).mean())
-        return [error, psnr(rgb, self._truth), self._lpips(rgb, self._truth)]
+        error = float(np.square(rgb.astype(float) - truth).mean())
+        return [error, psnr(rgb, truth), self._lpips(rgb, truth)]
 
-    def _timed(self, name, pair, call, *, warm=True):
-        if warm and (name, pair[0].shape) not in self._warm:
+    def _timed(self, name, pair, call):
+        """Return the seconds of a call, and its result; the first of a frame size is made twice."""
+        if (name, pair[0].shape) not in self._warm:
             self._warm.add((name, pair[0].shape))
             call()
         started = self._clock()
         result = call()
-        return result, self._clock() - started
+        return self._clock() - started, result
 
 
-def measure(items, runner, *, folder, identity):
-    """Return one row per triplet, in the order given; those in the journal of ``folder`` are not measured again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    journal, state = folder / "triplets.jsonl", folder / "state.json"
-    rows = []
-    if state.exists():
-        kept = json.loads(state.read_text())
-        if kept["identity"] != identity:
-            raise UsageError(f"{folder} belongs to a run with other options; choose another --out or delete it")
-        rows = [json.loads(line) for line in journal.read_text().splitlines()[: kept["rows"]]]
-        runner.restore(kept["controls"])
-    journal.write_text("".join(json.dumps(row) + "\n" for row in rows))
+def code_sha256():
+    """Return a hash of the code that decides what a choice becomes: interpolators and routing."""
+    digest = hashlib.sha256()
+    for package in (dataset_tools.interpolators, vfidpa_model.routing):
+        for path in sorted(Path(package.__file__).parent.glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def qualities(items, runner, *, folder, identity):
+    """Return one row per triplet, in the order given; those in the journal of ``folder`` are not measured again.
+
+    Other options, frames, weights or code have a journal of their own.
+    """
+    journal = _journal(folder, "quality", identity)
+    rows, controls = _rows(journal), runner.controls()
+    for name, state in (rows[-1]["state"] if rows else {}).items():
+        controls[name].restore(state)
     for number, item in enumerate(items[len(rows) :], start=len(rows) + 1):
-        rows.append(runner.row(item))
-        with journal.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        write_json(state, {"identity": identity, "rows": len(rows), "controls": runner.state()})
-        print(f"\r{folder.name}: {number} of {len(items)}", end="", file=sys.stderr, flush=True)
+        row = {"key": item.key, "clip": Path(item.sequence).name, **runner.quality(item, controls)}
+        rows.append({**row, "state": {name: control.state() for name, control in controls.items()}})
+        _append(journal, rows[-1])
+        print(f"\r{folder.name}, quality: {number} of {len(items)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    return rows[: len(items)]
+
+
+def with_times(items, rows, runner, *, folder, identity, repeats):
+    """Return the rows with times: of each part the least of ``repeats`` rounds over all triplets."""
+    journal = _journal(folder, "times", identity)
+    taken = _rows(journal)
+    order = [(item, row) for _ in range(repeats) for item, row in zip(items, rows, strict=True)]
+    for number, (item, row) in enumerate(order[len(taken) :], start=len(taken) + 1):
+        taken.append(runner.times(item, row))
+        _append(journal, taken[-1])
+        print(f"\r{folder.name}, times: {number} of {len(order)}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    rounds = [taken[place :: len(rows)][:repeats] for place in range(len(rows))]
+    return [_joined(row, _least(times)) for row, times in zip(rows, rounds, strict=True)]
+
+
+def _joined(row, seconds):
+    """Return a row in the shape of the table: ``FIELDS`` per model and setting, score and seconds per router."""
+    models = {
+        name: [*values, seconds["models"][name], *[float(name != "fast")] * 2] for name, values in row["whole"].items()
+    }
+    settings = {}
+    for name, (*values, cost, area, _) in row["settings"].items():
+        spent = seconds["begin"] + seconds["signals"][name.rpartition(" @ ")[0]] + seconds["settings"][name]
+        settings[name] = [*values, spent, cost, area]
+    routers = {name: [score, seconds["routers"][name]] for name, score in row["routers"].items()}
+    return {
+        "clip": row["clip"],
+        "models": models,
+        "settings": settings,
+        "routers": routers,
+        "overhead": seconds["overhead"],
+    }
+
+
+def _least(taken):
+    first = taken[0]
+    if isinstance(first, dict):
+        return {name: _least([one[name] for one in taken]) for name in first}
+    return min(taken)
+
+
+def _journal(folder, kind, identity):
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{kind}-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]}.jsonl"
+
+
+def _rows(journal):
+    """Return the rows of a journal; a line that a kill tore is dropped."""
+    with journal.open("a+b") as file:
+        file.seek(0)
+        rows, num_bytes = whole_lines(file)
+        file.truncate(num_bytes)
     return rows
+
+
+def _append(journal, row):
+    with journal.open("a") as file:
+        file.write(json.dumps(row) + "\n")
