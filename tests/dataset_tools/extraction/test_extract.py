@@ -196,6 +196,14 @@ def test_wrong_usage_ends_at_once_with_one_sentence(first, clips, capsys, more, 
     assert contents(first) == before
 
 
+def test_decord_where_it_does_not_exist_is_one_line(clips, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "decord", None)  # as on macOS and on ARM: nothing finds it
+    assert extract(clips, tmp_path / "set", "--decoder", "decord") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("--decoder 'decord' is not installed: it exists for Linux and Windows on x86-64 only; take pyav")
+    assert not (tmp_path / "set").exists()
+
+
 def test_two_runs_at_once_are_refused(first, clips, tmp_path, capsys):
     from dataset_tools.extraction.journal import open_journal
 
