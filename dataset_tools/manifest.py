@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -17,6 +16,9 @@ import pyarrow.parquet as pq
 from dataset_tools.common.files import atomic_writer, inside
 from dataset_tools.common.parquet import ROWS_PER_GROUP, Described, find_parts, open_part, part_path
 from dataset_tools.errors import ManifestError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = "1.2"  # major.minor: a reader refuses a newer major version
 DEFAULT_NAME = "data_manifest.parquet"
@@ -128,7 +130,7 @@ class Manifest:
             piece = chosen.slice(start, rows)
             yield piece if where is None else piece.filter(where)
 
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self) -> "pd.DataFrame":
         """Return the rows as a DataFrame (categories as ``category``)."""
         return self.table.to_pandas()
 

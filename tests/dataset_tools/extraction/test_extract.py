@@ -83,7 +83,7 @@ def test_killed_at_random_moments_it_ends_the_same(first, clips, tmp_path):
             frames = len(list(out.rglob("*.png")))
             target = frames + generator.randrange(1, 12)
             while process.poll() is None and len(list(out.rglob("*.png"))) < target and time.monotonic() < deadline:
-                time.sleep(0.002)
+                time.sleep(0.01)
             process.kill()
             kills += 1
         if process.wait(timeout=60) == 0:
