@@ -200,7 +200,9 @@ def test_decord_where_it_does_not_exist_is_one_line(clips, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "decord", None)  # as on macOS and on ARM: nothing finds it
     assert extract(clips, tmp_path / "set", "--decoder", "decord") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("--decoder 'decord' is not installed: it exists for Linux and Windows on x86-64 only; take pyav")
+    assert line.endswith(
+        "--decoder 'decord' is not installed: it exists for Linux and Windows on x86-64 only; take pyav"
+    )
     assert not (tmp_path / "set").exists()
 
 
