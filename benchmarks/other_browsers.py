@@ -114,6 +114,8 @@ class Round:
         for letter in "Ada":
             self.browser.press(letter)
         self.browser.press(Keys.ENTER)
+        self.browser.wait("document.querySelector('[data-testid=dialog]')?.open")  # the help, to a newcomer
+        self.browser.press(Keys.ENTER)
         self.item()
         self.shown("first")
 

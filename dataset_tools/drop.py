@@ -39,7 +39,7 @@ def drop(
         raise UsageError("give --where or --clip: which rows to drop")
     source = open_manifest(manifest)
     ids = select_ids(source, " or ".join(parts))
-    voted = select_ids(source, f"({' or '.join(parts)}) and coalesce(len(votes), 0) > 0")
+    voted = select_ids(source, f"({' or '.join(parts)}) and coalesce(len(votes), 0) + coalesce(num_pairs, 0) > 0")
     dropped = ids if with_votes else ids.filter(pc.invert(pc.is_in(ids, value_set=voted)))
 
     def change(piece: pa.Table) -> pa.Table:

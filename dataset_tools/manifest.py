@@ -20,7 +20,7 @@ from dataset_tools.errors import ManifestError
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = "1.2"  # major.minor: a reader refuses a newer major version
+SCHEMA_VERSION = "1.3"  # major.minor: a reader refuses a newer major version
 DEFAULT_NAME = "data_manifest.parquet"
 IMAGE_COLUMNS = ("img0", "gt", "img1", "pred")
 
@@ -91,6 +91,11 @@ SCHEMA = pa.schema(
         ("bit_depth", pa.int32()),
         ("codec", _CATEGORY),
         ("decoder", _CATEGORY),  # and its version
+        # From people who compared this prediction with others of the same triplet, since 1.3:
+        ("score_pairs", pa.float32()),  # Bradley-Terry, log-odds against their mean; higher is worse
+        ("score_pairs_low", pa.float32()),  # of its interval of 95 %
+        ("score_pairs_high", pa.float32()),
+        ("num_pairs", pa.int32()),  # answers behind it
     ]
 )
 CLIP_COLUMNS = ("frame_rate", "field_order", "transfer", "pixel_aspect", "bit_depth", "codec", "decoder")

@@ -28,6 +28,7 @@ _RESERVED = frozenset({"healthz"})  # the server's own addresses
 _KEYS = {
     "manifest": str,
     "db": str,
+    "against": str,
     "overlap": int,
     "order": str,
     "lease_seconds": float,
@@ -73,8 +74,10 @@ def _project(name: str, values: Any, folder: Path, defaults: Settings) -> Settin
         if key not in _KEYS:
             raise UsageError(f"project {name!r}: {key!r} is not one of {', '.join(_KEYS)}")
         changes[_FIELDS.get(key, str(key))] = _checked(f"project {name!r}: {key}", key, value)
-    changes["manifest"] = folder / Path(changes["manifest"]).expanduser()
-    return replace(defaults, **{"db_url": None, **changes}, root_path=f"/{name}")
+    for key in ("manifest", "against"):
+        if key in changes:
+            changes[key] = folder / Path(changes[key]).expanduser()
+    return replace(defaults, **{"db_url": None, "against": None, **changes}, root_path=f"/{name}")
 
 
 def _checked(what: str, key: str, value: Any) -> Any:

@@ -3,9 +3,9 @@
 Texts that people write (comments, reasons) travel as they are: they are data, and a page shows them as text only.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from dataset_tools.levels import LEVELS
 from labeling_app.accounts import Role, Stage
@@ -26,6 +26,8 @@ def _storable(words: Any) -> Any:
 ClientId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT, strip_whitespace=True), BeforeValidator(_storable)]
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Side = Literal["left", "same", "right"]  # of a pair: what is worse
+SIDES: tuple[Side, ...] = get_args(Side)
 Level = Annotated[int, Field(ge=LEVELS[0], le=LEVELS[-1])]
 
 
@@ -56,17 +58,27 @@ class View(Body):
 
 
 class VoteRequest(Body):
-    """One level given to one assignment; ``vote_id`` is made by the client, so that a retry is never a second vote."""
+    """One level given to one assignment; ``vote_id`` is made by the client, so that a retry is never a second vote.
+
+    In a paired project it is ``worse`` in place of ``level``.
+    """
 
     vote_id: ClientId
     assignment_id: Id
-    level: Level
+    level: Level | None = None
+    worse: Side | None = Field(None, description="Of a pair: which of the two predictions is worse.")
     seconds: float = Field(0.0, ge=0, le=MAX_SECONDS, description="From the item's first paint to the key.")
     flagged: bool = False
     comment: Text | None = None
     view: View | None = None
     corrects: bool = Field(False, description="Replaces this annotator's vote or skip on the same item.")
     blind_choice: Literal["a", "b"] | None = Field(None, description="Blind mode: the image taken for the real one.")
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> "VoteRequest":
+        if (self.level is None) == (self.worse is None):
+            raise ValueError("a vote has either a level or, of a pair, what is worse")
+        return self
 
 
 class UndoRequest(Body):
@@ -144,7 +156,10 @@ class UserChange(Body):
 
 
 class Images(BaseModel):
-    """Addresses of an item's images; they say nothing about the clip. Blind mode has ``a`` and ``b``."""
+    """Addresses of an item's images; they say nothing about the clip.
+
+    Blind mode has ``a`` and ``b``, a pair has ``left`` and ``right`` (and ``gt``, the truth).
+    """
 
     img0: str
     img1: str
@@ -152,21 +167,36 @@ class Images(BaseModel):
     gt: str | None = None
     a: str | None = None
     b: str | None = None
+    left: str | None = None
+    right: str | None = None
 
 
-class Item(BaseModel):
-    """What an annotator gets to see of one triplet; sizes in pixels."""
+class Shown(BaseModel):
+    """What everybody is told of a triplet; sizes in pixels."""
 
-    assignment_id: int
-    stage: Stage
     resolution: str
     width: int
     height: int
     interval: int
     frame_seconds: float | None = Field(description="Real time between neighbours (img0 to gt); null when unknown.")
+    paired: bool = Field(False, description="Two predictions are compared: answers are ``worse``, not levels.")
+    images: Images
+
+
+class Item(Shown):
+    """What an annotator gets to see of one triplet."""
+
+    assignment_id: int
+    stage: Stage
     lease_expires_at: str = Field(description="ISO 8601, UTC.")
     blind: bool
-    images: Images
+
+
+class ShownToLead(Shown):
+    """What a lead is told of a triplet; of a pair the manifest's prediction is on the left."""
+
+    item_id: int
+    triplet_id: str
 
 
 class Progress(BaseModel):
@@ -213,6 +243,7 @@ class UndoResponse(BaseModel):
 
     undone: Item | None
     level: int | None
+    worse: Side | None = None
     skipped: bool = False
     flagged: bool = False
     comment: str | None = None
@@ -224,6 +255,7 @@ class HistoryEntry(BaseModel):
 
     item: Item
     level: int | None
+    worse: Side | None = None
     flagged: bool
     comment: str | None
     reason: str | None
@@ -275,7 +307,7 @@ class User(BaseModel):
 
 
 class ReviewVote(BaseModel):
-    """One vote in the reviewer's queue."""
+    """One vote in the reviewer's queue; ``level`` of a pair: 1 the left one is worse, 2 same, 3 the right one."""
 
     annotator: str
     level: int
@@ -285,17 +317,9 @@ class ReviewVote(BaseModel):
     comment: str | None
 
 
-class ReviewItem(BaseModel):
+class ReviewItem(ShownToLead):
     """A triplet whose votes spread by two levels or more."""
 
-    item_id: int
-    triplet_id: str
-    resolution: str
-    width: int
-    height: int
-    interval: int
-    frame_seconds: float | None
-    images: Images
     votes: list[ReviewVote]
 
 

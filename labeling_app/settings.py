@@ -31,6 +31,7 @@ class Settings:
     sign_out_url: str | None = None  # of the proxy that signs people in
     # Who labels what.
     overlap: int = 3  # votes wanted per triplet
+    against: Path | None = None  # a second manifest: which of the two predictions is worse, in place of levels
     order: Order = "random"
     random_share: float = 0.25  # of --order uncertain and model: drawn at random, so that the set stays unbiased
     lease_seconds: float = 300.0

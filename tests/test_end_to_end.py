@@ -89,6 +89,9 @@ def _label_everything(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("textbox").first.fill("ada")
     page.keyboard.press("Enter")
+    expect(page.get_by_test_id("dialog")).to_be_visible()  # the help, to a newcomer
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("dialog")).to_be_hidden()
     state, done = page.locator("[data-testid=bench]"), page.locator("[data-testid=done-count]")
     before = "none"
     for votes in range(COUNT):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 _SAVE_EVERY_SECONDS = 30.0  # what a killed run loses at most
 _ROWS_AT_ONCE = 1 << 14
+_SAID = ("votes", "num_pairs")  # what people said about a prediction
 _JOURNALS = ".prediction"
 _JUDGED = "judged_pred_sha256"  # of the prediction that was there when a row was worked on
 _MAKER = ("predictor", "predictor_sha256")
@@ -154,7 +155,7 @@ def _choose(
     files = FolderContents(manifest.root)
     wanted: list[npt.NDArray[np.int64]] = []
     num_current = num_voted = 0
-    names = list(dict.fromkeys((*needed, *maker, *IMAGE_COLUMNS, "votes")))  # paths are checked before any work
+    names = list(dict.fromkeys((*needed, *maker, *IMAGE_COLUMNS, *_SAID)))  # paths are checked before any work
     for piece in manifest.batches(names, rows=_ROWS_AT_ONCE):
         is_whole = np.logical_and.reduce([_mask(pc.is_valid(piece.column(name))) for name in needed])
         if not is_accurate:
@@ -163,6 +164,7 @@ def _choose(
         values = zip(maker, (engine.name, engine.weights_sha256), strict=True)
         is_same = np.logical_and.reduce([_mask(pc.equal(piece.column(name), value)) for name, value in values])
         has_votes = _mask(pc.greater(pc.list_value_length(piece.column("votes")), 0))
+        has_votes |= _mask(pc.greater(piece.column("num_pairs"), 0))
         is_current = is_whole & (is_same | only_missing) & (not overwrite)
         was_seen = has_votes & _mask(pc.is_valid(piece.column("pred"))) & ~is_same
         # Those that are whole keep theirs even from the same predictor: bits may differ on another machine.
@@ -208,7 +210,7 @@ def _with_results(piece: pa.Table, updates: Updates, role: str) -> pa.Table:
     is_new, found = updates.align(piece)
     names = (*ROLES[role], *ACCURATE_COLUMNS) if role == "pred" else ROLES[role]
     names = tuple(dict.fromkeys(names))
-    old = piece.select(dict.fromkeys(("triplet_id", "pred", "pred_sha256", "votes", *names, *_MAKER))).filter(is_new)
+    old = piece.select(dict.fromkeys(("triplet_id", "pred", "pred_sha256", *_SAID, *names, *_MAKER))).filter(is_new)
     merged = []
     for row, result in zip(old.to_pylist(), found.filter(is_new).to_pylist(), strict=True):
         judged = result.pop(_JUDGED)
@@ -232,7 +234,7 @@ def _without_old_gain(row: Row, new: Row) -> Row:
 def _was_seen(row: Row, new: Row) -> bool:
     """Return whether people judged a prediction of ``row`` that is not by the predictor of ``new``."""
     is_same = all(row[name] == new[name] for name in _MAKER)
-    return bool(row["votes"]) and row["pred"] is not None and not is_same
+    return any(row[name] for name in _SAID) and row["pred"] is not None and not is_same
 
 
 @contextlib.contextmanager

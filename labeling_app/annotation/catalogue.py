@@ -2,7 +2,8 @@
 
 An item is a triplet with exactly these pixels: its key hashes the triplet's id and the four pixel hashes. Adding
 triplets to a manifest keeps all votes; a triplet whose pixels changed is a new item, and the old one rests with its
-votes. Images have opaque addresses, keyed hashes that tell nothing about clip, index or role.
+votes. In a paired project an item is a triplet with two predictions, and its key holds the rival's pixels too. Images
+have opaque addresses, keyed hashes that tell nothing about clip, index or role.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text, update
 from dataset_tools.errors import ManifestError
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest
 from labeling_app.annotation.assignments import strata
+from labeling_app.annotation.pairing import with_rivals
 from labeling_app.annotation.quota import Rule, wanted_overlap
 from labeling_app.database.tables import items
 
@@ -31,12 +33,16 @@ _COLUMNS = (  # of a manifest: without votes and fingerprints, which are most of
     *IMAGE_COLUMNS,
     *_HASHES,
 )
+_OF_RIVALS = ("triplet_id", *IMAGE_COLUMNS, *_HASHES, "predictor")
 _LOCK = 7_860_002  # see lock_items
 
 
 @dataclass(frozen=True, slots=True)
 class ItemInfo:
-    """What the bench tells about one item; sizes in pixels, ``frame_seconds`` from img0 to gt."""
+    """What the bench tells about one item; sizes in pixels, ``frame_seconds`` from img0 to gt.
+
+    ``media`` maps a role (img0, gt, img1, pred, and rival of a pair) to an opaque id.
+    """
 
     id: int
     triplet_id: str
@@ -46,7 +52,32 @@ class ItemInfo:
     height: int
     interval: int
     frame_seconds: float | None
-    media: Mapping[str, str]  # role -> opaque id
+    media: Mapping[str, str]
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether there are two predictions to compare."""
+        return "rival" in self.media
+
+    def told(self) -> dict[str, Any]:
+        """Return what annotators and leads are told alike, by the names of the API."""
+        names = ("resolution", "width", "height", "interval", "frame_seconds")
+        return {name: getattr(self, name) for name in names} | {"paired": self.is_pair}
+
+    def told_to_lead(self, addresses: Mapping[str, str]) -> dict[str, Any]:
+        """Return what a lead is told, with pictures at ``addresses`` (by role); a pair's own prediction is left."""
+        images = {role: addresses[role] for role in IMAGE_COLUMNS}
+        if self.is_pair:
+            images |= {"left": addresses["pred"], "right": addresses["rival"]}
+        return {**self.told(), "item_id": self.id, "triplet_id": self.triplet_id, "images": images}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file: a path inside a data set's folder."""
+
+    root: Path
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -58,8 +89,8 @@ class Catalogue:
         strata: Code of (source, resolution, interval bucket) per item.
         scores: The model's ``score`` column, NaN where there is none.
         by_id: Item id to what is told about it.
-        files: Opaque id to the path inside the data set's folder.
-        skipped: Rows without a prediction or a pixel hash: they cannot be labelled yet.
+        files: Opaque id to the file.
+        skipped: Rows without a prediction, a pixel hash, or (of pairs) a rival: they cannot be labelled yet.
     """
 
     manifest: Manifest
@@ -67,18 +98,26 @@ class Catalogue:
     strata: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
     by_id: Mapping[int, ItemInfo]
-    files: Mapping[str, Path]
+    files: Mapping[str, Picture]
     skipped: int
 
 
 def item_key(row: Mapping[str, Any]) -> str:
     """Return the identity of a manifest row for labelling: 64 hex digits over its id and its pixels."""
     parts = [row["triplet_id"], *(row[name] or "" for name in _HASHES)]
+    if row.get("rival_sha256"):
+        parts.append(row["rival_sha256"])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def load_catalogue(
-    connection: Connection, manifest: Manifest, *, secret: bytes, overlap: int, rules: Sequence[Rule] = ()
+    connection: Connection,
+    manifest: Manifest,
+    *,
+    secret: bytes,
+    overlap: int,
+    rules: Sequence[Rule] = (),
+    against: Manifest | None = None,
 ) -> Catalogue:
     """Bring the table ``items`` in step with ``manifest`` and return the catalogue.
 
@@ -88,21 +127,29 @@ def load_catalogue(
         secret: Key of the opaque image addresses.
         overlap: Votes wanted per triplet where no rule says otherwise.
         rules: Later changes of the overlap, oldest first.
+        against: A second manifest whose predictions are compared with those of ``manifest``.
 
     Raises:
-        ManifestError: No row has a prediction and pixel hashes, or a path leaves the data set's folder.
+        ManifestError: No row has a prediction and pixel hashes, or no pair of two, or a path leaves the folder.
     """
-    rows = [row for piece in manifest.batches(_COLUMNS) for row in _labellable(piece).to_pylist()]
-    if not rows:
-        raise ManifestError(f"manifest {manifest.path} has no triplet with a prediction; run dataset_tools.predict")
+    rows = _rows(manifest, _COLUMNS if against is None else (*_COLUMNS, "predictor"))
+    if against is not None:
+        rivals = {row["triplet_id"]: row for row in _rows(against, _OF_RIVALS)}
+        rows = list(with_rivals(rows, rivals))
+        if not rows:
+            raise ManifestError(
+                f"manifest {against.path} has no other prediction of any triplet of {manifest.path}; copy the data set"
+                " and run dataset_tools.predict --predictor OTHER on the copy"
+            )
     keys = [item_key(row) for row in rows]
     ids = _sync(connection, rows, keys, overlap=overlap, rules=rules)
     infos, files = {}, {}
     for row, key, item_id in zip(rows, keys, ids, strict=True):
         media = {}
-        for role in IMAGE_COLUMNS:
+        for role in IMAGE_COLUMNS if against is None else (*IMAGE_COLUMNS, "rival"):
             media[role] = opaque_id(secret, key, role)
-            files[media[role]] = Path(row[role])
+            root = against.root if against is not None and role == "rival" else manifest.root
+            files[media[role]] = Picture(root, Path(row[role]))
         infos[item_id] = _info(row, item_id, media)
     return Catalogue(
         manifest=manifest,
@@ -110,11 +157,19 @@ def load_catalogue(
         strata=strata(
             [row["source"] for row in rows], [row["resolution"] for row in rows], [row["interval"] for row in rows]
         ),
-        scores=np.array([_number(row.get("score")) for row in rows], dtype=np.float64),
+        # A score is a level: it says nothing about which of two predictions is worse.
+        scores=np.array([_number(row.get("score") if against is None else None) for row in rows], dtype=np.float64),
         by_id=infos,
         files=files,
         skipped=len(manifest) - len(rows),
     )
+
+
+def _rows(manifest: Manifest, columns: Sequence[str]) -> list[dict[str, Any]]:
+    rows = [row for piece in manifest.batches(columns) for row in _labellable(piece).to_pylist()]
+    if not rows:
+        raise ManifestError(f"manifest {manifest.path} has no triplet with a prediction; run dataset_tools.predict")
+    return rows
 
 
 def _labellable(piece: pa.Table) -> pa.Table:
@@ -173,6 +228,7 @@ def _item_values(row: Mapping[str, Any], key: str, overlap: int) -> dict[str, An
         "resolution": row["resolution"] or "",
         "interval": row["interval"] or 0,
         **{name: row[name] for name in _HASHES},
+        **{name: row.get(name) for name in ("rival_sha256", "predictor", "rival_predictor")},
         "overlap": overlap,
         "taken": 0,
         "active": True,

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 from dataset_tools.errors import UsageError
 from dataset_tools.levels import LEVELS
 from labeling_app.annotation.assignments import Gold
+from labeling_app.annotation.pairing import check_answer
 from labeling_app.database.events import Event, append, load, of_kind
 from labeling_app.database.tables import items
 
@@ -48,14 +49,16 @@ def read_gold_file(lines: Iterable[Mapping[str, str | None]], *, name: str) -> l
 
 def store_gold_rows(connection: Connection, rows: Sequence[GoldRow], *, now_us: int) -> list[str]:
     """Store each row as an event and return the triplets that the present manifest does not hold."""
-    query = select(items.c.triplet_id, items.c.id).where(items.c.active)
-    ids = {row.triplet_id: row.id for row in connection.execute(query)}
+    query = select(items.c.triplet_id, items.c.id, items.c.rival_sha256).where(items.c.active)
+    found = {row.triplet_id: row for row in connection.execute(query)}
     missing = []
     for row in rows:
-        item_id = ids.get(row.triplet_id)
-        if item_id is None:
+        item = found.get(row.triplet_id)
+        if item is None:
             missing.append(row.triplet_id)
             continue
+        check_answer(row.level, is_pair=[item.rival_sha256 is not None])
+        item_id = item.id
         details = {"purpose": row.purpose, "note": row.note}
         append(connection, Event(kind="gold", at_us=now_us, item_id=item_id, level=row.level, payload=details))
     return missing

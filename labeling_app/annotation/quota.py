@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dataset_tools.errors import UsageError
+from labeling_app.annotation.filters import span
 from labeling_app.database.events import load, of_kind
 
 FILTER_KEYS = ("source", "resolution", "clip", "triplet_id", "interval")
@@ -27,38 +28,15 @@ class Rule:
             if key not in FILTER_KEYS:
                 raise UsageError(f"filter {key!r} must be one of {', '.join(FILTER_KEYS)}")
             if key == "interval":
-                interval_range(value)
-
-
-def parse_filters(pairs: Sequence[str]) -> dict[str, str]:
-    """Return ``{"resolution": "1080p"}`` for ``["resolution=1080p"]``.
-
-    Raises:
-        UsageError: A filter is not KEY=VALUE.
-    """
-    filters = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not value:
-            raise UsageError(f"filter {pair!r} must be KEY=VALUE, e.g. resolution=1080p or interval=4-16")
-        filters[key] = value
-    return filters
-
-
-def interval_range(value: str) -> tuple[int, int]:
-    """Return (first, last), both included, for ``"4"`` or ``"4-16"``."""
-    first, sign, last = value.partition("-")
-    if not first.isdigit() or (sign and not last.isdigit()):
-        raise UsageError(f"interval {value!r} must be N or N-M")
-    return int(first), int(last) if sign else int(first)
+                span(value)
 
 
 def matches(row: Mapping[str, Any], where: Mapping[str, str]) -> bool:
     """Return whether a manifest row (or a row of ``items``) fits every part of the filter."""
     for key, value in where.items():
         if key == "interval":
-            first, last = interval_range(value)
-            if not first <= (row["interval"] or 0) <= last:
+            low, high = span(value)
+            if not low <= (row["interval"] or 0) <= high:
                 return False
         elif row[key] != value:
             return False

@@ -1,17 +1,19 @@
 """The reviewer's queue: triplets whose votes lie two levels apart or more, until somebody decides. Raw votes stay."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, text
 
 from labeling_app.accounts import Account
 from labeling_app.annotation.assignments import SPREAD_TO_REVIEW
+from labeling_app.annotation.pairing import check_answer
 from labeling_app.annotation.state import ServerState
 from labeling_app.annotation.voting import ConflictError, NotYoursError
 from labeling_app.database import events
 from labeling_app.database.events import Event, to_iso
 from labeling_app.database.tables import items
-from labeling_app.schemas import GoldRequest, Images, ReviewItem, ReviewRequest, ReviewResponse, ReviewVote
+from labeling_app.schemas import GoldRequest, ReviewItem, ReviewRequest, ReviewResponse, ReviewVote
 
 # A vote after the verdict brings the triplet back only if the votes still disagree: a person looks again.
 _DISAGREEING = """
@@ -56,6 +58,23 @@ def store_gold(state: ServerState, user: Account, request: GoldRequest) -> bool:
     return duplicate
 
 
+def check_levels(connection: Connection, item_ids: Sequence[int], level: int | None) -> None:
+    """Check a level that a lead is about to give to items.
+
+    Raises:
+        NotYoursError: One of them does not exist.
+        UsageError: It is none of a pair's answers, and one of them is a pair.
+    """
+    rivals: dict[int, str | None] = {}
+    for ids in events.chunks(item_ids):
+        query = select(items.c.id, items.c.rival_sha256).where(items.c.id.in_(ids))
+        rivals |= {row.id: row.rival_sha256 for row in connection.execute(query)}
+    for item_id in item_ids:
+        if item_id not in rivals:
+            raise NotYoursError(f"there is no item {item_id}")
+    check_answer(level, is_pair=[rival is not None for rival in rivals.values()])
+
+
 def _store(
     state: ServerState,
     user: Account,
@@ -72,8 +91,7 @@ def _store(
             if (known["kind"], known["item_id"], known["level"]) != (kind, item_id, level):
                 raise ConflictError(f"{kind}_id {client_id} was used for something else; make a new one")
             return True
-        if connection.execute(select(items.c.id).where(items.c.id == item_id)).first() is None:
-            raise NotYoursError(f"there is no item {item_id}")
+        check_levels(connection, [item_id], level)
         event = Event(
             kind=kind,
             at_us=state.clock(),
@@ -93,14 +111,7 @@ def _item(state: ServerState, connection: Connection, item_id: int) -> ReviewIte
     info = state.catalogue.by_id[item_id]
     rows = connection.execute(text(_VOTES), {"item_id": item_id}).mappings()
     return ReviewItem(
-        item_id=item_id,
-        triplet_id=info.triplet_id,
-        resolution=info.resolution,
-        width=info.width,
-        height=info.height,
-        interval=info.interval,
-        frame_seconds=info.frame_seconds,
-        images=Images(**state.image_addresses(item_id)),
+        **info.told_to_lead(state.image_addresses(item_id)),
         votes=[
             ReviewVote(
                 annotator=row["annotator"],

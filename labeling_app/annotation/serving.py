@@ -294,14 +294,18 @@ def _so_far(state: ServerState) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
 
 
 def round_items(state: ServerState, stage: Stage) -> list[int]:
-    """Return the item ids of the training round or the qualification, in order."""
+    """Return the item ids of the training round or the qualification, in order; pairs are compared without either."""
+    if state.settings.against is not None:
+        return []
     gold = [item for item in state.gold.values() if item.item_id in state.catalogue.by_id]
     chosen = training_items(gold) if stage == "training" else qualification_items(gold)
     return [item.item_id for item in chosen]
 
 
 def _gold_left(state: ServerState, user: Account) -> list[int]:
-    hidden = [g.item_id for g in state.gold.values() if g.purpose == "gold" and g.item_id in state.catalogue.by_id]
+    no_rounds = state.settings.against is not None  # pairs: all that is gold is hidden
+    gold = [one for one in state.gold.values() if one.item_id in state.catalogue.by_id]
+    hidden = [one.item_id for one in gold if no_rounds or one.purpose == "gold"]
     with state.store.read() as connection:
         seen = {item for (item, _), (_, state) in touched(connection, user_id=user.id).items() if state != "released"}
     left = [item for item in hidden if item not in seen]

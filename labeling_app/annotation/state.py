@@ -4,7 +4,8 @@ import hashlib
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,8 @@ from labeling_app.database.tables import meta
 from labeling_app.settings import Settings
 
 REFRESH_SECONDS = 5.0
+Stamps = tuple[Stamp, ...]  # of the manifest, and of the second one of a paired project
+Identity = tuple[pa.Table, ...]  # the columns of each that decide what the items are
 _META_LOCK = 7_860_003
 
 
@@ -76,8 +79,8 @@ class ServerState:
     user_locks: dict[int, threading.Lock] = field(default_factory=dict)
     refresh_lock: threading.Lock = field(default_factory=threading.Lock)
     checked_at: float = 0.0
-    stamp: Stamp = (0, 0, 0)
-    identity: pa.Table = field(default_factory=lambda: pa.table({}))
+    stamps: Stamps = ()
+    identity: Identity = ()
     sign_in_limits: Limits = field(default_factory=Limits)
 
     def user_lock(self, user_id: int) -> threading.Lock:
@@ -107,15 +110,15 @@ class ServerState:
             if gold != self.gold:
                 self.gold, self.num_open = gold, None
                 self.version += 1
-            stamp = file_stamp(self.settings.manifest)
-            if stamp == self.stamp:
+            stamps = _stamps(self.settings)
+            if stamps == self.stamps:
                 return
             identity = _identity(self.settings)  # before the items: should the file change now, the next look sees it
-            if not identity.equals(self.identity):  # an export changes levels, not items
+            if not _equal(identity, self.identity):  # an export changes levels, not items
                 self.catalogue, self.num_open = _load(self.settings, self.store, self.secret), None
                 self.identity = identity
                 self.version += 1
-            self.stamp = stamp
+            self.stamps = stamps
         except (ManifestError, OSError, pa.ArrowException):
             return  # a manifest half copied by hand: go on with the one in memory and look again
         finally:
@@ -139,36 +142,55 @@ def open_state(settings: Settings, *, clock: Clock = now_us, serving: bool = Tru
     Args:
         settings: What is labelled, where the votes are kept, and how.
         clock: Microseconds since 1970 UTC.
-        serving: The settings' overlap holds from now on; otherwise (a command beside a server) the stored one stays.
+        serving: The settings' overlap and second manifest hold from now on; otherwise (a command beside a server) the
+            stored ones stay.
 
     Raises:
         ManifestError: The manifest cannot be read or holds nothing to label.
         StoreError: The database cannot be opened.
     """
-    try:
-        stamp, identity = file_stamp(settings.manifest), _identity(settings)  # before the items, as in refresh
-    except (OSError, pa.ArrowException):
-        stamp, identity = (0, 0, 0), pa.table({})  # the next line says what is wrong
     manifest = read_manifest(settings.manifest)  # before the store: a wrong one must not leave a new database behind
+    if settings.against is not None:
+        read_manifest(settings.against)
     store = Store(settings.database_url)
     secret = store.transact(_secret)
     if serving:
-        store.transact(lambda connection: _put(connection, "overlap", str(settings.overlap)))
+        store.transact(lambda connection: _keep(connection, settings))
+    else:
+        settings = replace(settings, against=_stored_against(store))
+    try:
+        stamps, identity = _stamps(settings), _identity(settings)  # before the items, as in refresh
+    except (OSError, pa.ArrowException):
+        stamps, identity = (), ()  # the next line says what is wrong
     catalogue = _load(settings, store, secret, manifest)
     with store.read() as connection:
         gold = read_gold(connection)
-    return ServerState(settings, store, secret, catalogue, gold, clock, stamp=stamp, identity=identity)
+    return ServerState(settings, store, secret, catalogue, gold, clock, stamps=stamps, identity=identity)
 
 
 def _load(settings: Settings, store: Store, secret: bytes, manifest: Manifest | None = None) -> Catalogue:
     manifest = manifest or read_manifest(settings.manifest)
+    against = None if settings.against is None else read_manifest(settings.against)
 
     def work(connection: Connection) -> Catalogue:
         lock_items(connection)  # before reading the rules, or a change of the overlap just now would be undone
         overlap = int(_get(connection, "overlap") or settings.overlap)
-        return load_catalogue(connection, manifest, secret=secret, overlap=overlap, rules=read_rules(connection))
+        rules = read_rules(connection)
+        return load_catalogue(connection, manifest, secret=secret, overlap=overlap, rules=rules, against=against)
 
     return store.transact(work)
+
+
+def _keep(connection: Connection, settings: Settings) -> None:
+    """Keep what commands beside the server must know to see the same items."""
+    _put(connection, "overlap", str(settings.overlap))
+    _put(connection, "against", "" if settings.against is None else str(settings.against.resolve()))
+
+
+def _stored_against(store: Store) -> Path | None:
+    with store.read() as connection:
+        stored = _get(connection, "against")
+    return Path(stored) if stored else None
 
 
 def _secret(connection: Connection) -> bytes:
@@ -198,8 +220,23 @@ def _lock_meta(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _META_LOCK})
 
 
-def _identity(settings: Settings) -> pa.Table:
+def _manifests(settings: Settings) -> list[Path]:
+    return [settings.manifest] if settings.against is None else [settings.manifest, settings.against]
+
+
+def _stamps(settings: Settings) -> Stamps:
+    return tuple(file_stamp(path) for path in _manifests(settings))
+
+
+def _identity(settings: Settings) -> Identity:
     """Return the columns that decide what the items are; reading them is fast, checking a whole manifest is not."""
     names = ["triplet_id", *IMAGE_COLUMNS, *(f"{column}_sha256" for column in IMAGE_COLUMNS), "score"]
-    present = pq.read_schema(settings.manifest).names
-    return pq.read_table(settings.manifest, columns=[name for name in names if name in present])
+    tables = []
+    for path in _manifests(settings):
+        present = pq.read_schema(path).names
+        tables.append(pq.read_table(path, columns=[name for name in names if name in present]))
+    return tuple(tables)
+
+
+def _equal(one: Identity, other: Identity) -> bool:
+    return len(one) == len(other) and all(a.equals(b) for a, b in zip(one, other, strict=True))

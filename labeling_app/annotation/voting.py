@@ -17,6 +17,7 @@ from labeling_app.annotation.assignments import stage_of_vote, within_one
 from labeling_app.annotation.claims import release_all, renew
 from labeling_app.annotation.history import last_skip
 from labeling_app.annotation.serving import lease_end_us
+from labeling_app.annotation.sides import Given, given
 from labeling_app.annotation.state import ServerState
 from labeling_app.database import events
 from labeling_app.database.events import Event
@@ -64,21 +65,20 @@ def vote(state: ServerState, user: Account, request: VoteRequest) -> Voted:
     Raises:
         NotYoursError: No such assignment of this annotator.
         ConflictError: ``vote_id`` was used for another vote, or the item was skipped or set aside.
+        AnswerError: A level for a pair, or a side for a single prediction.
     """
 
     def work(connection: Connection) -> Voted:
         state.store.lock_user(connection, user.id)
         known = events.find(connection, user_id=user.id, client_id=request.vote_id)
         if known is not None:
-            if (known["kind"], known["assignment_id"], known["level"]) != (
-                "vote",
-                request.assignment_id,
-                request.level,
-            ):
+            same = (known["kind"], known["assignment_id"]) == ("vote", request.assignment_id)
+            if not same or known["level"] != given(state, connection, request, known["item_id"]).level:
                 raise ConflictError(f"vote_id {request.vote_id} was used for something else; make a new one")
             feedback = _feedback(state, known["stage"], known["item_id"], known["level"])
             return Voted(duplicate=True, counted=known["stage"] != "surplus", feedback=feedback)
         row = _own_assignment(connection, user, request.assignment_id)
+        answer = given(state, connection, request, row["item_id"])
         stage = _stage(connection, row)
         if request.corrects:
             stage = _take_back(state, connection, user, row) or stage
@@ -87,10 +87,9 @@ def vote(state: ServerState, user: Account, request: VoteRequest) -> Voted:
         if row["state"] in ("leased", "released", "skipped"):
             new_state = "surplus" if stage == "surplus" else "voted"
             connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(state=new_state))
-        events.append(connection, _vote_event(state, user, request, row, stage))
-        return Voted(
-            duplicate=False, counted=stage != "surplus", feedback=_feedback(state, stage, row["item_id"], request.level)
-        )
+        events.append(connection, _vote_event(state, user, request, row, stage, answer))
+        feedback = _feedback(state, stage, row["item_id"], answer.level)
+        return Voted(duplicate=False, counted=stage != "surplus", feedback=feedback)
 
     return state.store.transact(work)
 
@@ -276,8 +275,12 @@ def _stage(connection: Connection, row: RowMapping) -> str | None:
     return stage_of_vote(row["state"], row["kind"], taken=quota.taken, overlap=quota.overlap)
 
 
-def _vote_event(state: ServerState, user: Account, request: VoteRequest, row: RowMapping, stage: str) -> Event:
+def _vote_event(
+    state: ServerState, user: Account, request: VoteRequest, row: RowMapping, stage: str, answer: Given
+) -> Event:
     details: dict[str, Any] = {"comment": request.comment or None, "chosen_by": row["chosen_by"]}
+    if answer.pred_left is not None:
+        details |= {"worse": request.worse, "left": "pred" if answer.pred_left else "rival"}
     if request.view is not None:
         details["view"] = request.view.model_dump()
     if request.blind_choice is not None:
@@ -291,7 +294,7 @@ def _vote_event(state: ServerState, user: Account, request: VoteRequest, row: Ro
         item_id=row["item_id"],
         assignment_id=row["id"],
         stage=stage,
-        level=request.level,
+        level=answer.level,
         seconds=request.seconds,
         flagged=request.flagged,
         payload=details,

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, select, update
 
 from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
-from labeling_app.annotation.quota import Rule, matches, parse_filters
-from labeling_app.commands.users import DEFAULT_MANIFEST, Db, ManifestOption, open_store
+from labeling_app.annotation.filters import parse_where
+from labeling_app.annotation.quota import Rule, matches
+from labeling_app.commands.options import DEFAULT_MANIFEST, Db, ManifestOption, open_beside, open_store
 from labeling_app.database.events import Event, append, now_us
 from labeling_app.database.store import Store
 from labeling_app.database.tables import items
@@ -74,6 +75,9 @@ def export(
             exporting.export_label_studio(store, label_studio)
         left_out = f", {done.excluded} set aside" if done.excluded else ""
         print(f"{out or manifest}: {done.rows} levels ({consensus}) from {done.votes} votes{left_out}", flush=True)
+        if done.pairs:
+            note = "; pairs are not in the Label Studio JSON" if label_studio is not None else ""
+            print(f"{out or manifest}: {done.pairs} scores from pairs (score_pairs){note}", flush=True)
         return done
 
     if watch:  # until Ctrl-C
@@ -94,7 +98,7 @@ def import_votes(
     from labeling_app.exchange import label_studio
 
     tasks = label_studio.read_tasks(file)
-    store = _store_with_items(manifest, db)
+    store = open_beside(manifest, db).store
     result = store.transact(lambda connection: label_studio.import_tasks(connection, tasks, now_us=now_us()))
     for line in result.rejected:
         cli.say(line, is_error=True)
@@ -183,8 +187,8 @@ def overlap(
 
     Example: python -m labeling_app overlap 5 --where resolution=1080p --where interval=8-16
     """
-    rule = Rule(votes, parse_filters(where or []))
-    store = _store_with_items(manifest, db)
+    rule = Rule(votes, parse_where(where or []))
+    store = open_beside(manifest, db).store
     print(f"{store.transact(lambda connection: _set_overlap(connection, rule))} triplets want {votes} votes now")
 
 
@@ -208,7 +212,7 @@ def gold(
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} must be a CSV file in UTF-8: {error}") from error
     rows = read_gold_file(csv.DictReader(io.StringIO(words, newline="")), name=str(file))
-    store = _store_with_items(manifest, db)
+    store = open_beside(manifest, db).store
     missing = store.transact(lambda connection: store_gold_rows(connection, rows, now_us=now_us()))
     for triplet_id in missing:
         cli.say(f"triplet {triplet_id!r} is not in the manifest", is_error=True)
@@ -224,13 +228,6 @@ def gold(
             is_error=True,
         )
     return 1 if missing else 0
-
-
-def _store_with_items(manifest: Path, db: str | None) -> Store:
-    """Return the database after bringing its items in step with the manifest."""
-    from labeling_app.annotation.state import open_state
-
-    return open_state(Settings(manifest, db_url=db), serving=False).store
 
 
 def _set_overlap(connection: Connection, rule: Rule) -> int:

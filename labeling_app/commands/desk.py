@@ -10,14 +10,13 @@ import typer
 
 from dataset_tools.errors import UsageError
 from labeling_app.accounts import require_row, to_account
-from labeling_app.annotation.state import ServerState, open_state
-from labeling_app.commands.users import DEFAULT_MANIFEST, Db, ManifestOption
+from labeling_app.annotation.filters import parse_where
+from labeling_app.commands.options import DEFAULT_MANIFEST, Db, ManifestOption, open_beside
 from labeling_app.database.events import now_us
 from labeling_app.desk.actions import Action, Order, Outcome, carry_out
 from labeling_app.desk.exclusions import Step
 from labeling_app.desk.reading import desk_table, find_items, page_of
-from labeling_app.desk.selection import KEYS, Selection, parse_where
-from labeling_app.settings import Settings
+from labeling_app.desk.selection import KEYS, Selection
 
 Where = Annotated[
     list[str] | None,
@@ -54,7 +53,7 @@ def items(
 
     Example: python -m labeling_app items --where status=disputed --sort spread --descending
     """
-    state = _state(manifest, db)
+    state = open_beside(manifest, db)
     selection = Selection(parse_where(where or []))
     with state.store.read(snapshot=True) as connection:
         table = desk_table(state, connection)
@@ -163,7 +162,7 @@ def _step(
     level: int | None = None,
 ) -> None:
     selection = Selection(parse_where(where or []))
-    state = _state(manifest, db)
+    state = open_beside(manifest, db)
     account = None
     if person is not None:
         with state.store.read() as connection:
@@ -193,7 +192,3 @@ def _some(where: list[str] | None) -> list[str]:
     if not where:
         raise UsageError("say which items with --where KEY=VALUE; this is not done to all at once")
     return where
-
-
-def _state(manifest: Path, db: str | None) -> ServerState:
-    return open_state(Settings(manifest, db_url=db), serving=False)

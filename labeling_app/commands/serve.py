@@ -75,6 +75,10 @@ def serve(
         Literal["random", "uncertain", "model"],
         typer.Option(help="Random and stratified, or first what is most worth a vote, or where a model errs."),
     ] = _DEFAULT.order,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Paired comparison: a second manifest of the same triplets; which prediction is worse?"),
+    ] = _DEFAULT.against,
     blind: Annotated[bool, typer.Option("--blind", help="Show the two images as A and B in random order.")] = False,
     gold_rate: Annotated[float, _option("gold_rate", "Share of hidden gold items.")] = _DEFAULT.gold_rate,
     repeat_rate: Annotated[float, _option("repeat_rate", "Share of hidden repeats.")] = _DEFAULT.repeat_rate,
@@ -107,6 +111,7 @@ def serve(
         sign_out_url=sign_out_url,
         overlap=overlap,
         order=order,
+        against=against,
         blind=blind,
         gold_rate=gold_rate,
         repeat_rate=repeat_rate,
@@ -130,6 +135,10 @@ def run_server(settings: Settings, projects: Mapping[str, Settings] | None = Non
         ServeError: The address is in use or not ours.
     """
     checked = {name: check_access(one) for name, one in (projects or {"": settings}).items()}
+    for one in checked.values():
+        if one.order == "model" and not _has_scores(one.manifest):
+            hint = f"python -m vfidpa_model.predict light --manifest {one.manifest}"
+            say(f"--order model: {one.manifest} has no scores yet, so the order is random; {hint}", is_error=True)
     import uvicorn  # after the checks: wrong usage is told at once, the page takes seconds to load
 
     from labeling_app.web.app import create_app
@@ -156,17 +165,29 @@ def run_server(settings: Settings, projects: Mapping[str, Settings] | None = Non
             uvicorn.Server(server_config(application)).run(sockets=[listener])
 
 
+def _has_scores(manifest: Path) -> bool:
+    """Return whether a model's scores are in the manifest; they may also come while it is being served."""
+    from dataset_tools.columns.file import open_manifest
+
+    return any(piece.column("score").null_count < len(piece) for piece in open_manifest(manifest).batches(["score"]))
+
+
 def check_access(settings: Settings) -> Settings:
     """Return the settings with open mode on where nobody has an account yet, after refusing what would be unsafe.
 
     Raises:
-        UsageError: Listening beyond localhost in open mode, or without any account; an unknown language.
+        UsageError: Listening beyond localhost in open mode, or without any account; an unknown language; options that
+            exclude each other.
     """
     from labeling_app.accounts import num_with_password
     from labeling_app.database.store import Store, database_exists
 
     if settings.language not in _LANGUAGES:
         raise UsageError(f"language {settings.language!r} must be one of {', '.join(_LANGUAGES)}")
+    if settings.against is not None and settings.blind:
+        raise UsageError("--against and --blind exclude each other: a pair is shown in random order anyway")
+    if settings.against is not None and settings.order == "model":
+        raise UsageError("--order model needs levels: with --against take random or uncertain")
     if settings.header_auth is not None and not settings.trusted_proxies:
         raise UsageError("--header-auth needs --trusted-proxy ADDRESS: anybody on this machine could send that header")
     if settings.header_auth is not None and settings.open_mode:

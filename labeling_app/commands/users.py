@@ -3,7 +3,6 @@
 import getpass
 import secrets
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,6 @@ from sqlalchemy import RowMapping
 
 from dataset_tools.common.cli import new_app
 from dataset_tools.errors import UsageError
-from dataset_tools.manifest import DEFAULT_NAME
 from labeling_app.accounts import (
     add_account,
     change_account,
@@ -21,24 +19,13 @@ from labeling_app.accounts import (
     revoke_token,
     set_token,
 )
+from labeling_app.commands.options import DEFAULT_MANIFEST, Db, ManifestOption, open_store
 from labeling_app.database.events import now_us, to_iso
-from labeling_app.database.store import Store
-from labeling_app.settings import Settings
 
 users_app = new_app(help="Accounts of annotators, reviewers and admins.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name to sign in with.")]
-ManifestOption = Annotated[Path, typer.Option("--manifest", help="Manifest beside which the database lies.")]
-Db = Annotated[str | None, typer.Option("--db", help="Database URL, if it is not SQLite beside the manifest.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
-DEFAULT_MANIFEST = Path(DEFAULT_NAME)
-
-
-def open_store(manifest: Path, db: str | None, *, create: bool = False) -> Store:
-    """Return the database of a manifest, or the one named."""
-    if db is None and not manifest.exists():
-        raise UsageError(f"manifest {manifest} does not exist; name it with --manifest, or the database with --db")
-    return Store(Settings(manifest, db_url=db).database_url, create=create)
 
 
 @users_app.command()

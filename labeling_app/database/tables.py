@@ -74,6 +74,9 @@ items = Table(
     Column("gt_sha256", String(64), nullable=False),
     Column("img1_sha256", String(64), nullable=False),
     Column("pred_sha256", String(64), nullable=False),
+    Column("rival_sha256", String(64)),  # of a paired project: the other prediction; the level is an answer then
+    Column("predictor", Text),  # of a paired project: who made the two
+    Column("rival_predictor", Text),
     Column("overlap", Integer, nullable=False),  # votes wanted in all
     Column("extra", Integer, nullable=False, server_default="0"),  # of these, asked for again at the desk
     Column("taken", Integer, nullable=False),  # votes plus live leases; kept by triggers on assignments

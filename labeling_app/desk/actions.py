@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from dataset_tools.errors import UsageError, VfiError
 from labeling_app.accounts import Account
 from labeling_app.annotation.gold import PURPOSES
+from labeling_app.annotation.review import check_levels
 from labeling_app.database.events import Event, append, append_all, find, load
 from labeling_app.database.store import Store
 from labeling_app.desk.asking import To, ask_again, assign, too_few_people
@@ -164,6 +165,7 @@ def _say(connection: Connection, order: Order, step: Step, ids: list[int]) -> No
         "note": ("note", {"text": order.reason}),
     }
     kind, details = says[order.action]
+    check_levels(connection, ids, order.level if kind != "note" else None)
     events = [
         Event(
             kind=kind,

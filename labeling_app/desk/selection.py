@@ -1,13 +1,13 @@
 """Which items, and which of their votes, are meant: filters as the page, the API and the commands write them (pure)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from math import inf
 
 import pandas as pd
 
 from dataset_tools.errors import UsageError
+from labeling_app.annotation.filters import span
 
 WORDS = ("source", "resolution", "clip", "triplet_id", "status")
 NUMBERS = ("interval", "level", "votes", "spread", "motion", "score", "skipped", "flagged", "commented", "excluded")
@@ -15,7 +15,6 @@ OF_VOTES = ("person", "since", "until")
 KEYS = (*WORDS, *NUMBERS, *OF_VOTES)
 STATUSES = ("open", "begun", "complete", "disputed", "decided", "gold")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SPANS = {"yes": (1.0, inf), "no": (0.0, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -58,40 +57,6 @@ class Selection:
     def of_votes(self) -> bool:
         """Whether only some votes of an item are meant."""
         return any(key in self.where for key in OF_VOTES)
-
-
-def parse_where(pairs: Sequence[str]) -> dict[str, str]:
-    """Return ``{"person": "anna"}`` for ``["person=anna"]``.
-
-    Raises:
-        UsageError: A filter is not KEY=VALUE.
-    """
-    where = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not value:
-            raise UsageError(f"filter {pair!r} must be KEY=VALUE, e.g. person=anna, spread=2- or flagged=yes")
-        where[key] = value
-    return where
-
-
-def span(value: str) -> tuple[float, float]:
-    """Return (lowest, highest), both included, for ``"3"``, ``"2-4"``, ``"2-"``, ``"yes"`` (1 or more) and ``"no"``.
-
-    Raises:
-        UsageError: It is none of these.
-    """
-    if value in _SPANS:
-        return _SPANS[value]
-    first, sign, last = value.partition("-")
-    try:
-        low = float(first)
-        high = low if not sign else float(last) if last else inf
-    except ValueError:
-        raise UsageError(f"range {value!r} must be N, N-M, N-, yes or no") from None
-    if not low <= high:
-        raise UsageError(f"range {value!r} must go from the lower number to the higher")
-    return low, high
 
 
 def time_us(value: str) -> int:

@@ -4,7 +4,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,20 @@ from labeling_app.database.store import Store
 from labeling_app.database.tables import events
 from labeling_app.exchange.label_studio import to_tasks
 from labeling_app.quality.consensus import consensus
-from labeling_app.quality.votes import TEXT_COLUMNS, counted, long_table, num_excluded, read_remarks, read_votes
+from labeling_app.quality.pair_scores import PairScore, Prediction, read_pair_scores
+from labeling_app.quality.votes import (
+    TEXT_COLUMNS,
+    counted,
+    long_table,
+    num_excluded,
+    of_levels,
+    read_remarks,
+    read_votes,
+)
 
 ATTEMPTS = 5
 _LABEL_COLUMNS = ("triplet_id", "level", "level_source", "num_annotations", "votes")
+_SCORE_COLUMNS = ("score_pairs", "score_pairs_low", "score_pairs_high", "num_pairs")
 _LABELLING = ("vote", "undo", "verdict", "gold", "exclude", "include")  # events that can change labels
 _TOUCHED_ITEMS = """
 SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE e.kind IN ('vote', 'verdict', 'gold')
@@ -40,13 +50,14 @@ SELECT DISTINCT i.item_key FROM events e JOIN items i ON i.id = e.item_id WHERE 
 class Exported:
     """What an export wrote: rows that have a level now, the votes behind them, and the stamp of the manifest read.
 
-    ``excluded`` votes were set aside at the desk and are in no level.
+    ``excluded`` votes were set aside at the desk and are in no level. ``pairs`` rows have a score from pairs.
     """
 
     rows: int
     votes: int
     stamp: Stamp
     excluded: int = 0
+    pairs: int = 0
 
 
 def export_manifest(store: Store, path: Path, *, method: str, out: Path | None = None) -> Exported:
@@ -68,19 +79,23 @@ def export_manifest(store: Store, path: Path, *, method: str, out: Path | None =
         labelled.write(out)
         stamp = file_stamp(path) if in_place else before
         log_export(store, {"to": "manifest", **consensus_stamp})
-        return Exported(consensus_stamp["rows"], consensus_stamp["votes"], stamp, consensus_stamp["excluded"])
+        counts = {name: consensus_stamp[name] for name in ("rows", "votes", "excluded", "pairs")}
+        return Exported(stamp=stamp, **counts)
     raise ManifestError(f"manifest {path} is being written by something else; export again when that is done")
 
 
 def _labelled(store: Store, manifest: Manifest, method: str) -> tuple[Manifest, dict[str, Any]]:
     """Return the manifest with levels and votes, and what its metadata says about them."""
     with store.read(snapshot=True) as connection:
-        votes, excluded = counted(read_votes(connection)), num_excluded(connection)
+        votes, excluded = of_levels(counted(read_votes(connection))), num_excluded(connection)
         decided = decided_levels(connection)
         touched = set(connection.execute(text(_TOUCHED_ITEMS)).scalars())
+        scores = read_pair_scores(connection, decided)
     levels = dict(consensus(votes["item_key"], votes["annotator"], votes["level"], method=method).items())
     labelled, rows, num_votes = _with_labels(manifest, votes, levels | decided, touched)
+    labelled, pairs = _with_scores(labelled, scores)
     stamp = {"method": method, "exported_at": to_iso(now_us()), "votes": num_votes, "rows": rows, "excluded": excluded}
+    stamp["pairs"] = pairs
     labelled.metadata["consensus"] = json.dumps(stamp, sort_keys=True)
     return labelled, stamp
 
@@ -178,6 +193,23 @@ def _with_labels(
     return labelled, rows, sum(columns["num_annotations"])
 
 
+def _with_scores(manifest: Manifest, scores: Mapping[Prediction, PairScore | None]) -> tuple[Manifest, int]:
+    """Return the manifest with the scores of its predictions, and how many rows have one now."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("triplet_id", *_SCORE_COLUMNS)}
+    for piece in manifest.batches(("triplet_id", "gt_sha256", "pred_sha256")) if scores else []:
+        for row in piece.to_pylist():
+            prediction = (row["triplet_id"], row["gt_sha256"], row["pred_sha256"])
+            if prediction not in scores:
+                continue
+            found = scores[prediction]
+            new = (None, None, None, 0) if found is None else (found.score, found.low, found.high, found.answers)
+            for column, value in zip(columns.values(), (row["triplet_id"], *new), strict=True):
+                column.append(value)
+    arrays = {name: pa.array(values, SCHEMA.field(name).type) for name, values in columns.items()}
+    scored = replace(manifest, table=Updates(pa.table(arrays)).over(manifest.table))
+    return scored, sum(score is not None for score in columns["score_pairs"])
+
+
 def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
@@ -209,9 +241,12 @@ def _harmless(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def export_label_studio(store: Store, path: Path) -> int:
-    """Write votes, skips, comments and verdicts as Label Studio JSON to ``path`` and return the number of tasks."""
+    """Write votes, skips, comments and verdicts as Label Studio JSON to ``path`` and return the number of tasks.
+
+    Answers about pairs are not in it: its tasks hold one prediction.
+    """
     with store.read(snapshot=True) as connection:
-        tasks = to_tasks(read_votes(connection), read_remarks(connection))
+        tasks = to_tasks(of_levels(read_votes(connection)), of_levels(read_remarks(connection)))
     write_json(path, tasks)
     log_export(store, {"to": "label studio", "tasks": len(tasks)})
     return len(tasks)

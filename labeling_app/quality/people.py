@@ -13,6 +13,7 @@ from labeling_app.annotation.progress import BREAK_US, votes_per_hour
 from labeling_app.quality.agreement import confusion, weighted_kappa
 from labeling_app.quality.annotators import AnnotatorFigures, fit_annotators, flags, longest_run, top_level_share
 from labeling_app.quality.votes import counted
+from labeling_app.schemas import SIDES
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _annotator(
     inconsistency: float | None,
 ) -> Annotator:
     valid = counted(votes)
-    levels = valid["level"].tolist()
+    pressed = _pressed(valid)
     agreement, kappa, gold_votes = _against_gold(votes, gold)
     figures = AnnotatorFigures(
         votes=len(valid),
@@ -116,8 +117,8 @@ def _annotator(
         inconsistency=inconsistency,
         median_seconds=float(valid["seconds"].median()) if len(valid) and valid["seconds"].notna().any() else None,
         median_gap_seconds=_median_gap_seconds(votes),
-        longest_run=longest_run(levels),
-        top_level_share=float(top_level_share(levels)),
+        longest_run=longest_run(pressed),
+        top_level_share=float(top_level_share(pressed)),
     )
     return Annotator(
         name=name,
@@ -140,6 +141,15 @@ def _annotator(
         excluded=beside.excluded,
         flags=flags(figures),
     )
+
+
+def _pressed(votes: pd.DataFrame) -> list[int]:
+    """Return what was pressed: of a pair the side (1 left, 2 same, 3 right), for sides are drawn by chance.
+
+    Who always presses left gives answers that look fair; who finds one predictor always worse presses both sides.
+    """
+    worse = [json.loads(payload).get("worse") for payload in votes["payload"]]
+    return [level if side is None else 1 + SIDES.index(side) for level, side in zip(votes["level"], worse, strict=True)]
 
 
 def _against_gold(votes: pd.DataFrame, gold: Mapping[int, Gold]) -> tuple[float | None, float | None, int]:

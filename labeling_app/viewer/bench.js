@@ -19,6 +19,7 @@ export class Bench {
   #item = null;
   #shown = null; // what the current mode shows, to be stopped when it changes
   #held = false;
+  #showsTruth = false; // in the place of two predictions
   #readsTrue = readsTrue();
   #mayMove = false; // asked for by a button of this item
 
@@ -85,7 +86,7 @@ export class Bench {
 
   setMode(mode) {
     this.#countDwell();
-    this.mode = mode;
+    this.mode = mode === "side" && this.#item?.paired ? "flicker" : mode; // two predictions are side by side there
     // WebKit leaves the focus on a line that is gone: the arrow keys would go on moving it.
     if (mode !== "wipe") find(this.#root, "wipe").blur();
     if (this.#item) this.#enter();
@@ -134,6 +135,7 @@ export class Bench {
   }
 
   #names() {
+    if (this.#item?.paired) return (this.#showsTruth ? ["tag.gt", "tag.gt"] : ["tag.left", "tag.right"]).map((key) => t(key));
     return (this.#item?.blind ? ["blind.a", "blind.b"] : ["tag.gt", "tag.pred"]).map((key) => t(key));
   }
 
@@ -145,6 +147,8 @@ export class Bench {
 
   #enter() {
     this.loop.stop();
+    this.#showsTruth = false;
+    if (this.mode === "side" && this.#item?.paired) this.mode = "flicker";
     this.#shown = this.pictures();
     if (!this.#shown) return;
     const enter = { flicker: this.#flicker, wipe: this.#wipe, side: this.#side, difference: this.#difference, motion: this.#motion };
@@ -155,10 +159,28 @@ export class Bench {
   #flicker() {
     if (!this.#item || this.mode !== "flicker") return;
     this.loop.stop();
+    if (this.#item.paired) return this.#flickerBoth();
     this.#stack();
     const show = (name) => this.#reveal(name);
     show(this.#held ? "a" : "b");
     if (this.hz && !this.#held) this.loop.start(1 / (2 * this.hz), (step) => show(step % 2 ? "a" : "b"));
+  }
+
+  /** Two predictions side by side, and the truth in the place of both: while held, or by itself. */
+  #flickerBoth() {
+    const truths = this.#item.truths();
+    this.stage.setLayers(this.#shown.map((canvas, index) => [canvas, truths[index]]));
+    if (this.stage.node.dataset.arrange !== "side") this.stage.arrange("side");
+    this.#reveal("both");
+    const show = (isTruth) => {
+      this.#showsTruth = isTruth;
+      for (const canvas of this.#shown) canvas.style.visibility = isTruth ? "hidden" : "inherit";
+      for (const canvas of truths) canvas.style.visibility = isTruth ? "inherit" : "hidden";
+      this.stage.node.dataset.shown = isTruth ? "truth" : "both";
+      this.#names().forEach((name, index) => write(this.stage.tags[index], name));
+    };
+    show(this.#held);
+    if (this.hz && !this.#held) this.loop.start(1 / (2 * this.hz), (step) => show(step % 2 === 1));
   }
 
   #wipe() {
@@ -176,10 +198,20 @@ export class Bench {
 
   #difference() {
     const [a, b] = this.#shown;
+    if (this.#item.paired) return this.#differences();
     this.#heat[this.gain] ??= heatMap(a, b, this.gain);
     this.stage.setLayers([[a], [this.#heat[this.gain]]]);
     this.stage.arrange("stack");
     this.#reveal("b");
+  }
+
+  /** Of two predictions, what each differs from the truth. */
+  #differences() {
+    const { gt } = this.#item.canvases;
+    this.#heat[this.gain] ??= this.#shown.map((canvas) => heatMap(canvas, gt, this.gain));
+    this.stage.setLayers(this.#heat[this.gain].map((map) => [map]));
+    this.stage.arrange("side");
+    this.#reveal("both");
   }
 
   #motion() {
@@ -256,7 +288,7 @@ export class Bench {
     const node = this.stage.node;
     node.dataset.mode = this.mode;
     const names = this.#names();
-    if (this.mode === "difference") names[1] = t("tag.difference");
+    if (this.mode === "difference" && !item?.paired) names[1] = t("tag.difference");
     this.stage.tags.forEach((tag, index) => write(tag, item ? names[index] : ""));
     for (const button of root.querySelectorAll("[data-mode]:not(.stage)")) press(button, button.dataset.mode === this.mode);
     for (const group of root.querySelectorAll(".options")) group.hidden = group.dataset.for !== this.mode;
@@ -270,7 +302,7 @@ export class Bench {
     hint.classList.toggle("warn", flashes);
     if (flashes) write(hint, t("hint.flashes"));
     else if (this.mode === "motion" && calm.matches && !this.#mayMove) write(hint, t("hint.calm"));
-    else write(hint, t(`hint.${this.mode}`));
+    else write(hint, item?.paired ? t(`pair.hint.${this.mode}`) : t(`hint.${this.mode}`));
     this.#warn(find(root, "scale-note"));
   }
 

@@ -1,5 +1,6 @@
 // The lead's list of all items: filtered, sorted, opened on the bench, and changed many at once.
 
+import { answers } from "./answers.js";
 import { clear, el, find, write } from "./dom.js";
 import { carryOut } from "./steps.js";
 import { table } from "./tables.js";
@@ -75,7 +76,7 @@ export async function showDesk(view, api, session, { dialogs, inspector }) {
   });
 
   function drawActions() {
-    const level = el("select", { "aria-label": t("desk.level") }, ...[1, 2, 3, 4].map((value) => el("option", { value, text: `${value} ${t(`level.${value}.name`)}` })));
+    const level = el("select", { "aria-label": t("desk.level") }, ...answers(session.options.pairs).map((value) => el("option", { value, text: session.options.pairs ? t(`pair.lead.${value}`) : `${value} ${t(`level.${value}.name`)}` })));
     const person = el("select", { "aria-label": t("desk.person") }, ...known.people.map((name) => el("option", { value: name, text: name })));
     const act = (key, order) => el("button", { type: "button", data: { step: key }, text: t(`desk.${key}`), onclick: () => step(order()) });
     actions.append(

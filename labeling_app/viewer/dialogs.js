@@ -1,5 +1,6 @@
 // Dialogs: help, skip, comment, settings. While one is open, no hotkey works.
 
+import { answerOf, answers, inWords } from "./answers.js";
 import { clear, el, find } from "./dom.js";
 import { canBeKey, DEFAULT_KEYS, keyNames, printed } from "./keys.js";
 import { dateTime, fillLanguages, reasonText, t } from "./texts.js";
@@ -10,8 +11,9 @@ export class Dialogs {
   #root;
   #dialog;
 
-  constructor(root, examples) {
+  constructor(root, examples, paired) {
     this.#root = root;
+    this.paired = paired;
     this.examples = examples;
     this.#dialog = find(root, "dialog");
     const elsewhere = find(root, "elsewhere");
@@ -87,12 +89,13 @@ export class Dialogs {
   /** Show what was rated and skipped last. Resolves with the entry to correct, or null. */
   async history(entries) {
     const rows = entries.map((entry, index) => {
-      const said = entry.level === null ? t("history.skipped") : t("history.level", { level: entry.level });
+      const level = answerOf(entry);
+      const said = level === null ? t("history.skipped") : entry.worse ? inWords(level, true) : t("history.level", { level });
       const notes = [entry.flagged ? t("history.flagged") : "", entry.comment ?? "", entry.level === null ? reasonText(entry.reason) : "", entry.counted || entry.level === null ? "" : t("history.surplus")];
       const button = el("button", { value: String(index), type: "submit", class: "choice history-entry", data: { answer: String(index) } });
       const { images } = entry.item;
       button.append(
-        el("img", { src: images.pred ?? images.a, alt: "", loading: "lazy", width: 96, height: 54 }),
+        el("img", { src: images.pred ?? images.a ?? images.left, alt: "", loading: "lazy", width: 96, height: 54 }),
         el("b", { text: said }),
         el("span", { class: "muted", text: dateTime(entry.created_at) }),
         el("span", { class: "history-notes", text: notes.filter(Boolean).join(" · ") }));
@@ -125,19 +128,24 @@ export class Dialogs {
     const rows = Object.keys(DEFAULT_KEYS).map((action) =>
       el("div", { class: "key-row" }, el("kbd", { text: printed(keys.map[action]) }), el("span", { text: t(`keys.${action}`) })),
     );
-    const levels = [1, 2, 3, 4].map((level) =>
-      el("figure", { class: "example" },
-        this.examples(level),
-        el("figcaption", {}, el("b", { text: t(`level.${level}.name`) }), " ", t(`level.${level}.text`))),
-    );
+    const levels = answers(this.paired).map((level) => this.#explained(level));
     await this.#ask(t("help.title"), [
-      el("p", { text: t("help.task") }),
+      el("p", { text: t(this.paired ? "pair.task" : "help.task") }),
       el("p", { class: "warn", text: t("help.flashes") }),
+      this.paired ? null : el("p", { class: "muted", text: t("help.examples") }),
       el("div", { class: "examples" }, ...levels),
       el("h3", { text: t("help.keys") }),
       el("div", { class: "key-table" }, ...rows),
       el("p", { class: "muted", text: t("help.fixed") }),
-    ], [["", "dialog.close", true]]);
+    ].filter(Boolean), [["", "dialog.close", true]]);
+  }
+
+  /** What a level or an answer means, with an example of a level. */
+  #explained(level) {
+    const kind = this.paired ? "pair" : "level";
+    const words = el("figcaption", {}, el("b", { text: t(`${kind}.${level}.name`) }), " ", t(`${kind}.${level}.text`));
+    const pictures = this.paired ? [] : [1, 2].map((number) => this.examples(level, number));
+    return el("figure", { class: "example" }, ...pictures, words);
   }
 
   /** Let the annotator choose keys, language and theme. Resolves with the new settings, or null. */

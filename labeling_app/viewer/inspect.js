@@ -1,5 +1,6 @@
 // The lead's look at one item on the bench, at 1:1 like everybody's: its votes, a verdict, and what else can be done.
 
+import { answers, inWords } from "./answers.js";
 import { clear, el, find, newId, write } from "./dom.js";
 import { Item } from "./queue.js";
 import { carryOut } from "./steps.js";
@@ -83,10 +84,13 @@ export class Inspector {
     this.note = el("p", { class: "muted", role: "status", data: { testid: "inspect-note" } });
     this.words = el("input", { maxlength: 2000, placeholder: t("review.comment"), "aria-label": t("review.comment") });
     this.gold = el("select", { "aria-label": t("review.gold") }, ...PURPOSES.map((purpose) => el("option", { value: purpose, text: t(`review.gold.${purpose}`) })));
-    const levels = [1, 2, 3, 4].map((level) =>
-      el("button", { type: "button", title: t(`level.${level}.text`), data: { verdict: level }, onclick: () => this.decide(level) },
-        el("kbd", { text: String(level) }), el("span", { text: t(`level.${level}.name`) })));
-    const level = row.level === null ? "–" : number(row.level, Number.isInteger(row.level) ? 0 : 1);
+    const { paired } = this.#item;
+    const kind = paired ? "pair" : "level";
+    const levels = answers(paired).map((level) =>
+      el("button", { type: "button", title: t(`${kind}.${level}.text`), data: { verdict: level }, onclick: () => this.decide(level) },
+        el("kbd", { text: String(level) }), el("span", { text: t(`${kind}.${level}.name`) })));
+    const isWhole = Number.isInteger(row.level);
+    const level = row.level === null ? "–" : paired && isWhole ? inWords(row.level, true) : number(row.level, isWhole ? 0 : 1);
     clear(find(this.#root, "inspect")).append(
       this.#head(),
       el("p", { class: "muted path", text: this.#item.triplet_id }),
@@ -101,10 +105,11 @@ export class Inspector {
   }
 
   #votes(votes) {
+    const { paired } = this.#item;
     const columns = ["annotator", "level", "flagged", "seen", "comment"].map((column) => t(`review.column.${column}`));
     const rows = votes.map((vote) => [
       vote.excluded ? t("inspect.excluded", { name: vote.annotator }) : vote.annotator,
-      vote.stage === "surplus" ? t("inspect.surplus", { level: vote.level }) : vote.level,
+      vote.stage === "surplus" ? t("inspect.surplus", { level: inWords(vote.level, paired) }) : inWords(vote.level, paired),
       vote.flagged ? t("review.yes") : "",
       vote.seen_share === null ? "–" : percent(vote.seen_share),
       vote.comment ?? "",
@@ -142,13 +147,13 @@ export class Inspector {
   async decide(level) {
     const { note } = this;
     const item = this.#item;
-    if (!item.shown) return;
+    if (!item.shown || !answers(item.paired).includes(level)) return;
     const { item_id: id } = item;
     const [comment, purpose] = [this.words.value, this.gold.value];
     try {
       if (purpose !== "none") await this.#api.post("/api/gold", { gold_id: newId(), item_id: id, level, purpose, note: comment });
       await this.#api.post("/api/review", { verdict_id: newId(), item_id: id, level, comment: comment || null });
-      await this.#reload(item, t("inspect.decided", { level }));
+      await this.#reload(item, t("inspect.decided", { level: inWords(level, item.paired) }));
     } catch (error) {
       write(note, reason(error));
     }

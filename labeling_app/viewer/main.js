@@ -87,7 +87,7 @@ class Page {
     this.session = session;
     this.base = base;
     this.keys = new Keys(session.settings.keys);
-    this.dialogs = new Dialogs(root, (level) => example(base, level));
+    this.dialogs = new Dialogs(root, (level, number) => example(base, level, number), session.options.pairs);
     this.bench = new Bench(root);
     const working = new AbortController(); // ends with the page, or when another tab takes the bench
     signal.addEventListener("abort", () => working.abort());
@@ -102,7 +102,7 @@ class Page {
   start() {
     const { root, session, signal } = this;
     applyTexts(root);
-    drawLevels(root, this.base, (level) => this.work.rate(level));
+    drawLevels(root, this.base, (level) => this.work.rate(level), session.options.pairs);
     find(root, "who").textContent = session.user;
     drawProject(find(root, "project"));
     for (const tab of root.querySelectorAll("[data-role]")) {
@@ -117,6 +117,18 @@ class Page {
     window.addEventListener("beforeunload", (event) => isUnsent() && event.preventDefault(), { signal });
     window.addEventListener("hashchange", () => this.#showView(), { signal });
     this.#showView();
+    this.#welcome();
+  }
+
+  /** Open the help by itself, once per account, for who begins to label. */
+  #welcome() {
+    const { session, view } = this;
+    const note = `vfi.welcomed/${session.user}`; // should the server not keep it
+    if (view !== "bench" || this.inspector.isOpen || session.progress.done > 0 || session.settings.welcomed || kept(note)) return;
+    session.settings.welcomed = true;
+    keep(note, "yes");
+    this.api.put("/api/settings", session.settings).catch(() => {});
+    this.dialogs.help(this.keys);
   }
 
   /** Start labelling when the bench is first seen: a tab that only shows statistics takes it from nobody. */

@@ -1,5 +1,6 @@
 // The panel beside the pictures, and the header's figures.
 
+import { answerOf, answers, inWords } from "./answers.js";
 import { afterPaint, clear, el, find, write } from "./dom.js";
 import { emptyCanvas } from "./images.js";
 import { duration, number, reasonText, t } from "./texts.js";
@@ -7,19 +8,22 @@ import { duration, number, reasonText, t } from "./texts.js";
 const THUMB_WIDTH = 384; // device pixels of the longer side: sharp up to twice the width it has in the panel
 const RETRY_MS = 2000;
 
-/** Return a picture of an example of `level`: the real frame on the left, the made one on the right. */
-export function example(base, level) {
-  return el("img", { class: "example-image", src: `${base}/examples/level-${level}.png`, alt: t("levels.example", { level }), width: 120, height: 68 });
+/** Return an example of `level` at 1:1 with the fault in its middle: the real and the made picture take turns. */
+export function example(base, level, number = 1) {
+  const picture = (kind) => el("img", { class: kind, src: `${base}/examples/level-${level}-${number}-${kind}.webp`, alt: "", width: 200, height: 150 });
+  return el("span", { class: "example-image", role: "img", "aria-label": t("levels.example", { level }) }, picture("real"), picture("made"));
 }
 
-export function drawLevels(root, base, onRate) {
-  const buttons = [1, 2, 3, 4].map((level) =>
+export function drawLevels(root, base, onRate, paired) {
+  root.querySelector("[data-mode=side]").hidden = paired; // two predictions are side by side anyway
+  const kind = paired ? "pair" : "level";
+  const buttons = answers(paired).map((level) =>
     el("button", { type: "button", class: "level", data: { action: `rate${level}`, level }, onclick: () => onRate(level) },
       el("kbd", { data: { key: `rate${level}` } }),
       el("span", { class: "level-text" },
-        el("b", { text: t(`level.${level}.name`) }),
-        el("span", { text: t(`level.${level}.text`) })),
-      example(base, level)),
+        el("b", { text: t(`${kind}.${level}.name`) }),
+        el("span", { text: t(`${kind}.${level}.text`) })),
+      paired ? null : example(base, level)),
   );
   clear(find(root, "levels")).append(...buttons);
 }
@@ -49,7 +53,7 @@ export function drawItem(root, item) {
   const facts = item && { resolution: item.resolution, width: item.width, height: item.height, interval: item.interval };
   write(find(root, "facts"), item ? t("bench.facts", facts) : "");
   find(root, "blind").hidden = !item?.blind;
-  write(find(root, "question"), t(item?.blind ? "levels.question_blind" : "levels.question"));
+  write(find(root, "question"), t(item?.paired ? "pair.question" : item?.blind ? "levels.question_blind" : "levels.question"));
   for (const button of root.querySelectorAll("[data-level]")) button.disabled = !item;
   for (const name of ["skip", "flag", "comment"]) root.querySelector(`.actions [data-action=${name}]`).disabled = !item;
   drawThumbs(root, item);
@@ -60,8 +64,10 @@ export function drawCorrecting(root, item) {
   const note = find(root, "correcting");
   note.hidden = !item?.corrects;
   if (note.hidden) return;
-  const { level, reason } = item.was;
-  write(find(root, "correcting-text"), level === null ? t("correct.skipped", { reason: reasonText(reason) }) : t("correct.rated", { level }));
+  const level = answerOf(item.was);
+  if (level === null) write(find(root, "correcting-text"), t("correct.skipped", { reason: reasonText(item.was.reason) }));
+  else if (item.paired) write(find(root, "correcting-text"), t("pair.was", { level: inWords(level, true) }));
+  else write(find(root, "correcting-text"), t("correct.rated", { level }));
 }
 
 function drawThumbs(root, item) {

@@ -1,7 +1,7 @@
 // The items this annotator holds: the one on the bench and the ones fetched ahead.
 
 import { Refused, Unreachable } from "./api.js";
-import { loadCanvas } from "./images.js";
+import { copyCanvas, loadCanvas } from "./images.js";
 
 const AHEAD = 5;
 const RETRY_MS = 2000;
@@ -13,7 +13,8 @@ export class Item {
     Object.assign(this, description);
     this.canvases = {};
     this.abort = new AbortController();
-    this.pairNames = this.blind ? ["a", "b"] : ["gt", "pred"];
+    this.pairNames = this.paired ? ["left", "right"] : this.blind ? ["a", "b"] : ["gt", "pred"];
+    this.neededNames = this.paired ? [...this.pairNames, "gt"] : this.pairNames;
     this.loads = {};
   }
 
@@ -22,21 +23,27 @@ export class Item {
   }
 
   get isReady() {
-    return this.pairNames.every((name) => this.canvases[name]);
+    return this.neededNames.every((name) => this.canvases[name]);
   }
 
   get hasInputs() {
     return Boolean(this.canvases.img0 && this.canvases.img1);
   }
 
-  /** Resolves when the two compared pictures are there. */
+  /** Resolves when the two compared pictures are there, and of two predictions the truth. */
   pair() {
-    return Promise.all(this.pairNames.map((name) => this.load(name)));
+    return Promise.all(this.neededNames.map((name) => this.load(name)));
   }
 
   /** Resolves when the two outer frames are there. */
   inputs() {
     return Promise.all(["img0", "img1"].map((name) => this.load(name)));
+  }
+
+  /** The truth, once for each of two predictions. */
+  truths() {
+    this.doubled ??= copyCanvas(this.canvases.gt);
+    return [this.canvases.gt, this.doubled];
   }
 
   load(name) {
@@ -61,6 +68,7 @@ export class Item {
     this.cancel();
     this.canvases = {};
     this.loads = {};
+    this.doubled = null;
   }
 }
 

@@ -1,5 +1,6 @@
 // The reviewer's queue: triplets whose votes lie two levels apart or more. Each is judged on the bench, at 1:1.
 
+import { inWords } from "./answers.js";
 import { clear, el } from "./dom.js";
 import { card, table } from "./tables.js";
 import { dateTime, number, t } from "./texts.js";
@@ -36,7 +37,7 @@ function votes(item) {
   const columns = ["annotator", "level", "seconds", "flagged", "comment", "time"].map((column) => t(`review.column.${column}`));
   const rows = item.votes.map((vote) => [
     vote.annotator,
-    vote.level,
+    inWords(vote.level, item.paired),
     vote.seconds === null ? "–" : t("stats.seconds", { seconds: number(vote.seconds, 1) }),
     vote.flagged ? t("review.yes") : "",
     vote.comment ?? "",

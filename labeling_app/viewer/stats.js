@@ -1,5 +1,6 @@
 // Statistics: progress, agreement, and what to look at. Figures flag; a person decides.
 
+import { answers } from "./answers.js";
 import { bars, curve, intervals, matrix } from "./charts.js";
 import { clear, el } from "./dom.js";
 import { at } from "./project.js";
@@ -21,13 +22,17 @@ export async function showStats(view, api, session) {
     el("div", { class: "page-head" }, el("h2", { text: t("nav.stats") }), session.role === "admin" ? exports() : null),
     figures(stats),
     el("div", { class: "cards" },
-      card(t("stats.levels"), bars([1, 2, 3, 4].map((level) => [`${level} ${t(`level.${level}.name`)}`, stats.histogram[level - 1]]), t("stats.levels"))),
+      card(t("stats.levels"), bars(answers(session.options.pairs).map((level) => [name(level, session), stats.histogram[level - 1]]), t("stats.levels"))),
       card(t("stats.alpha"), intervals(stats.alpha.map(alphaRow), t("stats.alpha"), [-1, 1]), el("p", { class: "muted", text: t("stats.alpha_hint") })),
       card(t("stats.progress"), curve(stats.days.map((day) => [day.day, day.total]), stats.votes_wanted, t("stats.progress"))),
     ),
     card(t("stats.annotators"), annotators(stats)),
     card(t("stats.pairs"), pairs(stats)),
   );
+}
+
+function name(level, session) {
+  return session.options.pairs ? t(`pair.lead.${level}`) : `${level} ${t(`level.${level}.name`)}`;
 }
 
 function figures(stats) {

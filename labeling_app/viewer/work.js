@@ -1,5 +1,6 @@
 // The labelling loop: show an item, take a level, wait for the server's word, show the next.
 
+import { answerOf, inWords, said } from "./answers.js";
 import { afterPaint, el, find, newId } from "./dom.js";
 import { Refused, Unreachable } from "./api.js";
 import { drawCorrecting, drawFeedback, drawItem, drawProgress } from "./panel.js";
@@ -58,7 +59,7 @@ export class Work {
   async rate(level) {
     const item = this.#bench.item;
     if (!item || this.#busy) return;
-    if (this.#feedbackShown()) return;
+    if (this.#feedbackShown() || (item.paired && level > 3)) return;
     if (item.blind && level > 1 && !this.choice) return this.say("blind.choose_first");
     if (this.#asksFirst(item)) return;
     this.#busy = true;
@@ -72,8 +73,8 @@ export class Work {
     else this.#next(item);
     this.#tellLater(() => {
       const rated = first.counted === false ? "last.surplus" : "last.rated";
-      this.say(first === "offline" ? "last.kept" : rated, { level });
-      if (first === "offline") this.#sayWhenSent(answer, level);
+      this.#sayLevel(first === "offline" ? "last.kept" : rated, level, item);
+      if (first === "offline") this.#sayWhenSent(answer, level, item);
       else this.#acknowledged(first);
     });
     if (first.counted === false) this.#heartbeat(() => {}); // drop what else is no longer ours
@@ -90,12 +91,12 @@ export class Work {
     return true;
   }
 
-  #sayWhenSent(answer, level) {
+  #sayWhenSent(answer, level, item) {
     const note = find(this.#root, "last").firstChild;
     answer.then((reply) => {
       this.#acknowledged(reply);
       const key = reply.counted === false ? "last.surplus" : "last.rated";
-      if (reply.counted === false || find(this.#root, "last").firstChild === note) this.say(key, { level });
+      if (reply.counted === false || find(this.#root, "last").firstChild === note) this.#sayLevel(key, level, item);
     }, (error) => this.#sayError(error));
   }
 
@@ -123,7 +124,7 @@ export class Work {
     return {
       vote_id: newId(),
       assignment_id: item.id,
-      level,
+      ...said(level, item.paired),
       seconds: Math.min(LONGEST_SECONDS, (performance.now() - this.#bench.shownAt) / 1000),
       flagged: this.flagged,
       comment: this.comment || null,
@@ -190,7 +191,7 @@ export class Work {
       if (!first.undone) return this.say("last.nothing_to_undo");
       const isSame = last && last.item.id === first.undone.assignment_id;
       const marks = { flagged: first.flagged, comment: first.comment ?? "", choice: isSame ? last.marks.choice : null };
-      this.#bringBack(isSame ? last.item : new Item(first.undone), first.level, marks);
+      this.#bringBack(isSame ? last.item : new Item(first.undone), answerOf(first), marks);
     }
   }
 
@@ -203,7 +204,8 @@ export class Work {
     this.#clearMarks();
     this.#showCurrent();
     if (this.#bench.item === item) this.#loadMarks(item);
-    this.say(level === null ? "last.unskipped" : "last.undone", { level });
+    if (level === null) this.say("last.unskipped");
+    else this.#sayLevel("last.undone", level, item);
   }
 
   /** Show the last items, and bring the one that is chosen to the bench to be rated anew. */
@@ -415,6 +417,11 @@ export class Work {
 
   say(key, values) {
     this.#write(t(key, values));
+  }
+
+  /** Say what became of a level, or of an answer about a pair. */
+  #sayLevel(key, level, item) {
+    this.say(item.paired ? `pair.${key}` : key, { level: inWords(level, item.paired) });
   }
 
   #write(text) {

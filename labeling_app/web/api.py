@@ -10,6 +10,7 @@ from labeling_app.annotation import serving, voting
 from labeling_app.annotation.history import history
 from labeling_app.annotation.progress import progress_of
 from labeling_app.annotation.retakes import retake, retakes_left
+from labeling_app.annotation.sides import pair_images, worse_side
 from labeling_app.annotation.state import ServerState
 from labeling_app.database import events
 from labeling_app.database.events import to_iso
@@ -20,7 +21,6 @@ from labeling_app.schemas import (
     HeartbeatResponse,
     HistoryEntry,
     HistoryResponse,
-    Images,
     Item,
     ItemsRequest,
     ItemsResponse,
@@ -78,6 +78,7 @@ def session_router(state: ServerState) -> APIRouter:
             progress=progress_of(state, user),
             options={
                 "blind": state.settings.blind,
+                "pairs": state.settings.against is not None,
                 "overlap": state.settings.overlap,
                 "language": state.settings.language,
                 "heartbeat_seconds": min(LONGEST_HEARTBEAT_SECONDS, state.settings.lease_seconds / 3),
@@ -139,6 +140,7 @@ def labelling_router(state: ServerState) -> APIRouter:
         return UndoResponse(
             undone=to_item(state, undone[0]) if undone and undone[0]["item_id"] in state.catalogue.by_id else None,
             level=undone[1] if undone else None,
+            worse=worse_side(state, *undone) if undone else None,
             skipped=said is not None and said.skipped,
             flagged=said is not None and said.flagged,
             comment=said.comment if said is not None else None,
@@ -152,6 +154,7 @@ def labelling_router(state: ServerState) -> APIRouter:
             HistoryEntry(
                 item=to_item(state, done.assignment),
                 level=done.level,
+                worse=worse_side(state, done.assignment, done.level),
                 flagged=done.flagged,
                 comment=done.comment,
                 reason=done.reason,
@@ -195,20 +198,18 @@ def to_item(state: ServerState, row: RowMapping) -> Item:
     kind = row["kind"]
     address = state.image_addresses(row["item_id"])
     blind = state.settings.blind and kind != "training"
-    if blind:
-        first, second = ("gt", "pred") if voting.shows_real_first(state, row["id"]) else ("pred", "gt")
-        images = Images(img0=address["img0"], img1=address["img1"], a=address[first], b=address[second])
+    if info.is_pair:
+        names = pair_images(state, row)
+    elif blind:
+        real_first = voting.shows_real_first(state, row["id"])
+        names = {"a": "gt" if real_first else "pred", "b": "pred" if real_first else "gt"}
     else:
-        images = Images(**address)
+        names = {"pred": "pred", "gt": "gt"}
+    images = {name: address[role] for name, role in {"img0": "img0", "img1": "img1", **names}.items()}
     return Item(
+        **info.told() | {"images": images},
         assignment_id=row["id"],
         stage=kind if kind in ("training", "qualification") else "work",
-        resolution=info.resolution,
-        width=info.width,
-        height=info.height,
-        interval=info.interval,
-        frame_seconds=info.frame_seconds,
         lease_expires_at=to_iso(row["lease_expires_at_us"]),
         blind=blind,
-        images=images,
     )

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from labeling_app.accounts import Account, require_row, to_account
+from labeling_app.annotation.filters import parse_where
 from labeling_app.annotation.state import ServerState
 from labeling_app.desk.actions import Order, carry_out
 from labeling_app.desk.exclusions import Step
 from labeling_app.desk.reading import as_rows, desk_table, find_items, names_of, page_of, remarks_on, votes_of
-from labeling_app.desk.selection import Selection, parse_where
-from labeling_app.schemas import Images
+from labeling_app.desk.selection import Selection
 from labeling_app.web.desk_schemas import DeskItem, DeskOutcome, DeskRequest, DeskResponse, DeskRow, DeskVote, Remark
 from labeling_app.web.errors import ApiError
 from labeling_app.web.guard import account_of
@@ -57,14 +57,7 @@ def desk_router(state: ServerState) -> APIRouter:
             votes, remarks = votes_of(connection, item_id), remarks_on(connection, item_id, names)
             (row,) = as_rows(desk_table(state, connection).select(Selection(items=frozenset([item_id]))))
         return DeskItem(
-            item_id=item_id,
-            triplet_id=info.triplet_id,
-            resolution=info.resolution,
-            width=info.width,
-            height=info.height,
-            interval=info.interval,
-            frame_seconds=info.frame_seconds,
-            images=Images(**state.image_addresses(item_id)),
+            **info.told_to_lead(state.image_addresses(item_id)),
             row=DeskRow(**row),
             votes=[DeskVote(**vote) for vote in votes],
             remarks=[Remark(**remark) for remark in remarks],

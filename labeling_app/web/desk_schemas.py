@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from labeling_app.desk.actions import Action
-from labeling_app.schemas import Body, ClientId, Id, Images, Level, ReviewVote, Text
+from labeling_app.schemas import Body, ClientId, Id, Level, ReviewVote, ShownToLead, Text
 
 Word = Annotated[str, Field(max_length=512)]
 
@@ -91,17 +91,9 @@ class Remark(BaseModel):
     created_at: str
 
 
-class DeskItem(BaseModel):
+class DeskItem(ShownToLead):
     """Everything about one item, to be looked at on the bench."""
 
-    item_id: int
-    triplet_id: str
-    resolution: str
-    width: int
-    height: int
-    interval: int
-    frame_seconds: float | None
-    images: Images
     row: DeskRow
     votes: list[DeskVote]
     remarks: list[Remark]

@@ -20,11 +20,11 @@ _OPAQUE = re.compile(r"[0-9a-f]{32}")
 
 def find_image(state: ServerState, opaque: str) -> Path | None:
     """Return the file behind an opaque id, or ``None`` when there is none inside the data set's folder."""
-    relative = state.catalogue.files.get(opaque) if _OPAQUE.fullmatch(opaque) else None
-    if relative is None:
+    picture = state.catalogue.files.get(opaque) if _OPAQUE.fullmatch(opaque) else None
+    if picture is None:
         return None
     try:
-        path = inside(state.catalogue.manifest.root, relative.as_posix())
+        path = inside(picture.root, picture.path.as_posix())
     except ManifestError:  # a link put there after the manifest was read
         return None
     return path if path.is_file() and path.suffix.lower() in _TYPES else None

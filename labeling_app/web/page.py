@@ -18,7 +18,7 @@ MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".json": "application/json; charset=utf-8",
-    ".png": "image/png",
+    ".webp": "image/webp",
 }
 
 # Gradio runs js_on_load again when a component is shown again; start() removes what an earlier run left behind.

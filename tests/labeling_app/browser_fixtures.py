@@ -1,5 +1,6 @@
 """A small data set, a real server that can be stopped and started again, and pages signed in to it."""
 
+import base64
 import json
 import re
 import socket
@@ -137,6 +138,9 @@ def running(settings: Settings, projects: Mapping[str, Settings] | None = None) 
         server.stop()
 
 
+_WELCOMED = "try { localStorage.setItem('vfi.welcomed/' + %s, 'yes'); } catch {}"
+
+
 @contextmanager
 def signed_in(
     browser: Browser,
@@ -145,12 +149,15 @@ def signed_in(
     *,
     password: str | None = None,
     project: str | None = None,
+    newcomer: bool = False,
     **context: object,
 ) -> Iterator["BenchPage"]:
-    """A page of its own browser context, signed in; fails on any script error."""
+    """A page of its own browser context, signed in; fails on any script error. To a newcomer the help opens itself."""
     session = browser.new_context(**({"locale": "en-GB"} | context))
     errors: list[str] = []
     try:
+        if not newcomer:
+            session.add_init_script(_WELCOMED % json.dumps(name))
         page = session.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -229,6 +236,20 @@ def eventually(read: Callable[[], Any], expected: Any) -> None:
     while (last := read()) != expected and time.monotonic() < until:
         time.sleep(0.05)
     assert last == expected
+
+
+_READ_CANVAS = """pane => {
+    const isSeen = (canvas) => getComputedStyle(canvas).visibility === "visible";
+    const canvas = [...pane.querySelectorAll("canvas")].filter(isSeen).at(-1);
+    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    return btoa(String.fromCharCode(...data.filter((_, index) => index % 4 < 3)));
+}"""
+
+
+def shown_pixels_sha256(state: BenchPage, pane: str) -> str:
+    """Return the hash of the picture that a pane shows."""
+    data = state.stage.locator(f"[data-id={pane}]").evaluate(_READ_CANVAS)
+    return pixels_sha256(np.frombuffer(base64.b64decode(data), np.uint8).reshape(HEIGHT, WIDTH, 3))
 
 
 def events_of(settings: Settings, kind: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from dataset_tools.frames import pixels_sha256, write_image
-from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, from_rows
+from dataset_tools.manifest import IMAGE_COLUMNS, Manifest, from_rows, read_manifest
 from labeling_app.accounts import Account, add_account, hash_password
 from labeling_app.annotation.state import ServerState, open_state
 from labeling_app.database.store import Store
@@ -66,6 +66,17 @@ def _row(index: int) -> dict[str, Any]:
         "split": "train",
         **{column: f"{column}.png" for column in IMAGE_COLUMNS},
     }
+
+
+def make_rival(manifest: Path, folder: Path, *, predictor: str) -> Path:
+    """Write a manifest of the same triplets with other predictions, and its picture; return its path."""
+    folder.mkdir()
+    rgb = np.random.default_rng(99).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    write_image(folder / "other.png", rgb)
+    new = {"pred": "other.png", "pred_sha256": pixels_sha256(rgb), "predictor": predictor}
+    path = folder / manifest.name
+    from_rows(path, [{**row, **new} for row in read_manifest(manifest).rows()]).write()
+    return path
 
 
 def add_rows(manifest: Manifest, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

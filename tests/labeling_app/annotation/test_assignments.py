@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from labeling_app.annotation import assignments as rules
 from labeling_app.annotation.assignments import Gold
+from labeling_app.annotation.filters import parse_where
 from labeling_app.annotation.progress import votes_per_hour
-from labeling_app.annotation.quota import Rule, matches, parse_filters, wanted_overlap
+from labeling_app.annotation.quota import Rule, matches, wanted_overlap
 
 
 @settings(max_examples=30, deadline=None)
@@ -120,7 +121,7 @@ def test_pace_leaves_breaks_out(seconds, rate):
 
 def test_overlap_rules_the_newest_that_fits_wins():
     row = {"source": "videos", "resolution": "1080p", "clip": "a.mp4", "triplet_id": "x", "interval": 6}
-    rules_ = [Rule(5, {}), Rule(7, parse_filters(["resolution=1080p", "interval=4-8"])), Rule(1, {"source": "other"})]
+    rules_ = [Rule(5, {}), Rule(7, parse_where(["resolution=1080p", "interval=4-8"])), Rule(1, {"source": "other"})]
     assert wanted_overlap(row, default=3, rules=rules_) == 7
     assert wanted_overlap({**row, "interval": 9}, default=3, rules=rules_) == 5
     assert wanted_overlap(row, default=3, rules=[]) == 3

@@ -299,11 +299,12 @@ def test_gold_and_repeats_are_mixed_in_and_look_like_work(db_url, tmp_path):
     state.close()
 
 
-def test_order_uncertain_comes_first_and_is_marked(db_url, tmp_path):
+@pytest.mark.parametrize("order", ["uncertain", "model"])
+def test_what_a_vote_says_most_about_comes_first_and_is_marked(db_url, tmp_path, order):
     path = make_manifest(tmp_path, 42)
     scored = read_manifest(path)
     scored.with_columns({"score": [1.5 if index < 10 else 1.0 for index in range(42)]}).write()
-    state = make_state(path, db_url, order="uncertain", random_share=0.0, overlap=1)
+    state = make_state(path, db_url, order=order, random_share=0.0, overlap=1)
     anna = add_user(state.store, "anna")
     first_ten = label_all(state, anna, limit=10)
     uncertain = set(state.catalogue.ids[:10].tolist())

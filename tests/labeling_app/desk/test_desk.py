@@ -8,11 +8,12 @@ from sqlalchemy import text
 
 from dataset_tools.errors import UsageError
 from dataset_tools.manifest import read_manifest
+from labeling_app.annotation.filters import parse_where, span
 from labeling_app.annotation.serving import next_items
 from labeling_app.annotation.voting import skip, vote
 from labeling_app.database.audit import check_consistency
 from labeling_app.database.events import of_kind
-from labeling_app.desk.selection import Selection, parse_where, span
+from labeling_app.desk.selection import Selection
 from labeling_app.exchange.exporting import export_manifest
 from labeling_app.quality.stats import compute_stats
 from labeling_app.schemas import VoteRequest

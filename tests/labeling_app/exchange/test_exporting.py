@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_tools.errors import ManifestError
-from dataset_tools.manifest import read_manifest
+from dataset_tools.manifest import from_rows, read_manifest
 from labeling_app.annotation import voting
-from labeling_app.annotation.review import store_gold, store_verdict
+from labeling_app.annotation.review import review_queue, store_gold, store_verdict
 from labeling_app.annotation.serving import next_items
+from labeling_app.desk.reading import desk_table
 from labeling_app.exchange import exporting
-from labeling_app.exchange.exporting import export_manifest, export_table, watch
+from labeling_app.exchange.exporting import export_manifest, export_table, read_long_table, watch
 from labeling_app.quality.consensus import consensus
 from labeling_app.quality.stats import compute_stats
 from labeling_app.quality.votes import long_table, read_votes
@@ -49,6 +50,27 @@ def label_all(state, user, level, limit=1000):
         fields["comment"] = {0: "=HYPERLINK(1)", 1: 'a\r"b",\x00c\r\n\ud83d'}.get(number)
         request = VoteRequest(vote_id=f"vote-{rows[0]['id']:05d}", assignment_id=rows[0]["id"], level=level, **fields)
         voting.vote(state, user, request)
+
+
+def test_votes_on_removed_triplets_are_in_no_figure_and_stay_in_the_table(state, manifest):
+    present = read_manifest(manifest)
+    from_rows(manifest, present.rows()[4:], metadata=present.metadata).write()
+    state.refresh(force=True)
+    with state.store.read() as connection:
+        stats = compute_stats(connection)
+    assert (stats.items, stats.items_full, stats.votes, stats.votes_wanted, stats.votes_removed) == (10, 10, 30, 30, 12)
+    assert (stats.histogram, sum(who.votes for who in stats.annotators)) == ([10, 10, 0, 10], 30)
+    assert stats.disagreeing == review_queue(state, limit=50).total == 10
+    with state.store.read() as connection:
+        table = desk_table(state, connection)
+    assert table.items["votes"].tolist() == [3] * 10
+    assert len(read_long_table(state.store)) == 42
+    assert export_manifest(state.store, manifest, method="median").votes == 30
+    present.write()  # the rows come back, and their votes with them
+    state.refresh(force=True)
+    with state.store.read() as connection:
+        back = compute_stats(connection)
+    assert (back.votes, back.votes_removed) == (42, 0)
 
 
 def test_votes_and_consensus_go_into_the_manifest(state, manifest):

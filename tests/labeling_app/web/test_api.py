@@ -44,7 +44,13 @@ def test_session_tells_what_a_page_needs(anna):
     assert {key: session[key] for key in ("user", "role", "settings", "stage")} == {
         "user": "anna", "role": "annotator", "settings": {}, "stage": "work",
     }  # fmt: skip
-    assert session["options"] == {"blind": False, "overlap": 3, "language": "en", "heartbeat_seconds": 60}
+    assert session["options"] == {
+        "blind": False,
+        "pairs": False,
+        "overlap": 3,
+        "language": "en",
+        "heartbeat_seconds": 60,
+    }
     assert session["progress"] == {
         "done": 0, "target": 42, "remaining": 42, "votes_per_hour": None, "seconds_left": None,
     }  # fmt: skip
@@ -79,7 +85,7 @@ def test_an_item_tells_size_and_time_and_nothing_that_steers(state, anna):
     (item,) = anna.items()
     assert set(item) == {
         "assignment_id", "stage", "resolution", "width", "height", "interval", "frame_seconds", "lease_expires_at",
-        "blind", "images",
+        "blind", "paired", "images",
     }  # fmt: skip
     assert (item["width"], item["height"], item["frame_seconds"]) == (96, 64, pytest.approx(item["interval"] / 25))
     assert {role for role, address in item["images"].items() if address} == {"img0", "img1", "pred", "gt"}

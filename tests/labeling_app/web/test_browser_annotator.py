@@ -145,6 +145,25 @@ def test_a_reload_and_undo_keep_flag_and_comment_and_a_skip_comes_back(browser: 
         expect(bench.page.locator("textarea")).to_have_value("a torn hand")
 
 
+def test_the_help_opens_by_itself_once_per_account(browser: Browser, server: Server) -> None:
+    with signed_in(browser, server, "Newt", viewport=LAPTOP, newcomer=True) as bench:
+        help_ = bench.page.get_by_test_id("dialog")
+        expect(help_).to_contain_text("Examples at 1:1")
+        pictures = help_.locator(".example-image img")
+        expect(pictures).to_have_count(16)  # two of each level, real and made
+        assert pictures.evaluate_all("all => all.every((one) => one.complete && one.naturalWidth === 200)")
+        bench.press("2")  # rates nothing while the help is open
+        bench.escape()
+        bench.ready()
+        bench.expect_done(0)
+        bench.page.reload()
+        bench.ready()
+        expect(help_).to_be_hidden()
+    with signed_in(browser, server, "Newt", viewport=LAPTOP, newcomer=True) as bench:  # another browser
+        bench.ready()
+        expect(bench.page.get_by_test_id("dialog")).to_be_hidden()
+
+
 FORBIDDEN = (
     "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
 )
@@ -162,6 +181,8 @@ def test_a_browser_that_keeps_nothing(browser: Browser, server: Server, name: st
         page.goto(f"{server.url}/")
         page.get_by_label("Name", exact=True).fill(name)
         page.locator("button[type=submit]").click()
+        expect(page.get_by_test_id("dialog")).to_be_visible()  # the help, to a newcomer
+        BenchPage(page).escape()
         expect(page.get_by_test_id("unkept")).to_contain_text("This browser keeps nothing")
         for count in (1, 2):
             rate(BenchPage(page), "2")
