@@ -107,18 +107,18 @@ def test_rife_numbers_equal_an_independent_computation(done, snu_film):
         assert found["ssim"] == pytest.approx(np.mean(similarity), abs=1e-5)
 
 
-def test_two_accurate_models_stand_in_one_table(snu_film, run, tmp_path, capsys):
+def test_two_accurate_models_stand_in_one_table(demo_clips, run, tmp_path, capsys):
     """As in the paper's first table: each line says which of them the hard pairs go to."""
-    accurate = ["--accurate", "rife-full", "--accurate", "rife-refined"]
-    options = ["snu-film", "--root", str(snu_film), "--out", str(tmp_path), "--limit", "1", "--no-lpips"]
+    root = miniatures.make_vimeo90k(tmp_path / "set", demo_clips)
+    accurate = ["--accurate", "rife-refined", "--accurate", "rife-v4"]
+    options = ["vimeo90k", "--root", str(root), "--out", str(tmp_path), "--limit", "1", "--no-lpips"]
     assert main([*options, *accurate, "--run", str(run), "--threshold", "-9", "--device", "cpu"]) == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["accurate"] == ["rife-full", "rife-refined"]
-    psnr = {(record["model"], record["subset"]): record["psnr"] for record in results["results"]}
-    for level in LEVELS:  # a threshold below every score sends all pairs to the accurate model
-        for name in results["accurate"]:
-            dynamic = psnr[f"dynamic, light-256p, threshold -9 to {name}", level]
-            assert dynamic == psnr[name, level] != psnr["rife", level]
+    assert results["accurate"] == ["rife-refined", "rife-v4"]
+    psnr = {record["model"]: record["psnr"] for record in results["results"]}
+    for name in results["accurate"]:  # a threshold below every score sends all pairs to the accurate model
+        assert psnr[f"dynamic, light-256p, threshold -9 to {name}"] == psnr[name] != psnr["rife"]
+        assert f"Routed to {name}:" in (tmp_path / "table.md").read_text()
     assert {f"light-256p to {name}" for name in results["accurate"]} < set(results["curves"])
     assert main([*options, "--accurate", "rife"]) == 2
     assert "--accurate 'rife' must be another interpolator than --fast" in capsys.readouterr().err

@@ -189,8 +189,6 @@ def test_several_pairs_give_several_scores(assessor, pair):
         torch.zeros(64, 64),
         torch.zeros(1, 64, 64),
         [],
-        "frame.png",
-        [np.zeros((64, 64, 3), np.uint8), np.zeros((64, 65, 3), np.uint8)],
         torch.zeros((3, 64, 64), dtype=torch.int64),
     ],
     ids=str,

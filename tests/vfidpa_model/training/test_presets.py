@@ -80,11 +80,11 @@ def test_each_preset_starts_from_its_defaults_without_a_blow_up(preset, manifest
     for batch in batches(session):
         losses.append(take_step(session, batch)["difficulty"])
         session.counters.step += 1
-        if len(losses) == 5:
+        if len(losses) == 3:
             break
     assert np.isfinite(losses).all()
     assert max(losses) < 3 * guess
-    assert np.mean(losses[-3:]) < 2 * guess
+    assert np.mean(losses[-2:]) < 2 * guess
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 455), (720, 1280), (256, 200)])
