@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vfidpa_model.benchmark import FLOW, _warn_of_lopsided, dynamic_entries
 from vfidpa_model.benchmarking.report import curves, model_entry, router_values
 from vfidpa_model.benchmarking.times import typical_seconds, unsteady
 
@@ -63,6 +64,24 @@ def test_large_spreads_are_said():
     assert [line.split(" at ")[0] for line in said] == [f"times of {name}" for name in ("a", "b", "model")]
     assert "median 0.100" in said[0]
     assert unsteady(rows_of(3, loaded=(0,))) == []
+
+
+def test_a_threshold_that_routes_nothing_and_scores_that_are_no_numbers(capsys):
+    rows = rows_of(24)
+    for row in rows:
+        row["routers"][FLOW] = {"score": 1.0, "seconds": 0.01}
+    fast, accurate = model_entry(rows, "a"), model_entry(rows, "b")
+    shares = [entry.share.mean() for entry in dynamic_entries(rows, fast, accurate, [9.0, 0.5])[:2]]
+    assert shares[0] == 0 < shares[1] < 1
+    _warn_of_lopsided(rows, [9.0, 0.5])
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("warning: model: only 0.0% of 24 pairs go to the accurate model at threshold 9")
+    for row in rows:
+        row["routers"]["model"]["score"] = float("nan")
+    assert dynamic_entries(rows, fast, accurate, [9.0])[0].share.mean() == 1
+    _warn_of_lopsided(rows, [9.0])
+    assert "only 0.0% of 24 pairs go to the fast model" in capsys.readouterr().err
 
 
 def test_journals_from_before_sizes_were_kept_still_count():
