@@ -9,7 +9,6 @@ import hashlib
 import json
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ import vfidpa_model.routing
 from dataset_tools.common.json_lines import whole_lines
 from dataset_tools.frames import to_rgb, to_tensor
 from dataset_tools.interpolators.refinable import can_go_on
-from dataset_tools.interpolators.tiles import Rect, TilePlan
+from dataset_tools.interpolators.tiles import TilePlan
 from dataset_tools.prediction.metrics import psnr
 from vfidpa_model.benchmarking.sets import read_item
 from vfidpa_model.routing.cascade import CascadeInterpolator
@@ -60,14 +59,18 @@ class Runner:
             if isinstance(signal, OracleTiles):
                 signal.tell(frames["fast"], frames["accurate"], to_tensor(truth).to(self._device))
             scores = signal.tiles(*pair, begun)[0]
+            if not self.goes_on:
+                scores = scores.mean(keepdims=True)
             for effort in self.efforts:
                 name = f"{signal.name} @ {effort:g}"
-                plan = self._choose(controls[name], scores, begun.size)
-                if plan.rects not in known:
-                    role = "fast" if not plan.rects else "accurate" if plan.is_whole else None
-                    known[plan.rects] = whole[role] if role else self._quality(self._go_on(plan, begun, pair), truth)
-                area = float(plan.tiles(scores.shape).mean())
-                settings[name] = [*known[plan.rects], plan.cost if plan.rects else 0.0, area, plan.rects]
+                mask = controls[name].choose(scores)
+                frame, cost, area = self._made(mask, begun, frames)
+                controls[name].spend(cost)
+                key = mask.tobytes()
+                if key not in known:
+                    ends = {0.0: "fast", 1.0: "accurate"}
+                    known[key] = whole[ends[area]] if area in ends else self._quality(frame, truth)
+                settings[name] = [*known[key], cost, area, mask.astype(int).tolist()]
         routers = {name: float(router.score(*pair)[0]) for name, router in self.routers.items()}
         return {"whole": whole, "settings": settings, "routers": routers}
 
@@ -75,23 +78,24 @@ class Runner:
         """Return the seconds of every part, for the choices that ``quality`` made."""
         pair, _ = self._read(item)
         seconds = {"models": {}, "signals": {}, "routers": {}, "settings": {}}
-        seconds["begin"], begun = self._timed("begin", pair, partial(self._first.begin, *pair))
+        seconds["begin"], begun = self._timed("begin", pair, lambda: self._first.begin(*pair))
         for name, model in self.models.items():
-            seconds["models"][name], _ = self._timed(name, pair, partial(model.interpolate, *pair))
+            seconds["models"][name], _ = self._timed(name, pair, lambda model=model: model.interpolate(*pair))
         known = {}
         for signal in self.signals:
             if isinstance(signal, OracleTiles):
                 seconds["signals"][signal.name] = 0.0
             else:
-                call = partial(self._signal_and_choice, signal, pair, begun)
+                call = lambda signal=signal: EffortControl(0.5).choose(signal.tiles(*pair, begun)[0])  # noqa: E731
                 seconds["signals"][signal.name], _ = self._timed(signal.name, pair, call)
-        for name, (*_, rects) in measured["settings"].items():
-            plan = TilePlan(begun.size, tuple(Rect(*rect) for rect in rects))
-            if plan.rects not in known:
-                known[plan.rects], _ = self._timed("go on", pair, partial(self._go_on, plan, begun, pair))
-            seconds["settings"][name] = known[plan.rects]
+        for name, (*_, mask) in measured["settings"].items():
+            chosen = np.array(mask, dtype=bool)
+            if chosen.tobytes() not in known:
+                call = lambda chosen=chosen: self._go_on(chosen, begun, pair)  # noqa: E731
+                known[chosen.tobytes()], _ = self._timed("go on", pair, call)
+            seconds["settings"][name] = known[chosen.tobytes()]
         for name, router in self.routers.items():
-            seconds["routers"][name], _ = self._timed(name, pair, partial(router.score, *pair))
+            seconds["routers"][name], _ = self._timed(name, pair, lambda router=router: router.score(*pair))
         cascade = CascadeInterpolator(self.fast, self.accurate, scene_cuts=False)
         seconds["overhead"] = seconds["signals"].get(cascade.signal.name, 0.0)
         return seconds
@@ -100,23 +104,24 @@ class Runner:
         img0, truth, img1 = read_item(item)
         return (to_tensor(img0).to(self._device), to_tensor(img1).to(self._device)), truth
 
-    def _choose(self, control, scores, size):
-        """Return what is computed of a frame, chosen as the cascade does it."""
-        if self.goes_on:
-            plan = TilePlan.of(control.choose(scores), size)
-        else:
-            hard = control.choose(scores.mean(keepdims=True)).any()
-            plan = TilePlan.whole(size) if hard else TilePlan(size, ())
-        control.spend(plan.cost)
-        return plan
-
-    def _signal_and_choice(self, signal, pair, begun):
-        return self._choose(EffortControl(0.35), signal.tiles(*pair, begun)[0], begun.size)
-
-    def _go_on(self, plan, begun, pair):
+    def _made(self, mask, begun, frames):
+        """Return the frame for a choice, its cost as a share of all, and the share of the area."""
+        if not self.goes_on:
+            hard = float(mask.any())
+            return frames["accurate" if hard else "fast"], hard, hard
+        plan = TilePlan.of(mask, begun.size)
         if not plan.rects:
-            return begun.frame
-        return self.accurate.go_on(begun, [plan]) if self.goes_on else self.accurate.interpolate(*pair)
+            return begun.frame, 0.0, 0.0
+        if plan.is_whole:
+            return frames["accurate"], 1.0, 1.0
+        return self.accurate.go_on(begun, [plan]), plan.cost, min(0.999, float(plan.tiles(mask.shape).mean()))
+
+    def _go_on(self, mask, begun, pair):
+        if not mask.any():
+            return None
+        if not self.goes_on:
+            return self.accurate.interpolate(*pair)
+        return self.accurate.go_on(begun, [TilePlan.of(mask, begun.size)])
 
     def _quality(self, frame, truth):
         rgb = to_rgb(frame.cpu())

@@ -20,8 +20,7 @@ from dataset_tools.interpolators.tiles import TILE
 from vfidpa_model.routing.signals import DecidedDifference, Scores, Signal
 
 WEIGHTS = Path(__file__).parents[1] / "pretrained" / "gain" / "model.safetensors"
-LPIPS_UNIT = 0.01  # the network counts in hundredths of LPIPS, the mean over a patch
-PATCH = 64  # pixels a side of what it says one number of: whole tiles
+LPIPS_UNIT = 0.01  # the network counts in hundredths of LPIPS, the mean over a tile
 _LEARNED_FROM = "rife-3.9"  # with any engine
 _CELL = 4  # pixels a side that features are averaged over
 _CHANNELS, _WIDTH = 15, 16
@@ -33,7 +32,7 @@ _DIFFERENCE_WEIGHT, _LPIPS_WEIGHT = 356.0, 0.2
 
 
 class LpipsGain(nn.Module):
-    """How much of LPIPS refinement removes from each patch, from what the fast model found."""
+    """How much of LPIPS refinement removes from each tile, from what the fast model found."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +48,7 @@ class LpipsGain(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, rows, columns), in ``LPIPS_UNIT``, for ``features_of`` frames."""
-        gains: Tensor = self.last(self.body(features)) + self.skip(F.avg_pool2d(features, PATCH // _CELL))
+        gains: Tensor = self.last(self.body(features)) + self.skip(F.avg_pool2d(features, TILE // _CELL))
         return gains[:, 0]
 
 
@@ -68,7 +67,6 @@ class ExpectedGain:
         """Return the expected gain per tile; see ``Signal.tiles``."""
         differences = self._difference.tiles(img0, img1, begun)
         gains = load_network(begun.warped.device)(features_of(begun)).double().cpu().numpy()
-        gains = gains.repeat(PATCH // TILE, 1).repeat(PATCH // TILE, 2)
         gains = gains[:, : differences.shape[1], : differences.shape[2]]  # padding may be more than a tile
         seen = (differences != 0).astype(float)  # where both views agree to half a level, there is nothing to refine
         scores: Scores = seen * (_DIFFERENCE_WEIGHT * differences + self._weight * gains)
@@ -93,13 +91,13 @@ def load_network(device: torch.device) -> LpipsGain:
 
 
 def features_of(begun: Begun) -> Tensor:
-    """Return what the network sees, (B, 15, H / 4, W / 4) for frames padded to whole patches.
+    """Return what the network sees, (B, 15, H / 4, W / 4) for frames padded to whole tiles.
 
     A quarter of the pixels is looked at, of what is smooth a sixteenth: reading all would take a twentieth of the fast
     model's time.
     """
-    warped, blend = _whole_patches(begun.warped), _whole_patches(begun.merged)
-    logit, flow = (_whole_patches(x)[..., 1::_CELL, 1::_CELL] for x in (begun.mask_logit, begun.flow))
+    warped, blend = _whole_tiles(begun.warped), _whole_tiles(begun.merged)
+    logit, flow = (_whole_tiles(x)[..., 1::_CELL, 1::_CELL] for x in (begun.mask_logit, begun.flow))
     mask = logit.sigmoid()
     sample = warped[..., ::2, ::2]
     difference = sample[:, :3] - sample[:, 3:]
@@ -107,7 +105,7 @@ def features_of(begun: Begun) -> Tensor:
     flow0, flow1 = flow[:, :2], flow[:, 2:]
     length0, length1 = (torch.hypot(x[:, :1], x[:, 1:]) for x in (flow0, flow1))  # norm takes ten times as long
     bend = (flow0[:, :1] * flow1[:, 1:] - flow0[:, 1:] * flow1[:, :1]).abs() / (length0 + length1 + 1)
-    frames = _whole_patches(begun.img0[..., ::2, ::2] - begun.img1[..., ::2, ::2], PATCH // 2)
+    frames = _whole_tiles(begun.img0[..., ::2, ::2] - begun.img1[..., ::2, ::2], TILE // 2)
     parts = [
         10 * squared.sqrt(),
         _log(squared),
@@ -126,9 +124,9 @@ def features_of(begun: Begun) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def _whole_patches(x: Tensor, patch: int = PATCH) -> Tensor:
+def _whole_tiles(x: Tensor, tile: int = TILE) -> Tensor:
     height, width = x.shape[-2:]
-    return F.pad(x, (0, -width % patch, 0, -height % patch)).float() if height % patch or width % patch else x.float()
+    return F.pad(x, (0, -width % tile, 0, -height % tile)).float() if height % tile or width % tile else x.float()
 
 
 def _cells(sample: Tensor) -> Tensor:
