@@ -66,6 +66,7 @@ COMMANDS = {
         "vfidpa_model.benchmark", "benchmark", "Interpolators and the dynamic pipeline on test sets."
     ),
     "interpolate": _command("vfidpa_model.interpolate", "interpolate", "Raise the frame rate of a video file."),
+    "studio": _command("vfidpa_model.studio", "studio", "The same on a page, in a browser on this machine."),
 }
 
 

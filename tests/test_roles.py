@@ -65,10 +65,11 @@ def test_the_core_does_its_work_and_names_the_extras_of_the_rest(tmp_path, made)
         "train": [["train", manifest, "--out", tmp_path / "new"], ["evaluate", run_folder, made / manifest.name]],
         "onnx": [["export-model", run_folder, "--format", "onnx"]],
         "openvino": [["export-model", run_folder, "--format", "openvino"]],
+        "studio": [["studio", "--port", 0]],
     }
     commands = [*done, *(command for some in refused.values() for command in some)]
     codes, said = run(environment_of(tmp_path / "core"), *(["dataset_tools.vfi", *command] for command in commands))
-    assert codes == [0] * 5 + [2] * 6, said
+    assert codes == [0] * 5 + [2] * 7, said
     lines = [line for line in said.splitlines() if line.startswith("vfi ") and "needs the extra" in line]
     expected = [(command[0], extra) for extra, some in refused.items() for command in some]
     for line, (command, extra) in zip(lines, expected, strict=True):
@@ -109,7 +110,12 @@ def test_the_train_role_trains_and_evaluates(tmp_path, made):
 
 @pytest.mark.parametrize(
     ("extra", "modules"),
-    [("onnx", ["onnx", "onnxscript", "onnxruntime"]), ("openvino", ["openvino"]), ("postgresql", ["psycopg"])],
+    [
+        ("onnx", ["onnx", "onnxscript", "onnxruntime"]),
+        ("openvino", ["openvino"]),
+        ("postgresql", ["psycopg"]),
+        ("studio", ["vfidpa_model.studio_page.page"]),
+    ],
 )
 def test_a_small_extra_is_whole(tmp_path, extra, modules):
     codes, said = run(environment_of(tmp_path, extra), *([module] for module in modules))

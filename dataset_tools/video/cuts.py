@@ -6,6 +6,7 @@ six true cuts and an auto-exposure ramp) and 800 frame pairs joined across clips
 """
 
 import itertools
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ _ROWS_PER_CELL = 4  # enough to average out noise; reading every row of 1080p co
 # is not. Measured: at most 7.2 levels for motion (a bus passing close by), at least 13 across cuts.
 _REACH = np.ones((9, 9), np.uint8)
 CUT_LEVELS = 10.0
+_CUT_MEMORY = 8  # steps that tell what is usual in a scene
 _CUT_RATIO = 3.0  # at low frame rates every step is large; a cut is large beside its neighbours
 _SAME_MEAN_LEVELS, _SAME_MAX_LEVELS = 0.12, 3  # repeated pictures after encoding: 0.02 to 0.03, at most 2
 _SAME_BLOCK, _SAME_BLOCK_LEVELS = 8, 4.0  # blocks of 8x8 see a cursor or a mouth that a signature averages away
@@ -74,6 +76,29 @@ def is_scene_cut(
     step = unexplained_change(img0, img1)
     usual = float(np.median(recent)) if recent else 0.0
     return step >= levels and step >= _CUT_RATIO * usual and not _is_fade(img0, img1)
+
+
+class CutFinder:
+    """Tells cuts in a stream, beside the last eight steps of its scene."""
+
+    def __init__(self, levels: float | None = CUT_LEVELS) -> None:
+        """Begin a scene.
+
+        Args:
+            levels: Smallest ``unexplained_change`` that is a cut; ``None`` takes no step for one.
+        """
+        self._levels = levels
+        self._recent: deque[float] = deque(maxlen=_CUT_MEMORY)
+
+    def is_cut(self, img0: FrameSignature, img1: FrameSignature) -> bool:
+        """Return whether a cut lies between two frames; give the steps of a stream in order."""
+        if self._levels is None:
+            return False
+        if is_scene_cut(img0, img1, recent=self._recent, levels=self._levels):
+            self._recent.clear()
+            return True
+        self._recent.append(unexplained_change(img0, img1))
+        return False
 
 
 def find_rejection(signatures: Sequence[FrameSignature]) -> Rejection | None:

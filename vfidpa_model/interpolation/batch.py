@@ -53,13 +53,18 @@ def pairs(sources: Sequence[Path], target: Path, *, container: str | None) -> li
         raise VideoError(f"no video is in {', '.join(map(str, sources))}")
     found: dict[Path, Path] = {}
     for file in files:
-        suffix = file.suffix.lower().removeprefix(".")
-        ending = container or (suffix if suffix in (*CONTAINERS, *MOVING_SUFFIXES) else _FALLBACK)
-        output = target / f"{file.stem}.{ending}"
+        output = target / output_name(file, container)
         if output in found:
             raise UsageError(f"inputs {found[output]} and {file} would both become {output}; do one of them by itself")
         found[output] = file
     return [(file, output) for output, file in found.items()]
+
+
+def output_name(source: Path, container: str | None) -> str:
+    """Return the name of an input's output: with the ending ``container``, else its own, if outputs can have it."""
+    suffix = source.suffix.lower().removeprefix(".")
+    ending = container or (suffix if suffix in (*CONTAINERS, *MOVING_SUFFIXES) else _FALLBACK)
+    return f"{source.stem}.{ending}"
 
 
 def run_batch(

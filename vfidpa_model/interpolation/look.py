@@ -36,11 +36,14 @@ class Work:
     encoding: Encoding
 
 
-def look(job: Job, on_note: Callable[[str], None]) -> Work:
+def look(
+    job: Job, on_note: Callable[[str], None], *, on_frame: Callable[[PyavFrame], None] = lambda frame: None
+) -> Work:
     """Decode an input once and find out what will come out of it, and what will not.
 
     Args:
         on_note: Told what the output will not have of the input, a sentence at a time.
+        on_frame: Called with every frame; what it raises ends the look.
 
     Raises:
         VideoError: The input cannot be read, or the output cannot be written as asked.
@@ -52,7 +55,7 @@ def look(job: Job, on_note: Callable[[str], None]) -> Work:
         converter, encoding = plan_encoding(job, timeline, reader, first, keeps_alpha=has_alpha(first.format))
         tracks, zero = _tracks(job, encoding)
         until = None if job.duration is None else (job.start or 0) + job.duration
-        frames = frames_of(job, reader)
+        frames = shown_to(on_frame, frames_of(job, reader))
         found = survey(reader, log, frames, damage=job.damage, max_gap=job.max_gap, until=until)
         if has_alpha(first.format) and not found.has_alpha:
             converter, encoding = plan_encoding(job, timeline, reader, first, keeps_alpha=False)
@@ -88,6 +91,13 @@ def frames_of(job: Job, reader: PyavReader) -> Iterator[PyavFrame]:
         return reader.frames()
     like, time_base = reader.peek(), reader.stream.time_base
     return deinterlaced(reader.frames(), like=like, time_base=time_base)
+
+
+def shown_to(on_frame: Callable[[PyavFrame], None], frames: Iterator[PyavFrame]) -> Iterator[PyavFrame]:
+    """Yield the frames, each after ``on_frame`` has seen it."""
+    for frame in frames:
+        on_frame(frame)
+        yield frame
 
 
 def _tracks(job: Job, encoding: Encoding) -> tuple[list[TrackPlan], Fraction]:

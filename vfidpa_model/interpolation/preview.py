@@ -97,12 +97,12 @@ def _sample(done: PairDone) -> dict[str, Any]:
     area = "" if done.decision.area is None else f"{100 * done.decision.area:.0f} % of the area, "
     at = f"frame {done.first.index} at {float(done.first.pts):.2f} s"
     caption = f"{at}: {score}{area}{done.decision.seconds * 1000:.0f} ms"
-    shown = (done.first.pixels, _framed(made, done.decision.tiles), done.second.pixels)
-    pictures = [base64.b64encode(_jpeg(pixels)).decode() for pixels in shown]
+    shown = (done.first.pixels, framed(made, done.decision.tiles), done.second.pixels)
+    pictures = [base64.b64encode(jpeg(pixels)).decode() for pixels in shown]
     return {"caption": caption, "pictures": pictures}
 
 
-def _framed(pixels: Pixels, tiles: npt.NDArray[np.bool_] | None) -> Pixels:
+def framed(pixels: Pixels, tiles: npt.NDArray[np.bool_] | None) -> Pixels:
     """Return a frame with a line around the parts that were refined."""
     if tiles is None or not tiles.any():
         return pixels
@@ -117,7 +117,8 @@ def _framed(pixels: Pixels, tiles: npt.NDArray[np.bool_] | None) -> Pixels:
     return framed
 
 
-def _jpeg(pixels: Pixels) -> bytes:
+def jpeg(pixels: Pixels) -> bytes:
+    """Return a small copy of a frame as a JPEG file."""
     rgb: Rgb = (pixels if pixels.dtype == np.uint8 else pixels >> 8).astype(np.uint8)
     height, width = rgb.shape[:2]
     if width > _WIDTH:

@@ -51,6 +51,7 @@ def run_job(
     restart: bool = False,
     overwrite: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
     dynamic: Pipeline | None = None,
 ) -> Outcome:
     """Interpolate an input; finished pieces of an earlier run with the same job are taken over.
@@ -58,6 +59,7 @@ def run_job(
     Args:
         restart: Begin anew.
         on_note: Told what the output will not have of the input, a sentence at a time.
+        on_progress: Called after every frame of the first look and after every pair; what it raises ends the run.
         dynamic: The networks, where several jobs share them.
 
     Raises:
@@ -68,20 +70,22 @@ def run_job(
     chosen = select_device(device)
     if job.is_to_pipe:
         return _pipe(job, dynamic, chosen, on_note)
+    work_on = partial(_process, device=chosen, on_progress=on_progress)
     with WorkFolder(job.whole) as folder:
         if job.input.is_pipe:
             with job.input.open(DamageLog()) as reader:
                 work = look_at_pipe(job, reader, on_note)
                 folder.prepare({}, restart=True)
-                outcome = _process(work, dynamic or build_dynamic(job.routing, chosen), folder, reader, device=chosen)
+                outcome = work_on(work, dynamic or build_dynamic(job.routing, chosen), folder, reader)
             folder.remove()
             return outcome
-        work = look(job, on_note)
+        reading = Progress("read", None, on_progress)
+        work = look(job, on_note, on_frame=lambda frame: reading.advance())
         dynamic = dynamic or build_dynamic(job.routing, chosen)
         done = folder.prepare(identity(job, dynamic, piece_frames=PIECE_FRAMES), restart=restart)
         try:
             with job.input.open(DamageLog()) as reader:
-                outcome = _process(work, dynamic, folder, reader, done=done, device=chosen)
+                outcome = work_on(work, dynamic, folder, reader, done=done)
         except BaseException as error:
             if folder.count():
                 on_note(f"{folder.count()} finished pieces stay in {folder.path}; the same command goes on with them")
@@ -101,7 +105,7 @@ def _pipe(job: Job, dynamic: Pipeline | None, device: torch.device, on_note: Cal
         dynamic = dynamic or build_dynamic(job.routing, device)
         dynamic.restore("")
         with track("interpolate", work.plan.num_pairs) as progress:
-            on_pair = partial(_count, outcome, progress, {}, False)
+            on_pair = partial(_count, outcome, progress, {}, with_samples=False)
             with _shown(work, dynamic, reader, device=device, on_pair=on_pair) as shown:
                 outcome.frames = write_to_pipe(work, _encodable(shown, work.converter))
     outcome.stream_seconds = time.perf_counter() - started
@@ -117,6 +121,7 @@ def _process(
     *,
     done: int = 0,
     device: torch.device,
+    on_progress: Callable[[Progress], None],
 ) -> Outcome:
     job, started = work.job, time.perf_counter()
     outcome = Outcome(resumed_pieces=done)
@@ -128,7 +133,12 @@ def _process(
     dynamic.restore(next((record["routing"] for record in reversed(finished) if record.get("routing")), ""))
     records: dict[int, PieceRecord] = {}
     with track("interpolate", work.plan.num_pairs, done=sum(outcome.routes.values())) as progress:
-        on_pair = partial(_count, outcome, progress, records, job.preview is not None)
+        count = partial(_count, outcome, progress, records, with_samples=job.preview is not None)
+
+        def on_pair(pair: PairDone) -> None:
+            count(pair)
+            on_progress(progress)
+
         with _shown(work, dynamic, reader, device=device, on_pair=on_pair, skip=done * PIECE_FRAMES) as shown:
             for piece, items in itertools.groupby(shown, key=operator.attrgetter("piece")):
                 write_piece(
@@ -180,7 +190,7 @@ def _shown(
 
 
 def _count(
-    outcome: Outcome, progress: Progress, records: dict[int, PieceRecord], with_samples: bool, pair: PairDone
+    outcome: Outcome, progress: Progress, records: dict[int, PieceRecord], pair: PairDone, *, with_samples: bool
 ) -> None:
     outcome.routes[pair.decision.route] += 1
     outcome.area += pair.decision.area or 0.0

@@ -1,6 +1,7 @@
 """What is decided before the first network runs: how the output is encoded, and what makes a job the same job."""
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -120,13 +121,17 @@ def identity(job: Job, dynamic: Pipeline, *, piece_frames: int) -> dict[str, Any
         "--container": job.container,
         "--scene-threshold": job.cut_levels,
         "--damage": job.damage,
-        "--max-gap": job.max_gap and str(job.max_gap),
+        "--max-gap": _told(job.max_gap),
         "--flow-scale": job.routing.flow_scale,
         "--slow-motion": str(job.stretch),
-        "--start": job.start and str(job.start),
-        "--duration": job.duration and str(job.duration),
+        "--start": _told(job.start),
+        "--duration": _told(job.duration),
         "--duplicates": job.duplicates,
         "--loop": job.is_loop,
         "--deinterlace": job.deinterlaces,
         "frames per piece": piece_frames,
     }
+
+
+def _told(value: Fraction | None) -> str | None:
+    return None if value is None else str(value)

@@ -1,7 +1,6 @@
 """Frames in, more frames out: the stage between decoding and encoding of ``vfidpa_model.interpolate``."""
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -11,14 +10,14 @@ import numpy as np
 import torch
 
 from dataset_tools.errors import VideoError
-from dataset_tools.video.cuts import CUT_LEVELS, FrameSignature, is_scene_cut, signature, unexplained_change
+from dataset_tools.video.cuts import CUT_LEVELS, CutFinder, FrameSignature, signature
 from dataset_tools.video.pyav import PyavFrame
 from vfidpa_model.interpolation.colours import FrameConverter, Pixels
 from vfidpa_model.interpolation.plan import Plan
+from vfidpa_model.interpolation.tensors import to_pixels, to_tensor
 from vfidpa_model.interpolation.timeline import Slot, Timeline
 from vfidpa_model.routing.dynamic import Decision, Pipeline, Route
 
-_CUT_MEMORY = 8  # steps that tell what is usual in a scene
 _BATCH_PIXELS = 500_000  # smaller frames go in batches: measured gain up to 4 pairs of 448x256, none at 720p
 _MOST_PAIRS = 4
 
@@ -120,8 +119,8 @@ class StreamInterpolator:
         """
         self._dynamic, self._timeline, self._plan = dynamic, timeline, plan
         self._time_base, self._piece_frames = time_base, piece_frames
-        self._device, self._cut_levels, self._on_pair = device, cut_levels, on_pair
-        self._recent: deque[float] = deque(maxlen=_CUT_MEMORY)
+        self._device, self._on_pair = device, on_pair
+        self._cuts = CutFinder(cut_levels)
 
     def run(self, frames: Iterator[SourceFrame]) -> Iterator[Shown]:
         """Yield the output in order; each piece ends with an empty ``Shown``."""
@@ -152,7 +151,7 @@ class StreamInterpolator:
     ) -> tuple[list[Decision], dict[tuple[int, Fraction], Pixels]]:
         """Return the decision per pair, and what was made for (pair, timestep)."""
         stack = [pairs[0].first, *(pair.second for pair in pairs)]
-        everything = torch.cat([_to_tensor(frame.pixels, self._device) for frame in stack])
+        everything = torch.cat([to_tensor(frame.pixels, self._device) for frame in stack if frame.pixels is not None])
         images, alphas = everything[:, :3], everything[:, 3:] if everything.shape[1] == 4 else None
         decisions = self._dynamic.decide(images[:-1], images[1:], cuts=[pair.route == "cut" for pair in pairs])
         made: dict[tuple[int, Fraction], Pixels] = {}
@@ -171,7 +170,7 @@ class StreamInterpolator:
                 deep = stack[0].pixels is not None and stack[0].pixels.dtype != np.uint8
                 if alphas is not None:
                     result = torch.cat([result, self._made_alpha(alphas, i, timestep)])
-                made[i, timestep] = _to_pixels(result, deep=deep)
+                made[i, timestep] = to_pixels(result, deep=deep)
         return decisions, made
 
     def _made_alpha(self, alphas: torch.Tensor, pair: int, timestep: Fraction) -> torch.Tensor:
@@ -217,22 +216,13 @@ class StreamInterpolator:
 
     def _pair(self, first: SourceFrame, second: SourceFrame) -> "_Pair":
         if second.index >= len(self._plan.pts):  # the first frame again, at the end of a loop
-            return _Pair(first, second, 1, "cut" if self._is_cut(first, second) else None)
+            return _Pair(first, second, 1, "cut" if self._cuts.is_cut(first.signature, second.signature) else None)
         span = self._plan.span(first.index, second.index)
         if self._plan.is_held(first.index, second.index):
             return _Pair(first, second, span, "hold")
         if second.index in self._plan.repeats:
             return _Pair(first, second, span, "repeat")
-        return _Pair(first, second, span, "cut" if self._is_cut(first, second) else None)
-
-    def _is_cut(self, first: SourceFrame, second: SourceFrame) -> bool:
-        if self._cut_levels is None:
-            return False
-        if is_scene_cut(first.signature, second.signature, recent=self._recent, levels=self._cut_levels):
-            self._recent.clear()
-            return True
-        self._recent.append(unexplained_change(first.signature, second.signature))
-        return False
+        return _Pair(first, second, span, "cut" if self._cuts.is_cut(first.signature, second.signature) else None)
 
     def _piece(self, first: SourceFrame) -> int:
         return first.index // self._piece_frames
@@ -265,17 +255,3 @@ def _pairs(frames: Iterator[SourceFrame], plan: Plan) -> Iterator[tuple[SourceFr
 
 def _batch_size(frame: SourceFrame) -> int:
     return max(1, min(_MOST_PAIRS, _BATCH_PIXELS // (frame.raw.width * frame.raw.height)))
-
-
-def _to_tensor(pixels: Pixels | None, device: torch.device) -> torch.Tensor:
-    assert pixels is not None
-    if pixels.dtype == np.uint8:
-        return torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float().div_(255)
-    return torch.from_numpy(pixels.astype(np.float32)).to(device).permute(2, 0, 1)[None].div_(65535)
-
-
-def _to_pixels(frame: torch.Tensor, *, deep: bool) -> Pixels:
-    levels = frame.float().clamp(0, 1).mul(65535 if deep else 255).round().permute(1, 2, 0)
-    if deep:
-        return levels.cpu().numpy().astype(np.uint16)
-    return levels.to(torch.uint8).contiguous().cpu().numpy()
