@@ -145,7 +145,12 @@ def create_interpolator(
     if unknown and not any(option.kind is option.VAR_KEYWORD for option in known.values()):
         raise UsageError(f"interpolator {name!r} takes no option {', '.join(unknown)}; leave it out")
     chosen = torch.device(device)
-    created = factory.from_weights(weights, device=chosen, **{**info.options, **options})
+    try:
+        created = factory.from_weights(weights, device=chosen, **{**info.options, **options})
+    except ValueError as error:
+        if not options:
+            raise
+        raise UsageError(f"interpolator {name!r}: {' '.join(str(error).split())}") from error
     apply_backend(created, backend, device=chosen)
     return cast(Interpolator, created)
 

@@ -112,6 +112,7 @@ def test_a_part_for_a_try_out_keeps_sound_in_step(tmp_path, capsys):
     assert main([str(source), str(tmp_path / "x.mkv"), "--fast", MEAN, "--start", "9"]) == 1
     assert "no frame begins between 9.000 and 4.000 s; give another --start" in capsys.readouterr().err
     assert main([str(source), str(tmp_path / "x.mkv"), "--fast", MEAN, "--start", "-1"]) == 2
+    assert len(run(source, target, "--start", "0", "--duration", "0.5", "--overwrite")) == 24
 
 
 def test_a_loop_closes(tmp_path):
@@ -146,9 +147,12 @@ def test_motion_can_be_looked_for_at_half_size(tmp_path, capsys):
     whole = run(source, tmp_path / "whole.mkv", network="rife")
     half = run(source, tmp_path / "half.mkv", "--flow-scale", "0.5", network="rife")
     assert (whole[1].rgb() != half[1].rgb()).any()
-    for options, message in [(["--fast", MEAN], "takes no option scale"), (["--fast", "rife"], "must be above 0")]:
-        value = "0.5" if MEAN in options else "0"
-        assert main([str(source), str(tmp_path / "x.mkv"), *options, "--flow-scale", value]) == 2
+    for network, value, message in [
+        (MEAN, "0.5", "takes no option scale"),
+        ("rife", "0", "must be above 0"),
+        ("rife-v4", "0.3", "scale (0.3) must be one of"),
+    ]:
+        assert main([str(source), str(tmp_path / "x.mkv"), "--fast", network, "--flow-scale", value]) == 2
         assert message in capsys.readouterr().err
 
 
