@@ -68,7 +68,6 @@ def interpolate(
 
     Example: python -m vfidpa_model.interpolate in.mp4 out.mp4 --factor 2 --effort 0.3
     """
-    from dataset_tools.common.device import select_device
     from vfidpa_model.interpolation import options
     from vfidpa_model.interpolation.batch import is_batch
     from vfidpa_model.interpolation.job import Job, Routing
@@ -137,6 +136,7 @@ def _interpolate_several(
     device: str,
 ) -> int:
     """Do a job for each input by one pair of networks, say what became of them, and return the exit code."""
+    from dataset_tools.common.device import select_device
     from vfidpa_model.interpolation.batch import pairs, run_batch, with_files
     from vfidpa_model.interpolation.models import build_dynamic
     from vfidpa_model.interpolation.options import parse_target

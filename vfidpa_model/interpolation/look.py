@@ -16,6 +16,7 @@ from vfidpa_model.interpolation.deinterlacing import deinterlaced
 from vfidpa_model.interpolation.job import WITHOUT_CLOCK, Job
 from vfidpa_model.interpolation.plan import LivePlan, Plan
 from vfidpa_model.interpolation.preflight import check_clock
+from vfidpa_model.interpolation.seeking import Entry
 from vfidpa_model.interpolation.setup import plan_encoding
 from vfidpa_model.interpolation.survey import Survey, survey
 from vfidpa_model.interpolation.timeline import MAX_DENOMINATOR, Timeline
@@ -25,7 +26,7 @@ from vfidpa_model.interpolation.writer import Encoding
 
 @dataclass(frozen=True)
 class Work:
-    """All that is decided before the first network runs."""
+    """All that is decided before the first network runs; ``entry`` is where the input is begun."""
 
     job: Job
     timeline: Timeline
@@ -34,6 +35,7 @@ class Work:
     tracks: list[TrackPlan]
     converter: FrameConverter
     encoding: Encoding
+    entry: Entry | None = None
 
 
 def look(
@@ -49,23 +51,25 @@ def look(
         VideoError: The input cannot be read, or the output cannot be written as asked.
     """
     log = DamageLog()
-    with job.input.open(log) as reader:
+    entry = job.input.entry(job.start)
+    with job.input.open(log, entry) as reader:
         first = reader.peek()
         timeline = job.timeline or Timeline(fps=reader.usual_fps.limit_denominator(MAX_DENOMINATOR))
         converter, encoding = plan_encoding(job, timeline, reader, first, keeps_alpha=has_alpha(first.format))
         tracks, zero = _tracks(job, encoding)
         until = None if job.duration is None else (job.start or 0) + job.duration
         frames = shown_to(on_frame, frames_of(job, reader))
-        found = survey(reader, log, frames, damage=job.damage, max_gap=job.max_gap, until=until)
+        origin = None if entry is None else entry.origin
+        found = survey(reader, log, frames, damage=job.damage, max_gap=job.max_gap, until=until, origin=origin)
         if has_alpha(first.format) and not found.has_alpha:
             converter, encoding = plan_encoding(job, timeline, reader, first, keeps_alpha=False)
         for note in _notes(job, reader, first, encoding, tracks, keeps_alpha=found.has_alpha) + found.notes:
             on_note(note)
-    plan, clock = _timed(job, found, zero)
+    plan, clock = _timed(job, found, zero, origin)
     if job.container in WITHOUT_CLOCK and timeline.fps is None and plan.is_uneven:
         on_note("the frame rate varies, which pictures and pipes cannot tell: give --fps for even steps")
     check_clock(plan, timeline, job)
-    return Work(job, timeline, plan, clock, tracks, converter, encoding)
+    return Work(job, timeline, plan, clock, tracks, converter, encoding, entry)
 
 
 def look_at_pipe(job: Job, reader: PyavReader, on_note: Callable[[str], None]) -> Work:
@@ -126,17 +130,21 @@ def _notes(
     return notes
 
 
-def _timed(job: Job, found: Survey, zero: Fraction) -> tuple[Plan, Clock]:
+def _timed(job: Job, found: Survey, zero: Fraction, origin: Fraction | None) -> tuple[Plan, Clock]:
     """Return the plan in the output's time, and how other times become the output's.
+
+    Args:
+        zero: When the input's clock starts.
+        origin: When its first frame is shown; ``None`` for that of the plan.
 
     Raises:
         VideoError: No frame is in the part that is asked for.
     """
     plan, end = found.plan, None
     if job.duration is not None or job.start:
-        zero = plan.pts[0] + (job.start or 0)
+        zero = (plan.pts[0] if origin is None else origin) + (job.start or 0)
         try:
-            plan = plan.part(job.start or Fraction(0), job.duration)
+            plan = plan.part(zero, job.duration)
         except ValueError as error:
             raise VideoError(f"clip {job.source}: {error}; give another --start or --duration") from error
         end = (plan.end - zero) * job.stretch

@@ -84,12 +84,11 @@ class Plan:
         return replace(self, dropped=frozenset(dropped))
 
     def part(self, start: Fraction, duration: Fraction | None) -> "Plan":
-        """Return the plan for a stretch; ``start`` counts from the first frame, both in seconds.
+        """Return the plan for a stretch; ``start`` is in the plan's time, both in seconds.
 
         Raises:
             ValueError: No frame is shown first in that stretch.
         """
-        start = self.pts[0] + start
         stop = self.end if duration is None else min(self.end, start + duration)
         chosen = [number for number, pts in enumerate(self.pts) if start <= pts < stop]
         if not chosen:

@@ -84,7 +84,7 @@ def run_job(
         dynamic = dynamic or build_dynamic(job.routing, chosen)
         done = folder.prepare(identity(job, dynamic, piece_frames=PIECE_FRAMES), restart=restart)
         try:
-            with job.input.open(DamageLog()) as reader:
+            with job.input.open(DamageLog(), work.entry) as reader:
                 outcome = work_on(work, dynamic, folder, reader, done=done)
         except BaseException as error:
             if folder.count():
@@ -100,7 +100,7 @@ def _pipe(job: Job, dynamic: Pipeline | None, device: torch.device, on_note: Cal
     """Interpolate to standard output: nothing is kept, so nothing can be gone on with."""
     outcome, started = Outcome(), time.perf_counter()
     work = None if job.input.is_pipe else look(job, on_note)
-    with job.input.open(DamageLog()) as reader:
+    with job.input.open(DamageLog(), work.entry if work else None) as reader:
         work = work or look_at_pipe(job, reader, on_note)
         dynamic = dynamic or build_dynamic(job.routing, device)
         dynamic.restore("")

@@ -13,6 +13,7 @@ import av.error
 from dataset_tools.errors import UsageError, VideoError
 from dataset_tools.video.past_damage import DamageLog
 from dataset_tools.video.pyav import PyavReader
+from vfidpa_model.interpolation.seeking import Entry, find_entry, open_at
 
 PICTURES = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp", "exr", "dpx", "ppm", "pgm")
 _NUMBER = re.compile(r"(.*?)(\d+)(\.[A-Za-z0-9]+)")
@@ -49,13 +50,19 @@ class Input:
         """Whether there can be sound and other tracks to take over."""
         return not self.is_pipe and not self.is_pictures
 
-    def open(self, damage: DamageLog) -> PyavReader:
-        """Open it for reading; see ``PyavReader``.
+    def entry(self, start: Fraction | None) -> Entry | None:
+        """Return where a file is begun for what is shown from ``start`` on; ``None`` for the beginning."""
+        return find_entry(self.path, start) if start and self.has_tracks else None
+
+    def open(self, damage: DamageLog, entry: Entry | None = None) -> PyavReader:
+        """Open it for reading, at an entry of its own; see ``PyavReader``.
 
         Raises:
             VideoError: It cannot be read.
         """
         container = self._pipe() if self.is_pipe else self._pictures() if self.is_pictures else None
+        if entry is not None:
+            container = open_at(self.path, entry)
         return PyavReader(self.path, damage=damage, with_alpha=True, container=container)
 
     def facts(self) -> list[Any]:

@@ -61,6 +61,7 @@ def survey(
     damage: str = "stop",
     max_gap: Fraction | None = None,
     until: Fraction | None = None,
+    origin: Fraction | None = None,
 ) -> Survey:
     """Take all frames of a reader and return the plan for a second one.
 
@@ -68,13 +69,15 @@ def survey(
         reader: Opened with ``log``.
         frames: Of ``reader``.
         until: How many seconds of the input are needed.
+        origin: When the first frame of the input is shown, where ``frames`` begin later.
         damage: ``"hold"`` takes an input with a hole inside.
         max_gap: See ``Plan``; ``None`` takes five usual steps.
 
     Raises:
         VideoError: The size changes, or pictures inside cannot be decoded and ``damage`` is ``"stop"``.
     """
-    seen = _look(frames, until)
+    seen = _look(frames, until, origin)
+    origin = seen.pts[0] if origin is None else origin
     flags, anywhere = int(reader.container.format.flags), cast(int, Flags.ts_discont.value)
     step = usual_step(seen.pts, 1 / reader.usual_fps)
     ticks = [value for value in seen.ticks if value is not None]
@@ -90,7 +93,7 @@ def survey(
     if lost and damage == "stop":
         raise VideoError(
             f"clip {reader.path}: {sum(lost.values())} pictures cannot be decoded, the first behind "
-            f"{float(times.pts[min(lost)] - times.pts[0]):.2f} s ({log.errors[0] if log.errors else 'damaged'}); give "
+            f"{float(times.pts[min(lost)] - origin):.2f} s ({log.errors[0] if log.errors else 'damaged'}); give "
             "--damage hold to hold the last good picture there"
         )
     plan = Plan(
@@ -101,7 +104,7 @@ def survey(
         repeats=frozenset(number for number in seen.repeats if number < kept),
         lost=lost,
     )
-    notes = _damage_notes(plan, before, behind, log) + _time_notes(plan, times, seen.lengths[:kept])
+    notes = _damage_notes(plan, before, behind, log, origin) + _time_notes(plan, times, seen.lengths[:kept], origin)
     notes += [] if seen.is_partial else _early_end(reader, log, plan, times)
     return Survey(plan, notes, [(seen.pts[number], shift) for number, shift in times.seams.items()], seen.is_clear)
 
@@ -111,7 +114,7 @@ def kept_behind(lost: dict[int, int], kept: int) -> int:
     return sum(count for number, count in lost.items() if number >= kept - 1)
 
 
-def _look(frames: Iterator[PyavFrame], until: Fraction | None) -> _Seen:
+def _look(frames: Iterator[PyavFrame], until: Fraction | None, origin: Fraction | None) -> _Seen:
     seen = _Seen()
     picture: Luma | None = None  # the first of a run of equal ones: small changes add up
     clearness: Luma | None = None
@@ -131,7 +134,7 @@ def _look(frames: Iterator[PyavFrame], until: Fraction | None) -> _Seen:
             seen.repeats.add(len(seen.pts) - 1)
         else:
             picture, clearness = luma, alpha
-        if until is not None and seen.pts[-1] - seen.pts[0] > until:
+        if until is not None and seen.pts[-1] - (seen.pts[0] if origin is None else origin) > until:
             seen.is_partial = True
             break
     return seen
@@ -184,12 +187,12 @@ def _end(reader: PyavReader, log: DamageLog, seen: _Seen, pts: Sequence[Fraction
     return last + step
 
 
-def _damage_notes(plan: Plan, before: int, behind: int, log: DamageLog) -> list[str]:
+def _damage_notes(plan: Plan, before: int, behind: int, log: DamageLog, origin: Fraction) -> list[str]:
     found = []
     if before:
         found.append(f"{_pictures(before)} before the first whole one cannot be decoded: left out")
     if plan.lost:
-        place, count = float(plan.pts[min(plan.lost)] - plan.pts[0]), sum(plan.lost.values())
+        place, count = float(plan.pts[min(plan.lost)] - origin), sum(plan.lost.values())
         found.append(f"{_pictures(count)} behind {place:.2f} s cannot be decoded: the last good one is held there")
     if behind:
         found.append(f"{_pictures(behind)} at the end cannot be decoded: left out; the file is cut off or damaged")
@@ -221,18 +224,18 @@ def _early_end(reader: PyavReader, log: DamageLog, plan: Plan, times: Rising) ->
     return [f"the video ends {missing:.1f} s ({count}) before the file says ({ends:.1f} s): it may be cut off"]
 
 
-def _time_notes(plan: Plan, times: Rising, lengths: Sequence[Fraction]) -> list[str]:
+def _time_notes(plan: Plan, times: Rising, lengths: Sequence[Fraction], origin: Fraction) -> list[str]:
     found = []
     if times.num_spread:
         found.append(
             f"time stamps that do not rise: {times.num_spread}; such frames are spread evenly up to the next one"
         )
     for number in times.seams:
-        place = float(times.pts[number] - times.pts[0])
+        place = float(times.pts[number] - origin)
         found.append(f"the clock is set anew at {place:.2f} s (joined files?): what follows is put right behind")
     gaps = _gaps(plan, lengths)
     if gaps:
-        place, count = float(plan.pts[min(gaps)] - plan.pts[0]), sum(gaps.values())
+        place, count = float(plan.pts[min(gaps)] - origin), sum(gaps.values())
         found.append(f"{_pictures(count)} missing behind {place:.2f} s: bytes of the file may be lost there")
     return found
 

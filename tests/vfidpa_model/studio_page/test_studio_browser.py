@@ -65,7 +65,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture
 def clip(tmp_path: Path, demo_clips: Path) -> Path:
-    path = tmp_path / "bikes & <b>more</b> ${1+1}.mp4"
+    path = tmp_path / "bikes & <b>more ${1+1}.mp4"
     frames = read_frames(demo_clips / "bikes.mp4", start=FIRST, count=COUNT)
     write_video(path, [resize_area(frame, width=160, height=96) for frame in frames])
     return path
