@@ -24,7 +24,7 @@ def studio(
     It prints an address with a key; nobody else is let in. What is made lies in a temporary folder (of TMPDIR) until
     it is downloaded, and is removed when the command ends.
 
-    Example: python -m vfidpa_model.studio
+    Example: python -m vfidpa_model.studio --port 8000
     """
     with tempfile.TemporaryDirectory(prefix="vfi-studio-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")  # read when Gradio is imported
