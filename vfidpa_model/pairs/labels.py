@@ -1,6 +1,7 @@
 """Which rows of a manifest are samples, what their labels are, and every check that comes before any work."""
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from dataset_tools.sampling.splits import SPLITS
 from vfidpa_model.networks.config import SMALLEST_SIDE
 
 ALL_TIERS = "all"
+_HASHED_AT_ONCE = 1 << 14
 _COLUMNS = (
     "triplet_id",
     "source",
@@ -40,15 +42,16 @@ _COLUMNS = (
     "inputs_lpips",
     "motion",
 )
+_NOT_IN_SAMPLES = ("source", "clip", "split", "resolution", "votes", "level_source")  # as they are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """A labelled frame pair.
+    """A labelled frame pair, in little memory: a training may have millions.
 
     Attributes:
         clip: ``source/clip``; splits and bootstraps go by it.
-        img0, img1: Image files; ``img0_sha256``, ``img1_sha256`` are of their pixels.
+        img0, img1: Paths of the image files, as text; ``img0_sha256``, ``img1_sha256`` are of their pixels.
         level: Consensus on the level scale, 1 to 4.
         distribution: Share of the votes per level, sums to 1; without votes the two levels around ``level``.
         votes: annotator -> level, the latest vote of each; empty for proxy labels.
@@ -63,8 +66,8 @@ class Sample:
     resolution: str
     width: int
     height: int
-    img0: Path
-    img1: Path
+    img0: str
+    img1: str
     img0_sha256: str | None
     img1_sha256: str | None
     level: float
@@ -188,12 +191,16 @@ def pairs_sha256(samples: Sequence[Sample]) -> str:
 
     Other columns, rows without labels and the file's name do not count.
     """
-    facts = [
-        [s.triplet_id, s.split, s.img0_sha256, s.img1_sha256, s.level, s.distribution, s.inputs_lpips, s.motion]
-        + ([s.gain] if s.gain else [])  # only there, so that runs on levels keep their hash
-        for s in samples
-    ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    digest = hashlib.sha256(b"[")
+    for start in range(0, len(samples), _HASHED_AT_ONCE):
+        facts = [
+            [s.triplet_id, s.split, s.img0_sha256, s.img1_sha256, s.level, s.distribution, s.inputs_lpips, s.motion]
+            + ([s.gain] if s.gain else [])  # only there, so that runs on levels keep their hash
+            for s in samples[start : start + _HASHED_AT_ONCE]
+        ]
+        digest.update((", " if start else "").encode() + json.dumps(facts)[1:-1].encode())
+    digest.update(b"]")  # one list, as it would be written at once
+    return digest.hexdigest()
 
 
 def training_samples(manifest: Columns, *, resolution: str, labels: str, aux_weight: float) -> list[Sample]:
@@ -230,7 +237,7 @@ def check_frames_exist(samples: Sequence[Sample], path: Path) -> None:
     files = FolderContents(path.parent)
     start = len(os.path.join(path.parent, ""))
     paths = (file for sample in samples for file in (sample.img0, sample.img1))
-    missing = [file for file in paths if not files.has(os.fspath(file)[start:])]
+    missing = [file for file in paths if not files.has(file[start:])]
     if missing:
         raise ManifestError(
             f"{len(missing)} frames of {path} are missing, first {missing[0]}; run dataset_tools.materialize"
@@ -264,20 +271,37 @@ def _samples(root: Path, labelled: pa.Table) -> list[Sample]:
     has_votes = pc.any(pc.greater(pc.list_value_length(labelled.column("votes")), 0)).as_py()
     if has_votes or not pc.all(is_fit).as_py():
         return [row_sample(root, row) for row in labelled.to_pylist()]
-    names = [name for name in _COLUMNS if name not in ("votes", "level_source")]
-    columns = [labelled.column(name).to_pandas().tolist() for name in names]
-    folder = os.fspath(root)
-    distributions: dict[float, tuple[float, ...]] = {}
-    found = []
-    for values in zip(*columns, strict=True):
-        row = dict(zip(names, values, strict=True))
-        row["img0"], row["img1"] = (Path(os.path.join(folder, row[name] or "")) for name in ("img0", "img1"))
-        row["clip"] = f"{row.pop('source')}/{row['clip']}"
-        row["split"] = row["split"] or "train"
-        if row["level"] not in distributions:
-            distributions[row["level"]] = level_distribution({}, level=row["level"])
-        found.append(Sample(**row, distribution=distributions[row["level"]], votes={}))
-    return found
+    column = {name: labelled.column(name).to_pandas().tolist() for name in _COLUMNS if name not in _NOT_IN_SAMPLES}
+    sources, clips = (pc.fill_null(labelled.column(name).cast(pa.string()), "None") for name in ("source", "clip"))
+    start = os.path.join(os.fspath(root), "")
+    distributions = {value: level_distribution({}, level=value) for value in set(column["level"])}
+    no_votes: Mapping[str, int] = {}
+    values = zip(
+        column["triplet_id"],
+        _shared(pc.binary_join_element_wise(sources, clips, "/")),
+        [split or "train" for split in _shared(pc.fill_null(labelled.column("split").cast(pa.string()), ""))],
+        _shared(labelled.column("resolution").cast(pa.string())),
+        column["width"],
+        column["height"],
+        [start + (path or "") for path in column["img0"]],
+        [start + (path or "") for path in column["img1"]],
+        column["img0_sha256"],
+        column["img1_sha256"],
+        column["level"],
+        [distributions[value] for value in column["level"]],
+        itertools.repeat(no_votes, len(labelled)),
+        column["inputs_lpips"],
+        column["motion"],
+        strict=True,
+    )
+    return list(itertools.starmap(Sample, values))
+
+
+def _shared(texts: pa.ChunkedArray) -> list[str]:
+    """Return a column of text in which equal values are one object."""
+    coded = texts.combine_chunks().dictionary_encode()
+    known = coded.dictionary.to_pylist()
+    return [known[code] for code in coded.indices.to_pylist()]
 
 
 def row_sample(root: Path, row: Mapping[str, Any]) -> Sample:
@@ -300,8 +324,8 @@ def row_sample(root: Path, row: Mapping[str, Any]) -> Sample:
         resolution=row["resolution"],
         width=width,
         height=height,
-        img0=root / (row["img0"] or ""),
-        img1=root / (row["img1"] or ""),
+        img0=os.path.join(os.fspath(root), row["img0"] or ""),
+        img1=os.path.join(os.fspath(root), row["img1"] or ""),
         img0_sha256=row["img0_sha256"],
         img1_sha256=row["img1_sha256"],
         level=level,

@@ -48,7 +48,8 @@ class FrameReader:
             FrameError: A file is missing, damaged, or not of the size that the manifest states.
         """
         size = self.size_of(sample)
-        return self._frame(sample.img0, sample.img0_sha256, size), self._frame(sample.img1, sample.img1_sha256, size)
+        first, second = Path(sample.img0), Path(sample.img1)
+        return self._frame(first, sample.img0_sha256, size), self._frame(second, sample.img1_sha256, size)
 
     def size_of(self, sample: Sample) -> tuple[int, int]:
         """Return width and height that the model sees a sample at."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,8 +192,11 @@ def test_a_hash_that_does_not_fit_is_not_cached(make, tmp_path, sha256):
 def test_a_bad_frame_is_one_line(make, tmp_path, workers):
     sample = select_samples(make(), resolution="256p", labels="human")[0]
     torn, wide = tmp_path / "torn.png", replace(sample, width=66)
-    torn.write_bytes(sample.img0.read_bytes()[:900])
-    for bad, words in ((replace(sample, img0=torn), "cannot read .*torn.png"), (wide, "has not the size that its")):
+    torn.write_bytes(Path(sample.img0).read_bytes()[:900])
+    for bad, words in (
+        (replace(sample, img0=str(torn)), "cannot read .*torn.png"),
+        (wide, "has not the size that its"),
+    ):
         with pytest.raises(FrameError, match=words) as error:
             next(read_batches(WholePairs([bad], reader=FrameReader()), [[0]], workers=workers))
         assert str(error.value).startswith(("cannot", str(sample.img0)))
@@ -228,7 +232,7 @@ def test_whole_frames_are_batched_by_shape(make):
     assert all(len(batch) <= 3 and len({samples[i].width for i in batch}) == 1 for batch in batches)
     plain = next(i for i, sample in enumerate(samples) if sample.width == SIDE)
     whole = WholePairs(samples, reader=FrameReader())[plain]
-    np.testing.assert_array_equal(whole["img0"].permute(1, 2, 0), read_image(samples[plain].img0))
+    np.testing.assert_array_equal(whole["img0"].permute(1, 2, 0), read_image(Path(samples[plain].img0)))
     assert whole["index"] == plain
 
 

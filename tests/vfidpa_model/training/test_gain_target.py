@@ -1,7 +1,6 @@
 """Training on gain: levels of gains, the level under each location, and a run from predictions to an evaluation."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +40,7 @@ def gains(tmp_path_factory, demo_clips):
 
 def a_sample(width, height, cell_levels=(), gain=()):
     return Sample(
-        "t", "c", "train", "256p", width, height, Path("a"), Path("b"), None, None, 1.0, (1.0, 0, 0, 0), {}, 0.1, 1.0,
+        "t", "c", "train", "256p", width, height, "a", "b", None, None, 1.0, (1.0, 0, 0, 0), {}, 0.1, 1.0,
         tuple(gain), tuple(cell_levels),
     )  # fmt: skip
 
