@@ -1,7 +1,8 @@
 """How well re-encoded clips are told from other clips: python benchmarks/near_frames.py --clips FOLDER
 
 Encodes every fifth clip again in six ways and compares all clips and copies by the rule of ``extract`` (luma of all
-frames in 8x8 blocks): nearest frames, clips joined rightly, missed and wrongly.
+frames in 8x8 blocks): nearest frames, clips joined rightly, missed and wrongly. The last line has the two figures that
+the threshold (``MAX_LEVELS``) lies between.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dataset_tools.sampling.near_frames import MIN_FRAMES, find_matches, luma_blocks, telling
+from dataset_tools.sampling.near_frames import MAX_LEVELS, MIN_FRAMES, find_matches, luma_blocks, telling
 from dataset_tools.video.cuts import signature
 
 KINDS = {
@@ -66,13 +67,26 @@ def nearest(frames: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.array([np.abs(wide - frame.astype(np.int16)).max(axis=1).min() for frame in frames])
 
 
+def least_between(clips: list[str], means: list[np.ndarray]) -> int:
+    """Return how far the nearest frames of different clips are apart, in levels; every fifth frame is looked at."""
+    owners = np.repeat(np.arange(len(clips)), [len(part[::5]) for part in means])
+    names = np.array(clips)[owners]
+    frames = np.concatenate([part[::5] for part in means])
+    least = 255
+    for clip in dict.fromkeys(clips):
+        mine, others = frames[names == clip], frames[names > clip]
+        if len(mine) and len(others):
+            least = min(least, int(nearest(mine, others).min()))
+    return least
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=90)
     arguments = parser.parse_args(argv)
     paths = sorted(path for path in arguments.clips.iterdir() if path.suffix in (".mp4", ".avi", ".mkv", ".webm"))
-    clips, means = [], []
+    clips, means, farthest = [], [], 0
     with tempfile.TemporaryDirectory() as folder:
         for number, path in enumerate(paths):
             originals = blocks(path, frames=arguments.frames)
@@ -86,10 +100,16 @@ def main(argv: Sequence[str] | None = None) -> None:
                     continue
                 found = blocks(copy, frames=arguments.frames)
                 if len(found):
-                    print(f"{path.stem}, {kind}: at most {nearest(found, originals).max()} levels from the original")
+                    levels = int(nearest(found, originals).max())
+                    farthest = max(farthest, levels)
+                    print(f"{path.stem}, {kind}: at most {levels} levels from the original")
                 clips.append(path.stem)
                 means.append(found)
     report(clips, means)
+    print(
+        f"threshold {MAX_LEVELS:g} levels: frames of copies are at most {farthest} from the nearest original frame, "
+        f"frames of different clips at least {least_between(clips, means)} apart"
+    )
 
 
 def report(clips: list[str], means: list[np.ndarray]) -> None:

@@ -68,6 +68,33 @@ def test_decord_shows_the_same_pictures_on_a_real_clip(demo_clips):
             assert np.abs(a.rgb().astype(int) - b.rgb()).mean() < 1.0
 
 
+def test_decord_paints_over_flipped_bits_and_is_refused(tmp_path):
+    import decord
+
+    decord.logging.set_level(decord.logging.FATAL)
+    write_clip(tmp_path / "whole.mp4")
+    whole = (tmp_path / "whole.mp4").read_bytes()
+    with open_video(tmp_path / "whole.mp4") as reader:
+        truth = [frame.rgb().astype(int) for frame in reader.frames()]
+    path, start = tmp_path / "flipped.mp4", whole.index(b"mdat") + 8
+    refused = painted = 0
+    for part in range(1, 12):
+        damaged = bytearray(whole)
+        damaged[start + (len(whole) - start) * part // 13] ^= 0x10
+        path.write_bytes(damaged)
+        plain = decord.VideoReader(str(path))  # says nothing of it
+        painted += any(np.abs(plain.next().asnumpy() - right).max() > 40 for right in truth)
+        try:
+            with open_video(path, decoder="decord") as reader:
+                assert len(list(reader.frames())) == len(truth)
+            with open_video(path) as reader:  # another valid picture: no decoder sees that
+                assert len(list(reader.frames())) == len(truth)
+        except VideoError:
+            refused += 1
+    assert painted == 11
+    assert refused >= 9
+
+
 # ITU-R BT.601 and BT.709, luma weights of red and blue; FFmpeg's tag for each.
 @pytest.mark.parametrize(("kr", "kb", "tag"), [(0.299, 0.114, 6), (0.2126, 0.0722, 1), (0.299, 0.114, 2)])
 @pytest.mark.parametrize("full", [False, True])
