@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dataset_tools.common import cli
-from dataset_tools.common.cores import num_cores
+from dataset_tools.common.cluster import RayOption, check_device, check_workers
 from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.options import parse_options
@@ -47,6 +47,7 @@ def extract(
         str, typer.Option(help="Damaged and cut-off clips: reject, or keep-before: use what comes before the damage.")
     ] = "reject",
     clip_timeout: Annotated[float, typer.Option(help="Give a clip up after so many seconds without a frame.")] = 60.0,
+    ray: RayOption = None,
 ) -> int:
     """Extract triplets from clips, predict their middle frames, and write data_manifest.parquet.
 
@@ -58,6 +59,7 @@ def extract(
     keep_freed_memory()  # for the predictor
     if not clip_timeout > 0:  # nan is not, either
         raise UsageError(f"--clip-timeout {clip_timeout} must be more than 0 seconds")
+    check_workers(workers, ray)
     options = parse_options(
         sources=tuple(source),
         out=out,
@@ -70,7 +72,7 @@ def extract(
         max_static=max_static,
         predictor=predictor,
         decoder=decoder,
-        workers=workers or num_cores(),
+        workers=workers,
         device=device,
         silence_seconds=clip_timeout,
         group_by=group_by,
@@ -78,8 +80,11 @@ def extract(
         interlaced=interlaced,
         hdr=hdr,
         damage=damage,
+        ray=ray,
     )
-    if predictor != "none" and device not in ("auto", "cpu"):
+    if ray is not None:
+        check_device(device)
+    elif predictor != "none" and device not in ("auto", "cpu"):
         from dataset_tools.common.device import select_device
 
         select_device(device)  # a wrong name should not wait until everything is decoded

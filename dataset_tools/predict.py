@@ -10,6 +10,7 @@ import typer
 from dataset_tools.columns.file import open_manifest
 from dataset_tools.columns.rewrite import rewrite_manifest
 from dataset_tools.common import cli
+from dataset_tools.common.cluster import RayOption, join_cluster
 from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.errors import UsageError
 from dataset_tools.prediction.columns import ROLES
@@ -47,6 +48,7 @@ def predict(
             "differ by less than 0.05 of 255; the manifest's predictor then ends with +ncnn."
         ),
     ] = "torch",
+    ray: RayOption = None,
 ) -> int:
     """Predict the middle frames of a manifest's triplets and measure them.
 
@@ -66,16 +68,19 @@ def predict(
         raise UsageError(f"--as ({role!r}) must be one of {', '.join(ROLES)}")
     if proxy_levels and role != "pred":
         raise UsageError("--proxy-levels goes with --as pred: levels follow the prediction, not the accurate model")
-    outcome = predict_rows(
-        open_manifest(manifest),
-        predictor=predictor,
-        weights=weights,
-        device=device,
-        backend=backend,
-        role=role,
-        only_missing=only_missing,
-        overwrite=overwrite,
-    )
+    table = open_manifest(manifest)
+    with join_cluster(ray, writes_to=table.root) as cluster:
+        outcome = predict_rows(
+            table,
+            predictor=predictor,
+            weights=weights,
+            device=device,
+            backend=backend,
+            role=role,
+            only_missing=only_missing,
+            overwrite=overwrite,
+            cluster=cluster,
+        )
     if proxy_levels:
         rewrite_manifest(outcome.manifest.path, lambda piece: level_by_proxy(piece, add=True))
     for failure in outcome.failures:

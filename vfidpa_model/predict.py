@@ -1,33 +1,21 @@
 """``python -m vfidpa_model.predict``: the difficulty of one frame pair, or of every pair of a manifest."""
 
-import contextlib
-import json
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dataset_tools.common import cli
-from dataset_tools.common.files import inside
-from dataset_tools.errors import FrameError, UsageError, VfiError
+from dataset_tools.common.cluster import RayOption, join_cluster
+from dataset_tools.errors import UsageError
 from dataset_tools.levels import LEVEL_NAMES, LEVELS
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from dataset_tools.columns.file import ManifestFile
-    from dataset_tools.columns.results import ResultsJournal
-    from dataset_tools.frames import Rgb
     from vfidpa_model.inference.assessor import Assessor
 
 DEFAULT_ASSESSOR = "light"  # see inference.checkpoint.SHIPPED
-_BATCH = 8
-_ROWS_AT_ONCE = 1 << 14
-_SAVE_EVERY_SECONDS = 30.0  # what a killed run loses at most
-SCORED_BY = "scored_by"  # key of the manifest's metadata: tier -> what gave the scores
 
 
 def predict(
@@ -47,6 +35,7 @@ def predict(
     backend: Annotated[
         str, typer.Option(help="torch, onnx, openvino, or auto: the fastest that was exported, on a CPU")
     ] = "auto",
+    ray: RayOption = None,
 ) -> int:
     """Predict how hard a frame pair is to interpolate, from 1 (easy) to 4 (failed), without interpolating.
 
@@ -62,12 +51,14 @@ def predict(
     run, frames = _split_arguments(paths or [], has_manifest=manifest is not None)
     if map is not None and not frames:
         raise UsageError("--map goes with two frames, not with --manifest")
+    if manifest is not None:
+        return _predict_manifest(run, manifest, device=device, backend=backend, ray=ray)
+    if ray is not None:
+        raise UsageError("--ray goes with --manifest, not with two frames")
     from dataset_tools.common.device import select_device
     from vfidpa_model.inference.assessor import load_checkpoint
 
     assessor = load_checkpoint(run, device=select_device(device), backend=backend)
-    if manifest is not None:
-        return _predict_manifest(assessor, manifest)
     _predict_pair(assessor, frames[0], frames[1], picture=map)
     return cli.OK
 
@@ -103,117 +94,19 @@ def _predict_pair(assessor: "Assessor", first: Path, second: Path, *, picture: P
         write_image(picture, overlay(mean, found.score_map[0].float().cpu().numpy()))
 
 
-def _predict_manifest(assessor: "Assessor", path: Path) -> int:
+def _predict_manifest(run: Path, path: Path, *, device: str, backend: str, ray: str | None) -> int:
     from dataset_tools.columns.file import open_manifest
-    from dataset_tools.common.progress import track
+    from vfidpa_model.inference.scoring import score_manifest
 
-    manifest = open_manifest(path)
-    tier = assessor.config.tier
-    num_chosen = sum(len(rows) for rows in _rows_of_tier(manifest, tier, ("triplet_id", "resolution")))
-    if not num_chosen:
-        raise UsageError(f"manifest {path} has no pair of tier {tier}, which the model is for")
-    journal = _journal(manifest.root, assessor)
-    known = set(journal.read().column("triplet_id").to_pylist())  # of a run that was killed
-    failures: list[str] = []
-    saved = time.monotonic()
-    with track("scoring", num_chosen) as progress:
-        for rows in _rows_of_tier(manifest, tier, ("triplet_id", "resolution", "img0", "img1")):
-            new = [row for row in rows if row["triplet_id"] not in known]
-            progress.advance(len(rows) - len(new))
-            for numbers, img0, img1 in _batches(manifest.root, new, failures):
-                try:
-                    for number, score in zip(numbers, assessor.predict(img0, img1), strict=True):
-                        journal.add(new[number]["triplet_id"], {"score": float(score)})
-                except FrameError as error:  # too small, all of them: a batch has one size
-                    failures.extend(f"{new[number]['triplet_id']}: {error}" for number in numbers)
-                progress.advance(len(numbers), note=f"{len(failures)} failed" if failures else "")
-                if time.monotonic() - saved >= _SAVE_EVERY_SECONDS:
-                    journal.flush()
-                    saved = time.monotonic()
-    journal.flush()
-    _write(manifest.path, journal, assessor)
-    for failure in failures:
+    with join_cluster(ray, writes_to=open_manifest(path).root) as cluster:
+        done = score_manifest(path, run, device=device, backend=backend, cluster=cluster)
+    for failure in done.failures:
         cli.say(failure, is_error=True)
     print(
-        f"{path}: {num_chosen - len(failures)} pairs scored, {len(manifest) - num_chosen} of another tier, "
-        f"{len(failures)} failed ({assessor.backend} on {assessor.device})"
+        f"{path}: {done.num_chosen - len(done.failures)} pairs scored, {done.num_others} of another tier, "
+        f"{len(done.failures)} failed ({done.made_by['backend']} on {done.made_by['device']})"
     )
-    return cli.FAILED if failures else cli.OK
-
-
-def _journal(root: Path, assessor: "Assessor") -> "ResultsJournal":
-    import pyarrow as pa
-
-    from dataset_tools.columns.results import ResultsJournal
-
-    name = f"{assessor.config.tier}-{assessor.weights_sha256[:8]}-{assessor.backend}"
-    return ResultsJournal(root / ".scores" / name, pa.schema([("triplet_id", pa.string()), ("score", pa.float32())]))
-
-
-def _rows_of_tier(manifest: "ManifestFile", tier: str, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for piece in manifest.batches(columns, rows=_ROWS_AT_ONCE):
-        is_of_tier = pc.fill_null(pc.equal(piece.column("resolution").cast(pa.string()), tier), False)
-        yield (piece if tier == "all" else piece.filter(is_of_tier)).to_pylist()
-
-
-def _batches(
-    root: Path, rows: list[dict[str, Any]], failures: list[str]
-) -> Iterator[tuple[list[int], list["Rgb"], list["Rgb"]]]:
-    """Yield (row numbers, img0s, img1s) of one size; a pair that cannot be read becomes a line in ``failures``."""
-    from dataset_tools.frames import read_image
-
-    numbers: list[int] = []
-    firsts: list[Rgb] = []
-    seconds: list[Rgb] = []
-    for number, row in enumerate(rows):
-        try:
-            img0, img1 = (read_image(inside(root, row[column] or "")) for column in ("img0", "img1"))
-            if img0.shape != img1.shape:
-                raise FrameError(f"sizes {img0.shape[:2]} and {img1.shape[:2]} of img0 and img1 must be equal")
-        except VfiError as error:
-            failures.append(f"{row['triplet_id']}: {error}")
-            continue
-        if numbers and (len(numbers) == _BATCH or firsts[0].shape != img0.shape):
-            yield numbers, firsts, seconds
-            numbers, firsts, seconds = [], [], []
-        numbers.append(number)
-        firsts.append(img0)
-        seconds.append(img1)
-    if numbers:
-        yield numbers, firsts, seconds
-
-
-def _write(path: Path, journal: "ResultsJournal", assessor: "Assessor") -> None:
-    """Put the scores into the manifest as it is now: labels may have come meanwhile."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from dataset_tools.columns.file import open_manifest
-    from dataset_tools.columns.rewrite import Updates, rewrite_manifest, with_values
-
-    tier = assessor.config.tier
-    updates = Updates(journal.read())
-
-    def change(piece: "pa.Table") -> "pa.Table":
-        old = piece.column("score").cast(pa.float32()) if "score" in piece.column_names else pa.nulls(len(piece))
-        _, found = updates.align(piece)
-        # A score that is there already may be another model's: a pair of the tier that failed has none.
-        is_of_tier = pc.fill_null(pc.equal(piece.column("resolution").cast(pa.string()), tier), False)
-        is_new = pc.or_(is_of_tier, tier == "all")
-        return with_values(piece, {"score": pc.if_else(is_new, found.column("score"), old.cast(pa.float32()))})
-
-    try:
-        known = dict(json.loads(open_manifest(path).metadata.get(SCORED_BY, "{}")))
-    except (ValueError, TypeError):
-        known = {}
-    made_by = {"weights_sha256": assessor.weights_sha256, "backend": assessor.backend, "device": str(assessor.device)}
-    rewrite_manifest(path, change, metadata={SCORED_BY: json.dumps({**known, tier: made_by}, sort_keys=True)})
-    journal.clear()
-    with contextlib.suppress(OSError):
-        (path.parent / ".scores").rmdir()
+    return cli.FAILED if done.failures else cli.OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,13 +13,14 @@ from dataset_tools.common.progress import track
 from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image
 from dataset_tools.prediction.columns import COLUMNS, READ_COLUMNS
-from dataset_tools.prediction.predictor import Predictor, Row
+from dataset_tools.prediction.predictor import Row
+from dataset_tools.prediction.ray_predictor import Engine
 
 _COLUMNS = tuple(dict.fromkeys(("triplet_id", *READ_COLUMNS, *COLUMNS)))
 _ROWS_AT_ONCE = 1 << 12
 
 
-def rebuild_predictions(manifest: ManifestFile, *, out: Path, engine: Predictor) -> Check:
+def rebuild_predictions(manifest: ManifestFile, *, out: Path, engine: Engine) -> Check:
     """Predict every row again that has a prediction, from the frames under ``out``, and return the check.
 
     In the manifest's own folder, predictions that are there and have the manifest's hash stay as they are.
@@ -37,7 +38,7 @@ def rebuild_predictions(manifest: ManifestFile, *, out: Path, engine: Predictor)
     return check
 
 
-def _is_wanted(row: Row, is_kept: bool, engine: Predictor, check: Check) -> bool:
+def _is_wanted(row: Row, is_kept: bool, engine: Engine, check: Check) -> bool:
     if (row["predictor"], row["predictor_sha256"]) != (engine.name, engine.weights_sha256):
         check.faults.append(f"{row['pred']}: made by {row['predictor']}, not by this {engine.name}; see --predictor")
         return False

@@ -25,6 +25,7 @@ EXTRAS = {
     "ncnn": ("ncnn",),
     "wandb": ("wandb",),
     "studio": ("fastapi", "gradio", "starlette", "uvicorn"),
+    "ray": ("ray",),
 }
 
 

@@ -63,7 +63,7 @@ def add_splits(
 
 def _pairs_by_frames(luma_blocks: Mapping[Key, str]) -> list[tuple[Key, Key]]:
     """Return the pairs of clips with near-equal frames, among all their frames."""
-    keys = [key for key, text in luma_blocks.items() if text]
+    keys = sorted(key for key, text in luma_blocks.items() if text)  # not in the order in which clips were done
     if not keys:
         return []
     frames = [np.frombuffer(base64.b64decode(luma_blocks[key]), np.uint8).reshape(-1, _BLOCKS) for key in keys]

@@ -29,7 +29,9 @@ class ExtractOptions:
         tiers: Resolutions by rising height.
         intervals: Smallest and largest, both included.
         split: Shares of train, val and test.
+        workers: Decoding processes; 0 means one per core.
         silence_seconds: A clip whose decoder gives no frame for so long is given up.
+        ray: Address of a Ray cluster that does the work; ``None``: this machine.
         interlaced, hdr, damage: One of ``CHOICES``.
         fps: Frames per second of image sequences.
         group_by: Regular expression: clips in whose names it finds the same are one group.
@@ -54,6 +56,7 @@ class ExtractOptions:
     interlaced: str = "reject"
     hdr: str = "reject"
     damage: str = "reject"
+    ray: str | None = None
 
     @property
     def group_pattern(self) -> re.Pattern[str] | None:

@@ -16,7 +16,7 @@ from dataset_tools.sources import Clip, Listing
 from dataset_tools.sources.clip_frames import clip_stamp
 from dataset_tools.video.facts import HDR_TRANSFERS
 from dataset_tools.workers.messages import Answer, ProbeJob
-from dataset_tools.workers.pool import WorkerPool
+from dataset_tools.workers.ray_pool import Pool
 
 _MIN_WIDTH = 64  # at the lowest tier; LPIPS needs 64 pixels each way
 
@@ -38,7 +38,7 @@ class UsableClip:
 
 
 def probe_clips(
-    listing: Listing, *, options: ExtractOptions, journal: Journal, pool: WorkerPool, origins: Mapping[Key, str]
+    listing: Listing, *, options: ExtractOptions, journal: Journal, pool: Pool, origins: Mapping[Key, str]
 ) -> tuple[dict[Key, UsableClip], list[Rejected]]:
     """Return the usable clips by key, sorted, and the others with their reasons. Known clips are not opened again.
 
@@ -56,7 +56,7 @@ def probe_clips(
 
 
 def record_failure(clip: Clip, answer: Answer, journal: Journal) -> None:
-    """Write down why a clip is given up, from an answer of ``WorkerPool.run`` that is not ``done``."""
+    """Write down why a clip is given up, from an answer of ``Pool.run`` that is not ``done``."""
     words = {"rejected": "unreadable", "changed": "changed", "late": "time limit", "crash": "crash"}
     word, text = answer.reason or words[answer.outcome], answer.message
     message = text if text.startswith("clip ") else f"clip {clip.name}: {text}"

@@ -23,7 +23,7 @@ from dataset_tools.sampling.splits import Key
 from dataset_tools.sampling.triplets import clip_seed, count_triplets, fitting_intervals
 from dataset_tools.workers.extract_job import ClipResult, from_json
 from dataset_tools.workers.messages import Answer, ExtractJob
-from dataset_tools.workers.pool import WorkerPool
+from dataset_tools.workers.ray_pool import Pool
 
 Row = dict[str, Any]
 
@@ -48,7 +48,7 @@ def run_rounds(
     *,
     options: ExtractOptions,
     journal: Journal,
-    pool: WorkerPool,
+    pool: Pool,
     origins: Mapping[Key, str],
     settled: Set[str] | None,
 ) -> Collected:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from dataset_tools import rejected as rejections
 from dataset_tools.common import cli
+from dataset_tools.common.cluster import Cluster, join_cluster
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.grouping import add_splits
 from dataset_tools.extraction.journal import open_journal
@@ -18,7 +19,7 @@ from dataset_tools.manifest import Manifest, extraction_options, from_rows, read
 from dataset_tools.rejected import Rejected
 from dataset_tools.sampling.splits import SPLITS, Key
 from dataset_tools.sources import Listing, list_sources
-from dataset_tools.workers.pool import WorkerPool
+from dataset_tools.workers.ray_pool import open_pool
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def extract_data_set(options: ExtractOptions) -> Summary:
     listing = list_sources(options.sources, frame_rate=options.fps)
     for note in listing.notes:
         cli.say(note, is_error=True)
-    with open_journal(options.out) as journal:
+    with open_journal(options.out) as journal, join_cluster(options.ray, writes_to=options.out) as cluster:
         before = _read_earlier(options)
         for earlier in (extraction_options(before) if before else {}, journal.options):
             if earlier:
@@ -62,7 +63,7 @@ def extract_data_set(options: ExtractOptions) -> Summary:
             forget_passing_failures(journal)
         origins = _origins(before)
         settled = _ids_if_full(before, options.count)
-        with WorkerPool(options.workers, silence_seconds=options.silence_seconds) as pool:
+        with open_pool(options.workers, silence_seconds=options.silence_seconds, cluster=cluster) as pool:
             usable, unusable = probe_clips(listing, options=options, journal=journal, pool=pool, origins=origins)
             collected = run_rounds(
                 usable, options=options, journal=journal, pool=pool, origins=origins, settled=settled
@@ -77,7 +78,7 @@ def extract_data_set(options: ExtractOptions) -> Summary:
         manifest = _with_rows(before, rows, options)
         if before is None or manifest.metadata != before.metadata or not manifest.table.equals(before.table):
             manifest.write()
-        _predict(manifest, options)
+        _predict(manifest, options, cluster)
         return summary
 
 
@@ -142,13 +143,13 @@ def _with_unknown_columns(fresh: Manifest, before: Manifest) -> Manifest:
     return fresh.with_columns({name: before.table.column(name).take(order) for name in extra})
 
 
-def _predict(manifest: Manifest, options: ExtractOptions) -> None:
+def _predict(manifest: Manifest, options: ExtractOptions, cluster: Cluster | None) -> None:
     """Predict what is missing; the manifest with the frames is written already, whatever happens here."""
     if options.predictor == "none" or None not in manifest.table.column("pred").to_pylist():
         return
     from dataset_tools.prediction.run import predict_manifest
 
-    predict_manifest(manifest, predictor=options.predictor, device=options.device)
+    predict_manifest(manifest, predictor=options.predictor, device=options.device, cluster=cluster)
 
 
 def _finish(

@@ -43,6 +43,7 @@ class Predictor:
         device: str = "auto",
         backend: str = "torch",
         role: str = "pred",
+        num_threads: int | None = None,
     ) -> None:
         """Load the interpolator.
 
@@ -53,6 +54,7 @@ class Predictor:
                 by default, and another engine shows in ``name``.
             role: ``pred`` writes the prediction that people judge; ``accurate`` keeps no image and measures what it
                 would add to that prediction.
+            num_threads: How many pairs at once; by default as many as there are cores, up to 8.
 
         Raises:
             UsageError: The name, the device or the backend is unknown or not possible, or a weights file is needed.
@@ -64,6 +66,7 @@ class Predictor:
         self.name = self._interpolator.name
         self.weights_sha256 = self._interpolator.weights_sha256
         self._lpips: Lpips | None = None
+        self._num_threads = num_threads or min(num_cores(), _MAX_WORKERS)
         self._on_device = threading.Lock()
 
     def predict(self, rows: Sequence[Row], *, root: Path) -> Iterator[tuple[int, dict[str, Any] | VfiError]]:
@@ -81,7 +84,7 @@ class Predictor:
             return
         self._lpips = self._lpips or Lpips(self.device)
         threads_before = torch.get_num_threads()
-        pool = ThreadPoolExecutor(min(num_cores(), _MAX_WORKERS), initializer=torch.set_num_threads, initargs=(1,))
+        pool = ThreadPoolExecutor(self._num_threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
             for done in pool.map(lambda batch: self._do_batch(batch, rows, root), self._batches(rows)):
                 yield from done

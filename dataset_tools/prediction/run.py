@@ -27,7 +27,8 @@ from dataset_tools.prediction.columns import ACCURATE_COLUMNS, READ_COLUMNS, ROL
 from dataset_tools.prediction.proxy_levels import level_by_proxy
 
 if TYPE_CHECKING:
-    from dataset_tools.prediction.predictor import Predictor
+    from dataset_tools.common.cluster import Cluster
+    from dataset_tools.prediction.ray_predictor import Engine
 
 Row = Mapping[str, Any]
 _SAVE_EVERY_SECONDS = 30.0  # what a killed run loses at most
@@ -58,7 +59,12 @@ class Outcome:
 
 
 def predict_manifest(
-    manifest: Described, *, predictor: str = "rife", weights: Path | None = None, device: str = "auto"
+    manifest: Described,
+    *,
+    predictor: str = "rife",
+    weights: Path | None = None,
+    device: str = "auto",
+    cluster: "Cluster | None" = None,
 ) -> ManifestFile:
     """Return ``manifest`` with predictions, their metrics, ``inputs_lpips`` and ``motion`` in every row.
 
@@ -68,11 +74,12 @@ def predict_manifest(
 
     Args:
         manifest: Its file counts, not what is in memory.
+        cluster: Of machines that do the work; this one by default.
 
     Raises:
         UsageError, AssetError, WeightsError: The predictor cannot be loaded, or another run is predicting here.
     """
-    outcome = predict_rows(manifest, predictor=predictor, weights=weights, device=device)
+    outcome = predict_rows(manifest, predictor=predictor, weights=weights, device=device, cluster=cluster)
     for failure in outcome.failures:
         cli.say(failure, is_error=True)
     return outcome.manifest
@@ -88,6 +95,7 @@ def predict_rows(
     role: str = "pred",
     only_missing: bool = False,
     overwrite: bool = False,
+    cluster: "Cluster | None" = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Predict what is wanted and say how it went; see ``predict_manifest``.
@@ -98,16 +106,17 @@ def predict_rows(
         only_missing: Leave predictions of other predictors alone as well.
         overwrite: Predict rows anew whose prediction is there. Votes belong to the pixels that were seen: rows with
             votes keep their prediction even then.
+        cluster: Of machines that do the work; this one by default.
     """
-    from dataset_tools.prediction.predictor import Predictor
+    from dataset_tools.prediction.ray_predictor import open_predictor
 
-    engine = Predictor(predictor, weights=weights, device=device, backend=backend, role=role)
+    engine = open_predictor(cluster, predictor, weights=weights, device=device, backend=backend, role=role)
     with _alone_in(manifest.path.parent):
         return _predict_rows(manifest.path, engine, only_missing=only_missing, overwrite=overwrite, clock=clock)
 
 
 def _predict_rows(
-    path: Path, engine: "Predictor", *, only_missing: bool, overwrite: bool, clock: Callable[[], float]
+    path: Path, engine: "Engine", *, only_missing: bool, overwrite: bool, clock: Callable[[], float]
 ) -> Outcome:
     take_over_results(path)  # of a run that was killed
     manifest = open_manifest(path)
@@ -133,7 +142,7 @@ def _predict_rows(
     finally:  # also after Ctrl-C or a full disk: the next run takes over what was done
         journal.flush()
     take_over_results(path)
-    return Outcome(open_manifest(path), num_done, num_current, num_voted, failures)
+    return Outcome(open_manifest(path), num_done, num_current, num_voted, sorted(failures))
 
 
 def _rows_at(manifest: ManifestFile, wanted: list[npt.NDArray[np.int64]]) -> Iterator[list[Row]]:
@@ -145,7 +154,7 @@ def _rows_at(manifest: ManifestFile, wanted: list[npt.NDArray[np.int64]]) -> Ite
 
 
 def _choose(
-    manifest: ManifestFile, engine: "Predictor", *, only_missing: bool, overwrite: bool
+    manifest: ManifestFile, engine: "Engine", *, only_missing: bool, overwrite: bool
 ) -> tuple[list[npt.NDArray[np.int64]], int, int]:
     """Return the places of wanted rows in every piece, and how many rows are current, or keep what people saw."""
     # Older manifests have no fingerprint: no reason to replace what people saw.
@@ -179,7 +188,7 @@ def _mask(values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.fill_null(values, False).to_numpy())
 
 
-def _journal(root: Path, engine: "Predictor") -> ResultsJournal:
+def _journal(root: Path, engine: "Engine") -> ResultsJournal:
     maker = re.sub(r"[^A-Za-z0-9._-]", "_", f"{engine.name}-{engine.weights_sha256[:8]}".rstrip("-"))
     return _open_journal(root / _JOURNALS / f"{engine.role}-{maker}")
 

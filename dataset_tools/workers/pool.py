@@ -114,11 +114,12 @@ class WorkerPool:
                 if item is None:
                     is_more = False
                 else:
-                    waiting[self._threads.submit(self._run_one, item[1])] = item[0]
+                    waiting[self._threads.submit(self.answer, item[1])] = item[0]
             for future in wait(waiting, return_when=FIRST_COMPLETED).done if waiting else ():
                 yield waiting.pop(future), future.result()
 
-    def _run_one(self, job: Job) -> Answer:
+    def answer(self, job: Job) -> Answer:
+        """Do one job in a worker process and return its answer; may be called from several threads."""
         try:
             worker = self._idle.get_nowait()
         except queue.Empty:

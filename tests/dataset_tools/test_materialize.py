@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_tools import extract, materialize
+from dataset_tools import extract, materialize, verify
 from dataset_tools.frames import fingerprint, pixels_sha256, read_image, write_image
 from dataset_tools.manifest import read_manifest
 from tests.dataset_tools import replicas
@@ -130,3 +130,37 @@ def test_wrong_usage_ends_before_any_frame_is_made(made, clips, tmp_path, capsys
     assert run(tmp_path, clips, *more) == 2
     assert says in capsys.readouterr().err
     assert pictures(tmp_path) == {}
+
+
+def test_verify_repairs_missing_and_damaged_frames(made, clips, tmp_path, capsys):
+    folder = Path(shutil.copytree(made, tmp_path / "set"))
+    manifest = folder / "data_manifest.parquet"
+    before, names = manifest.read_bytes(), sorted(pictures(folder))
+    (folder / names[0]).unlink()
+    (folder / names[1]).write_bytes(b"no picture")
+    write_image(folder / names[2], np.zeros((64, 64, 3), np.uint8))
+    write_image(folder / names[3], 255 - read_image(folder / names[3]))
+    untouched = {name: (folder / name).stat().st_mtime_ns for name in names[4:]}
+    command = [str(manifest), "--repair", "--source", f"videos:{clips}"]
+    assert verify.main(command) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"{manifest}: 6 rows, {len(names)} files, 0 accepted with differences, 4 repaired, 0 faults"]
+    assert pictures(folder) == pictures(made)
+    assert untouched == {name: (folder / name).stat().st_mtime_ns for name in names[4:]}
+    assert manifest.read_bytes() == before  # votes and levels, too
+    (folder / names[-1]).unlink()
+    assert verify.main([*command[:-1], f"videos:{clips / 'a.mp4'}"]) == 1  # the other clip is not there
+    said = capsys.readouterr().out
+    assert f"{names[-1]}: cannot read" in said
+    assert "clip sub/b.mkv: not found in any source of kind videos" in said
+    for wrong in (command[:2], [str(manifest), "--source", "demo"], [*command, "--rows-only"]):
+        assert verify.main(wrong) == 2
+
+
+def test_a_linked_frames_folder_is_named(made, tmp_path, capsys):
+    folder = Path(shutil.copytree(made, tmp_path / "set"))
+    (folder / "frames").rename(tmp_path / "elsewhere")
+    (folder / "frames").symlink_to(tmp_path / "elsewhere")
+    assert verify.main([str(folder / "data_manifest.parquet")]) == 1
+    said = capsys.readouterr().out
+    assert f"frames is a link to {tmp_path / 'elsewhere'}; copy what it leads to, or mount it there" in said

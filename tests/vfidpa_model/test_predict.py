@@ -11,7 +11,7 @@ from dataset_tools.frames import read_image, write_image
 from dataset_tools.manifest import read_manifest
 from tests.vfidpa_model.labelled_set import labelled_manifest
 from tests.vfidpa_model.light_checkpoint import save_light_run
-from vfidpa_model import predict as predicting
+from vfidpa_model.inference import scoring
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.predict import main
 
@@ -71,13 +71,13 @@ def test_a_manifest_gets_scores_and_keeps_everything_else(run, manifest, capsys)
 
 
 def test_labels_that_come_while_it_scores_are_kept(run, manifest, monkeypatch):
-    batches = predicting._batches
+    batches = scoring._batches
 
     def label_meanwhile(*arguments):
         yield from batches(*arguments)
         manifest.with_columns({"level": [4.0] * len(manifest)}).write()
 
-    monkeypatch.setattr(predicting, "_batches", label_meanwhile)
+    monkeypatch.setattr(scoring, "_batches", label_meanwhile)
     assert main([str(run), "--manifest", str(manifest.path), "--device", "cpu"]) == 0
     scored = read_manifest(manifest.path)
     assert set(scored.table.column("level").to_pylist()) == {4.0}
