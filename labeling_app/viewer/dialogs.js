@@ -39,6 +39,7 @@ export class Dialogs {
       row.append(el("button", { value, type: "submit", class: isMain ? "main" : null, text: t(key), data: { answer: value } }));
     }
     this.#dialog.showModal();
+    this.#dialog.scrollTop = 0; // the focus is on a button below
     // Not the close event: it comes a task later, when a fast hand may have opened the next dialog already.
     const form = this.#dialog.querySelector("form");
     return new Promise((resolve) => {

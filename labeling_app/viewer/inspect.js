@@ -94,7 +94,7 @@ export class Inspector {
     clear(find(this.#root, "inspect")).append(
       this.#head(),
       el("p", { class: "muted path", text: this.#item.triplet_id }),
-      el("p", { data: { testid: "inspect-status" }, text: t("inspect.status", { status: t(`status.${row.status}`), level, votes: row.votes, wanted: row.wanted }) }),
+      el("p", { data: { testid: "inspect-status" }, text: t(paired ? "pair.status" : "inspect.status", { status: t(`status.${row.status}`), level, votes: row.votes, wanted: row.wanted }) }),
       this.#votes(votes),
       ...remarks.map((remark) => el("p", { class: "remark", text: remarkText(remark) })),
       el("h2", { text: t("review.verdict") }),
@@ -106,7 +106,7 @@ export class Inspector {
 
   #votes(votes) {
     const { paired } = this.#item;
-    const columns = ["annotator", "level", "flagged", "seen", "comment"].map((column) => t(`review.column.${column}`));
+    const columns = ["annotator", paired ? "answer" : "level", "flagged", "seen", "comment"].map((column) => t(`review.column.${column}`));
     const rows = votes.map((vote) => [
       vote.excluded ? t("inspect.excluded", { name: vote.annotator }) : vote.annotator,
       vote.stage === "surplus" ? t("inspect.surplus", { level: inWords(vote.level, paired) }) : inWords(vote.level, paired),

@@ -34,7 +34,7 @@ function reviewCard(item) {
 }
 
 function votes(item) {
-  const columns = ["annotator", "level", "seconds", "flagged", "comment", "time"].map((column) => t(`review.column.${column}`));
+  const columns = ["annotator", item.paired ? "answer" : "level", "seconds", "flagged", "comment", "time"].map((column) => t(`review.column.${column}`));
   const rows = item.votes.map((vote) => [
     vote.annotator,
     inWords(vote.level, item.paired),
