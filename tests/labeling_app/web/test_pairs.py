@@ -1,6 +1,7 @@
 """A paired project from the first item to the manifest, through the API."""
 
 import itertools
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -142,6 +143,19 @@ def test_leads_see_disagreement_decide_and_cannot_give_a_level_of_the_other_scal
     order = {"action_id": "decide-001", "action": "decide", "level": 4}
     assert rita.post("/api/desk", order).status_code == 400
     assert rita.get("/api/review").json()["total"] == 5
+
+
+def test_gold_pairs_are_hidden_checks_and_hold_nobody_back(paired):
+    state, _, _ = paired
+    known = int(state.catalogue.ids[2])
+    order = {"gold_id": "gold-00001", "item_id": known, "level": 3, "purpose": "training"}
+    assert sign_in(state, "rita").post("/api/gold", order).status_code == 200
+    state.settings = replace(state.settings, gold_rate=1.0)
+    anna = sign_in(state, "anna")
+    assert anna.get("/api/session").json()["stage"] == "work"
+    anna.items()
+    with state.store.read() as connection:
+        assert connection.execute(text("SELECT kind, item_id FROM assignments")).all() == [("gold", known)]
 
 
 def test_scores_go_into_both_manifests_without_votes_that_were_set_aside(paired, tmp_path):
