@@ -2,7 +2,7 @@
 
 Every step that a worker takes, one after the other on one thread, in CPU milliseconds a frame (medians). Decoding, cut
 detection and the search for combs are paid for every frame of the clip, the rest for every frame that is kept. Syncing
-waits for the disk, so its wall time is given beside its CPU time. One Markdown table a clip.
+waits for the disk, so wall time is given beside CPU time. One Markdown table a clip.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import cv2
 
-from dataset_tools.common.files import write_bytes
+from dataset_tools.common.batches import publish, write_aside
 from dataset_tools.frames import (
     RESOLUTION_HEIGHTS,
     fingerprint,
@@ -49,6 +49,7 @@ class Clock:
 
 def profile(clip: Path, *, every: int, folder: Path) -> None:
     clock = Clock()
+    written: list[tuple[Path, Path]] = []
     with open_video(clip) as reader:
         size = f"{reader.info.width}x{reader.info.height}"
         frames = reader.frames()
@@ -57,9 +58,12 @@ def profile(clip: Path, *, every: int, folder: Path) -> None:
             clock("signature", lambda luma=luma: signature(luma))
             clock("combs", lambda luma=luma: is_combed(luma))
             if frame.index % every == 0:
-                keep(frame.rgb, frame.index, clock=clock, folder=folder)
+                written += keep(frame.rgb, frame.index, clock=clock, folder=folder)
+    clock("one sync for all files, and their names; a kept frame's share", lambda: publish(written))
     clock.cpu["decode"] = [sum(clock.cpu["decode"]) / len(clock.cpu["decode"])]  # its threads work ahead: the mean
     kept = len(clock.cpu["rgb"])
+    for times in (clock.cpu, clock.wall):
+        times[next(reversed(times))] = [times[next(reversed(times))][0] / kept]
     print(f"\n{clip.name}, {size}, {kept} frames kept\n\n| step | CPU ms | wall ms |\n| --- | --- | --- |")
     for step, values in clock.cpu.items():
         wall = statistics.median(clock.wall[step])
@@ -68,8 +72,9 @@ def profile(clip: Path, *, every: int, folder: Path) -> None:
     print(f"| one frame decoded and kept | {total:.1f} | |")
 
 
-def keep(rgb: Callable[[], object], index: int, *, clock: Clock, folder: Path) -> None:
-    """Do what is done to a kept frame at every resolution that it reaches."""
+def keep(rgb: Callable[[], object], index: int, *, clock: Clock, folder: Path) -> list[tuple[Path, Path]]:
+    """Do what is done to a kept frame at every resolution that it reaches; return its files, to be published."""
+    written = []
     pixels = clock("rgb", rgb)
     height, width = pixels.shape[:2]
     for tier, target in RESOLUTION_HEIGHTS.items():
@@ -81,7 +86,8 @@ def keep(rgb: Callable[[], object], index: int, *, clock: Clock, folder: Path) -
         clock(f"fingerprint, {tier}", lambda small=small: fingerprint(small))
         data = clock(f"PNG, {tier}", lambda small=small: encode_png(small))
         path = folder / f"{index}_{tier}.png"
-        clock(f"write and sync, {tier}", lambda path=path, data=data: write_bytes(path, data, is_synced=False))
+        written.append((clock(f"write, {tier}", lambda path=path, data=data: write_aside(path, data)), path))
+    return written
 
 
 def main() -> None:

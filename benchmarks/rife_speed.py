@@ -6,7 +6,7 @@ Variants take turns in one process, on the same real frame pairs; medians; one M
 what was reached. "In the pool" is what ``dataset_tools.predict`` does on a CPU: one pair per thread. The roof is a
 large convolution of PyTorch in channels-last order, measured between the variants; shares of it count multiplications
 and additions of plain convolutions, so that Winograd's may exceed it. ``rife`` is compared with the plainest version,
-the other models with themselves in PyTorch.
+the other models with themselves in PyTorch with channels first, where their warps are the lean ones already.
 """
 
 import argparse
@@ -33,6 +33,7 @@ SIZES = {"256p": (456, 256), "720p": (1280, 720), "1080p": (1920, 1080)}
 NUM_PAIRS = 4
 AIMS = {"256p": 2.0, "720p": 1.7, "1080p": 1.8}  # times the plain version, with the fastest engine
 PLAIN = "plain, padded to 128"
+PLAIN_OTHERS = "torch, channels first"
 
 
 def load_pairs(width: int, height: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,6 +81,9 @@ def variants_of(name: str, tier: str, *, plain: RIFE, pool: ThreadPoolExecutor) 
     found: dict[str, Callable[..., list]] = {}
     if name == "rife":
         found[PLAIN] = each(lambda a, b: plain_interpolate(plain, a, b))
+    else:
+        model = create_interpolator(name).to(memory_format=torch.contiguous_format)
+        found[PLAIN_OTHERS] = each(model.interpolate)
     for engine in ("torch", "ncnn") if is_installed() else ("torch",):
         model = create_interpolator(name, backend=engine)
         found[f"{engine}, one pair"] = each(model.interpolate)
@@ -110,7 +114,7 @@ def measure(name: str, tier: str, *, plain: RIFE, repeats: int, roof: Roof, pool
     for variant, values in seconds.items():
         middle = statistics.median(values)
         times = statistics.median(seconds[base]) / middle
-        aim = f" ({AIMS[tier]})" if name == "rife" and variant != base else ""
+        aim = f" ({AIMS[tier]})" if variant != base else ""
         share = gflop / middle / statistics.median(roofs)
         difference = np.abs(frames[variant] - frames[base])
         print(

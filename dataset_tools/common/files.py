@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,14 +16,12 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def atomic_writer(path: Path, *, is_synced: bool = True) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """Yield a binary file that appears as ``path`` only when the block ends without an error.
 
     The data goes to a temporary file in the same folder, is synced to disk, then renamed; the folder is synced too,
-    so that the new name survives a power cut. On an error nothing is left behind.
-
-    Args:
-        is_synced: Sync the folder. Who writes many files into it does that once, at the end, by ``sync_folder``.
+    so that the new name survives a power cut. On an error nothing is left behind. Who writes many files at once does
+    that by ``batches``.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full.
@@ -34,18 +33,17 @@ def atomic_writer(path: Path, *, is_synced: bool = True) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600: a data set is for others to read
+        os.chmod(name, readable_mode())
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    if is_synced:
-        sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def write_bytes(path: Path, data: bytes, *, is_synced: bool = True) -> None:
+def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically; see ``atomic_writer``."""
-    with atomic_writer(path, is_synced=is_synced) as file:
+    with atomic_writer(path) as file:
         file.write(data)
 
 
@@ -122,10 +120,15 @@ class FolderContents:
             return set()
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+_UMASK_LOCK = threading.Lock()
+
+
+def readable_mode() -> int:
+    """Return the access mode of new files by this process' umask: ``mkstemp`` gives 0600, a data set is to be read."""
+    with _UMASK_LOCK:  # it can only be read by setting it
+        current = os.umask(0)
+        os.umask(current)
+    return 0o666 & ~current
 
 
 def try_lock(descriptor: int) -> bool:

@@ -1,14 +1,15 @@
 """Writes frames beside decoding: sizes, hashes, encodes and stores them in threads of their own."""
 
 import errno
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from dataset_tools.common.files import sync_folder, write_bytes
+from dataset_tools.common.batches import publish, write_aside
 from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, resize_area
 from dataset_tools.frames.png import encode_png
@@ -17,6 +18,7 @@ Result = TypeVar("Result")
 _IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _THREADS = 2  # waiting for the disk and encoding, both without Python's lock, go on while the next frame is decoded
 _MAX_WAITING = 12  # frames held in memory until they are written
+_BATCH = 96  # files that share a sync; a long clip has several, so that a kill costs little and its end is no long wait
 
 
 class StorageError(VfiError):
@@ -31,12 +33,17 @@ class Stored(NamedTuple):
 
 
 class FrameWriter:
-    """Writes frames in threads. Use it in a ``with`` block; when that ends, their names are safe on disk as well."""
+    """Writes frames in threads. Use it in a ``with`` block; when that ends without an error, they are safe on disk.
+
+    They are written aside, and get their names some at a time, after one sync for all of those. So a killed run, or a
+    power cut, leaves whole frames and temporary files.
+    """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS)
         self._waiting: deque[Future[Any]] = deque()
-        self._folders: set[Path] = set()
+        self._aside: list[tuple[Path, Path]] = []  # (temporary file, its path)
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -45,9 +52,11 @@ class FrameWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=kind is not None)
-        for folder in self._folders if kind is None else ():
-            if folder.is_dir():
-                sync_folder(folder)
+        if kind is None:
+            _publish(self._aside)
+            return
+        for aside, _ in self._aside:
+            aside.unlink(missing_ok=True)
 
     def write(self, path: Path, rgb: Rgb, *, width: int, height: int) -> Future[Stored]:
         """Store ``rgb``, made smaller to ``width`` x ``height``, as ``path``; the answer comes when it is written.
@@ -55,10 +64,10 @@ class FrameWriter:
         Raises:
             StorageError: An earlier frame could not be written.
         """
-        return self.run(path, _write_smaller, path, rgb, width, height)
+        return self.run(self._write_smaller, path, rgb, width, height)
 
-    def run(self, path: Path, task: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """Call a task, which may write ``path`` by ``write_frame``, when its turn comes.
+    def run(self, task: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """Call a task, which may write frames by ``write_now``, when its turn comes.
 
         Raises:
             StorageError: An earlier frame could not be written.
@@ -67,34 +76,50 @@ class FrameWriter:
             self._waiting.popleft().result()
         future = self._pool.submit(task, *arguments)
         self._waiting.append(future)
-        self._folders.add(path.parent)
         return future
 
+    def write_now(self, path: Path, rgb: Rgb, *, sha256: str) -> None:
+        """Write a frame losslessly, unless it is there already.
 
-def _write_smaller(path: Path, rgb: Rgb, width: int, height: int) -> Stored:
-    small = resize_area(rgb, width=width, height=height)
-    sha256 = pixels_sha256(small)
-    write_frame(path, small, sha256=sha256)
-    return Stored(sha256, fingerprint(small).hex())
+        Args:
+            sha256: Of its pixels.
 
-
-def write_frame(path: Path, rgb: Rgb, *, sha256: str) -> None:
-    """Write a frame losslessly and atomically, unless it is there already; syncing the folder is ``FrameWriter``'s.
-
-    Args:
-        sha256: Of its pixels.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    if path.exists():
+        Raises:
+            StorageError: It cannot be written.
+        """
+        if path.exists():
+            try:
+                if pixels_sha256(read_image(path)) == sha256:
+                    return
+            except FrameError:
+                pass
         try:
-            if pixels_sha256(read_image(path)) == sha256:
-                return
-        except FrameError:
-            pass
+            aside = write_aside(path, encode_png(rgb))
+        except OSError as error:
+            raise _storage_error(path, error) from error
+        with self._lock:
+            self._aside.append((aside, path))
+            batch = self._aside if len(self._aside) >= _BATCH else []
+            if batch:
+                self._aside = []
+        _publish(batch)
+
+    def _write_smaller(self, path: Path, rgb: Rgb, width: int, height: int) -> Stored:
+        small = resize_area(rgb, width=width, height=height)
+        sha256 = pixels_sha256(small)
+        self.write_now(path, small, sha256=sha256)
+        return Stored(sha256, fingerprint(small).hex())
+
+
+def _publish(batch: Sequence[tuple[Path, Path]]) -> None:
     try:
-        write_bytes(path, encode_png(rgb), is_synced=False)
+        publish(batch)
     except OSError as error:
-        advice = "make room" if error.errno in _IS_FULL else "see that it can be written to"
-        raise StorageError(f"cannot write {path}: {error.strerror}; {advice} and run the same command again") from error
+        for aside, _ in batch:
+            aside.unlink(missing_ok=True)
+        raise _storage_error(batch[0][1].parent, error) from error
+
+
+def _storage_error(path: Path, error: OSError) -> StorageError:
+    advice = "make room" if error.errno in _IS_FULL else "see that it can be written to"
+    return StorageError(f"cannot write {path}: {error.strerror}; {advice} and run the same command again")

@@ -28,8 +28,7 @@ def _exact(x: torch.Tensor) -> torch.Tensor:
 
 
 def _sample(img: torch.Tensor, flow: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    height, width = img.shape[-2:]
-    steps = flow.new_tensor([2 / (width - 1), 2 / (height - 1)]).view(1, 2, 1, 1)
+    steps = _steps(img.shape[-2], img.shape[-1], flow.device, flow.dtype)
     # Planes of x and y instead of pairs: adding them, and sampling on a CPU, is then twice as fast.
     at = torch.addcmul(grid, flow, steps).permute(0, 2, 3, 1)
     sampled = F.grid_sample(_exact(img), at, mode="bilinear", padding_mode="border", align_corners=True)
@@ -147,3 +146,10 @@ def _grid(height: int, width: int, device: torch.device, dtype: torch.dtype) -> 
         x = torch.linspace(-1, 1, width, device=device, dtype=dtype).expand(height, width)
         y = torch.linspace(-1, 1, height, device=device, dtype=dtype)[:, None].expand(height, width)
         return torch.stack([x, y]).unsqueeze(0)
+
+
+@lru_cache(maxsize=16)
+def _steps(height: int, width: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return (1, 2, 1, 1): what a pixel is, x first, where -1 is the first and 1 the last."""
+    with torch.inference_mode(False):  # kept, because making it anew on CUDA waits for all that runs there
+        return torch.tensor([2 / (width - 1), 2 / (height - 1)], device=device, dtype=dtype).view(1, 2, 1, 1)

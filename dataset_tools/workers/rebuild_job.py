@@ -10,7 +10,7 @@ from dataset_tools.checks.pixels import Difference, block_difference, largest_di
 from dataset_tools.common.files import inside
 from dataset_tools.errors import FrameError, VideoError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
-from dataset_tools.frames.writer import FrameWriter, write_frame
+from dataset_tools.frames.writer import FrameWriter
 from dataset_tools.sources.clip_frames import clip_sha256, iterate_frames
 from dataset_tools.workers.messages import RebuildJob, WantedFrame
 
@@ -37,23 +37,21 @@ def rebuild(job: RebuildJob, *, heartbeat: Callable[[], None]) -> list[dict[str,
             heartbeat()
             if items := by_index.pop(frame.index, None):
                 rgb = frame.rgb()
-                making += [
-                    writer.run(inside(job.out, item.file), _make, item, rgb, job.originals, job.out) for item in items
-                ]
+                making += [writer.run(_make, writer, item, rgb, job.originals, job.out) for item in items]
             if not by_index:
                 break
         answers = [future.result() for future in making]
     return answers + [{"file": item.file, "is_missing": True} for items in by_index.values() for item in items]
 
 
-def _make(item: WantedFrame, rgb: Rgb, originals: Path, out: Path) -> dict[str, Any]:
+def _make(writer: FrameWriter, item: WantedFrame, rgb: Rgb, originals: Path, out: Path) -> dict[str, Any]:
     """Write one frame and return its answer."""
     rgb = resize_area(rgb, width=item.width, height=item.height)
     found = pixels_sha256(rgb)
     is_equal = found == item.sha256
     original = None if is_equal else _original(item, originals, rgb)
     if original is None or out != originals:  # a right original is what people saw and labelled: kept
-        write_frame(inside(out, item.file), rgb, sha256=found)
+        writer.write_now(inside(out, item.file), rgb, sha256=found)
     difference = None if is_equal else _difference(rgb, item, original)
     return {"file": item.file, "is_equal": is_equal, "difference": asdict(difference) if difference else None}
 

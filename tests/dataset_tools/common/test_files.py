@@ -1,6 +1,7 @@
 """Files are whole or absent, images lossless, sizes as the rules say, command lines answer in one line."""
 
 import io
+import platform
 from fractions import Fraction
 
 import cv2
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.measure import block_reduce
 
-from dataset_tools.common import cli, files
+from dataset_tools.common import batches, cli, files
 from dataset_tools.common.device import select_device
 from dataset_tools.common.progress import track
 from dataset_tools.errors import FrameError, ManifestError, UsageError, VfiError
@@ -28,6 +29,7 @@ from dataset_tools.frames import (
     write_image,
 )
 from dataset_tools.frames.png import encode_png
+from dataset_tools.frames.writer import FrameWriter, StorageError
 from dataset_tools.video import open_video
 
 
@@ -45,6 +47,40 @@ def _write_half(path):
     with files.atomic_writer(path) as file:
         file.write(b"half")
         raise RuntimeError("half way")
+
+
+@pytest.mark.parametrize("release", [platform.release(), "4.18.0-553.el8", "unknown"])
+def test_files_get_their_names_after_the_sync_of_all(tmp_path, monkeypatch, release):
+    monkeypatch.setattr(platform, "release", lambda: release)  # older kernels do not tell what was lost: file by file
+    paths = [tmp_path / folder / f"{number}.png" for folder in "ab" for number in range(3)]
+    seen = []
+    sync = batches._sync
+    monkeypatch.setattr(batches, "_sync", lambda files: (seen.append(set(tmp_path.rglob("[0-9].png"))), sync(files)))
+    batches.publish([])
+    batches.publish([(batches.write_aside(path, path.name.encode()), path) for path in paths])
+    assert seen == [set()]
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == paths
+    assert [path.read_bytes() for path in paths] == [path.name.encode() for path in paths]
+    assert {path.stat().st_mode & 0o777 for path in paths} == {files.readable_mode()}
+
+
+def test_a_frame_writer_that_fails_leaves_nothing_half(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+
+    def write(*names, error=None):
+        with FrameWriter() as writer:
+            stored = [writer.write(tmp_path / name, rgb, width=24, height=16) for name in names]
+            if error is not None:
+                raise error
+        return [future.result().sha256 for future in stored]
+
+    (tmp_path / "2.png").mkdir()
+    with pytest.raises(StorageError, match=r"cannot write .*run the same command again"):
+        write("0.png", "1.png", "2.png")
+    with pytest.raises(VfiError, match="damaged"):
+        write("3.png", error=VfiError("damaged"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png", "2.png"]
+    assert write("3.png", "0.png") == 2 * [pixels_sha256(read_image(tmp_path / "3.png"))]
 
 
 @pytest.mark.parametrize("name", ["", "/a", "../a", "a/../../b", "a\\b", "a\x00b"])
