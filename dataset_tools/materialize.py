@@ -24,7 +24,7 @@ def materialize(
     predictor: Annotated[str, typer.Option(help="Interpolator that made them.")] = "rife",
     weights: Annotated[Path | None, typer.Option(help="Its weights file; RIFE has its own by default.")] = None,
     device: Annotated[str, typer.Option(help="For the predictions: auto, cpu, cuda or cuda:N.")] = "auto",
-    backend: Annotated[str, typer.Option(help="Engine that made the predictions: torch, or ncnn.")] = "torch",
+    backend: Annotated[str, typer.Option(help="Engine that made the predictions: torch, ncnn or vulkan.")] = "torch",
     decoder: Annotated[str | None, typer.Option(help="pyav or decord; that of the extraction by default.")] = None,
     workers: Annotated[int, typer.Option(help="Decoding processes; 0 means one per core.", min=0)] = 0,
     clip_timeout: Annotated[float, typer.Option(help="Give a clip up after so many seconds without a frame.")] = 60.0,

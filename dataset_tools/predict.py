@@ -44,8 +44,9 @@ def predict(
     backend: Annotated[
         str,
         typer.Option(
-            help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU), or auto: ncnn where installed. Pixels "
-            "differ by less than 0.05 of 255; the manifest's predictor then ends with +ncnn."
+            help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU), vulkan or vulkan:N (ncnn on a graphics "
+            "card), or auto: ncnn where installed. Pixels differ by less than 0.05 of 255; the manifest's predictor then "
+            "ends with +ncnn or +vulkan."
         ),
     ] = "torch",
     ray: RayOption = None,

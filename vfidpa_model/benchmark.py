@@ -77,7 +77,10 @@ def benchmark(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[
         str,
-        typer.Option(help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU); auto: ncnn where installed."),
+        typer.Option(
+            help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU), vulkan or vulkan:N (ncnn on a graphics "
+            "card); auto: ncnn where installed."
+        ),
     ] = "auto",
 ) -> int:
     """Measure interpolators and dynamic settings on a benchmark set.

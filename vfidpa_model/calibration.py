@@ -116,7 +116,10 @@ def command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[
         str,
-        typer.Option(help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU); auto: ncnn where installed."),
+        typer.Option(
+            help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU), vulkan or vulkan:N (ncnn on a graphics "
+            "card); auto: ncnn where installed."
+        ),
     ] = "auto",
 ) -> int:
     """Find the threshold that keeps to a budget or a quality, and save the curve.

@@ -116,7 +116,7 @@ def create_interpolator(
     Args:
         weights: Weights file; wins over the pinned asset. Needed where no asset exists.
         backend: Engine of the convolutions, see ``backend.apply_backend``: ``torch``, ``ncnn`` (RIFE on a CPU; its
-            name then ends with ``+ncnn``), or ``auto``.
+            name then ends with ``+ncnn``), ``vulkan`` (on a card; ``+vulkan``), or ``auto``.
         options: Passed on to the class: ``precision`` for all built-in ones (see ``precision.PRECISIONS``), ``scale``
             for RIFE, ``levels`` for UPR-Net, ...
 

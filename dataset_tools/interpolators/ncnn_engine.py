@@ -1,7 +1,7 @@
 """Running a network's convolutions in ncnn, whose Winograd convolutions PyTorch lacks on a CPU (extra ``ncnn``).
 
 Only what lies in a module's method ``convolutions`` is run there, in single precision; warping and resizing stay in
-PyTorch, which does them faster.
+PyTorch, which does them faster. Graphics cards that PyTorch does not know are reached by ncnn's Vulkan.
 """
 
 import importlib.util
@@ -30,14 +30,24 @@ def offers_ncnn(model: object) -> bool:
     return isinstance(model, nn.Module) and any(hasattr(type(part), _METHOD) for part in model.modules())
 
 
-def use_ncnn(model: nn.Module) -> None:
+def num_cards() -> int:
+    """Return the number of Vulkan devices, a software one included."""
+    import ncnn
+
+    return int(ncnn.get_gpu_count())
+
+
+def use_ncnn(model: nn.Module, *, card: int | None = None) -> None:
     """Have ncnn run every part of ``model`` that keeps its convolutions in a method ``convolutions``.
 
     The weights are those of now; the model must stay on the CPU and in single precision.
+
+    Args:
+        card: Number of the Vulkan device that computes; ``None`` for the CPU.
     """
     for part in model.modules():
         if hasattr(type(part), _METHOD):
-            setattr(part, _METHOD, NcnnConvolutions(describe(part)))
+            setattr(part, _METHOD, NcnnConvolutions(describe(part), card=card))
 
 
 class NcnnConvolutions:
@@ -47,8 +57,8 @@ class NcnnConvolutions:
     one network for each number asked for.
     """
 
-    def __init__(self, graph: NcnnGraph) -> None:
-        self._graph = graph
+    def __init__(self, graph: NcnnGraph, *, card: int | None = None) -> None:
+        self._graph, self._card = graph, card
         self._nets: dict[int, Any] = {}
         self._loading = threading.Lock()
 
@@ -61,20 +71,23 @@ class NcnnConvolutions:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "NcnnConvolutions":
         """Return one that shares the weights and loads its own networks."""
-        return NcnnConvolutions(self._graph)
+        return NcnnConvolutions(self._graph, card=self._card)
 
     def _net(self, num_threads: int) -> Any:
         with self._loading:
             if num_threads not in self._nets:
-                self._nets[num_threads] = _load(self._graph, num_threads)
+                self._nets[num_threads] = _load(self._graph, num_threads, self._card)
             return self._nets[num_threads]
 
 
-def _load(graph: NcnnGraph, num_threads: int) -> Any:
+def _load(graph: NcnnGraph, num_threads: int, card: int | None) -> Any:
     import ncnn
 
     net = ncnn.Net()
     net.opt.num_threads = num_threads
+    if card is not None:
+        net.opt.use_vulkan_compute = True
+        net.set_vulkan_device(card)
     for name in _HALVES:
         setattr(net.opt, name, False)
     if net.load_param_mem(graph.text) != 0:

@@ -104,7 +104,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Backend = Annotated[
     str,
-    typer.Option(help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU); auto: ncnn where installed."),
+    typer.Option(
+        help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU), vulkan or vulkan:N (ncnn on a graphics "
+        "card); auto: ncnn where installed."
+    ),
 ]
 Precision = Annotated[
     str,

@@ -174,7 +174,7 @@ def test_auto_stays_with_pytorch_where_ncnn_cannot(monkeypatch):
 def test_impossible_wishes_are_said(monkeypatch):
     for model, device, says in (
         (UPRNet(), CPU, "upr-net has no parts that ncnn runs; use --backend torch"),
-        (RIFE(), torch.device("cuda"), "ncnn computes on the CPU, not on cuda"),
+        (RIFE(), torch.device("cuda"), "ncnn takes its frames from the CPU, not from cuda"),
         (RIFE(precision="fp16"), CPU, "ncnn computes in fp32, not in fp16"),
     ):
         with pytest.raises(UsageError, match=says):
@@ -182,5 +182,18 @@ def test_impossible_wishes_are_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r'not installed \(pip install "vfi-difficulty\[ncnn\]"\)'):
         create_interpolator("rife", backend="ncnn")
-    with pytest.raises(UsageError, match="--backend 'onnx' must be one of auto, torch, ncnn"):
+    with pytest.raises(UsageError, match="--backend 'onnx' must be one of auto, torch, ncnn, vulkan or vulkan:N"):
         create_interpolator("rife", backend="onnx")
+
+
+@needs_ncnn
+def test_a_graphics_card_gives_the_same_and_a_missing_one_is_said():
+    num_cards = ncnn_engine.num_cards()
+    with pytest.raises(UsageError, match=rf"--backend vulkan:99: there is no Vulkan device 99, {num_cards} found"):
+        create_interpolator("rife", backend="vulkan:99")
+    if not num_cards:
+        pytest.skip("no Vulkan device; Mesa's lavapipe is one in software")
+    model = create_interpolator("rife", backend="vulkan")
+    assert model.name == "rife-3.9+vulkan"
+    frames = golden_inputs("128x128")
+    same(model.interpolate(*frames), create_interpolator("rife").interpolate(*frames))
