@@ -45,8 +45,8 @@ def predict(
         str,
         typer.Option(
             help="Engine of RIFE's convolutions: torch, ncnn (extra ncnn, CPU), vulkan or vulkan:N (ncnn on a graphics "
-            "card), or auto: ncnn where installed. Pixels differ by less than 0.05 of 255; the manifest's predictor then "
-            "ends with +ncnn or +vulkan."
+            "card), or auto: ncnn where installed. Pixels differ by less than 0.05 of 255; the manifest's predictor "
+            "then ends with +ncnn or +vulkan."
         ),
     ] = "torch",
     ray: RayOption = None,
