@@ -101,15 +101,17 @@ def runner(
             if hasattr(type(part), "convolutions"):  # the seam at which ncnn takes over on a CPU
                 part.convolutions = torch.compile(part.convolutions)
 
+    is_pinned = steps.pinned and device.type == "cuda"
+
     def upload(frames: torch.Tensor) -> torch.Tensor:
-        frames = frames.pin_memory() if steps.pinned else frames
-        return frames.to(device, non_blocking=steps.pinned).float().div_(255)
+        frames = frames.pin_memory() if is_pinned else frames
+        return frames.to(device, non_blocking=is_pinned).float().div_(255)
 
     def run(img0: torch.Tensor, img1: torch.Tensor) -> int:
         results = []
         for first, second in zip(img0.split(steps.batch), img1.split(steps.batch), strict=True):
             made = model.interpolate(upload(first), upload(second)).mul(255).round_().to(torch.uint8)
-            if steps.pinned:
+            if is_pinned:
                 results.append(torch.empty(made.shape, dtype=torch.uint8, pin_memory=True))
                 results[-1].copy_(made, non_blocking=True)
             else:
