@@ -16,12 +16,15 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: Path, *, is_synced: bool = True) -> Iterator[BinaryIO]:
     """Yield a binary file that appears as ``path`` only when the block ends without an error.
 
     The data goes to a temporary file in the same folder, is synced to disk, then renamed; the folder is synced too,
     so that the new name survives a power cut. On an error nothing is left behind. Who writes many files at once does
     that by ``batches``.
+
+    Args:
+        is_synced: Sync the folder. Who writes one file after the other into it does that at the end, by ``sync_folder``.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full.
@@ -38,12 +41,13 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_synced:
+        sync_folder(path.parent)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, is_synced: bool = True) -> None:
     """Write ``data`` to ``path`` atomically; see ``atomic_writer``."""
-    with atomic_writer(path) as file:
+    with atomic_writer(path, is_synced=is_synced) as file:
         file.write(data)
 
 
