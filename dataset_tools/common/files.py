@@ -24,7 +24,7 @@ def atomic_writer(path: Path, *, is_synced: bool = True) -> Iterator[BinaryIO]:
     that by ``batches``.
 
     Args:
-        is_synced: Sync the folder. Who writes one file after the other into it does that at the end, by ``sync_folder``.
+        is_synced: Sync the folder. Who writes one file after the other does that at the end, by ``sync_folder``.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full.
