@@ -19,7 +19,7 @@ import vfidpa_model.routing
 from dataset_tools.common.json_lines import whole_lines
 from dataset_tools.frames import to_rgb, to_tensor
 from dataset_tools.interpolators.refinable import can_go_on
-from dataset_tools.interpolators.tiles import TilePlan
+from dataset_tools.interpolators.tiles import Rect, TilePlan
 from dataset_tools.prediction.metrics import psnr
 from vfidpa_model.benchmarking.sets import read_item
 from vfidpa_model.routing.cascade import CascadeInterpolator
@@ -63,14 +63,14 @@ class Runner:
                 scores = scores.mean(keepdims=True)
             for effort in self.efforts:
                 name = f"{signal.name} @ {effort:g}"
-                mask = controls[name].choose(scores)
-                frame, cost, area = self._made(mask, begun, frames)
-                controls[name].spend(cost)
-                key = mask.tobytes()
-                if key not in known:
-                    ends = {0.0: "fast", 1.0: "accurate"}
-                    known[key] = whole[ends[area]] if area in ends else self._quality(frame, truth)
-                settings[name] = [*known[key], cost, area, mask.astype(int).tolist()]
+                plan = self._plan(scores, controls[name], begun.size)
+                controls[name].spend(plan.cost)
+                if plan.is_whole or not plan.rects:
+                    known[plan.rects] = whole["accurate" if plan.rects else "fast"]
+                elif plan.rects not in known:
+                    known[plan.rects] = self._quality(self.accurate.go_on(begun, [plan]), truth)
+                area = float(plan.tiles(scores.shape).mean())
+                settings[name] = [*known[plan.rects], plan.cost, area, plan.rects]
         routers = {name: float(router.score(*pair)[0]) for name, router in self.routers.items()}
         return {"whole": whole, "settings": settings, "routers": routers}
 
@@ -86,14 +86,16 @@ class Runner:
             if isinstance(signal, OracleTiles):
                 seconds["signals"][signal.name] = 0.0
             else:
-                call = lambda signal=signal: EffortControl(0.5).choose(signal.tiles(*pair, begun)[0])  # noqa: E731
+                call = lambda signal=signal: self._plan(  # noqa: E731
+                    signal.tiles(*pair, begun)[0], EffortControl(0.5), begun.size
+                )
                 seconds["signals"][signal.name], _ = self._timed(signal.name, pair, call)
-        for name, (*_, mask) in measured["settings"].items():
-            chosen = np.array(mask, dtype=bool)
-            if chosen.tobytes() not in known:
-                call = lambda chosen=chosen: self._go_on(chosen, begun, pair)  # noqa: E731
-                known[chosen.tobytes()], _ = self._timed("go on", pair, call)
-            seconds["settings"][name] = known[chosen.tobytes()]
+        for name, (*_, rects) in measured["settings"].items():
+            plan = TilePlan(begun.size, tuple(Rect(*rect) for rect in rects))
+            if plan.rects not in known:
+                call = lambda plan=plan: self._go_on(plan, begun, pair)  # noqa: E731
+                known[plan.rects], _ = self._timed("go on", pair, call)
+            seconds["settings"][name] = known[plan.rects]
         for name, router in self.routers.items():
             seconds["routers"][name], _ = self._timed(name, pair, lambda router=router: router.score(*pair))
         cascade = CascadeInterpolator(self.fast, self.accurate, scene_cuts=False)
@@ -104,24 +106,17 @@ class Runner:
         img0, truth, img1 = read_item(item)
         return (to_tensor(img0).to(self._device), to_tensor(img1).to(self._device)), truth
 
-    def _made(self, mask, begun, frames):
-        """Return the frame for a choice, its cost as a share of all, and the share of the area."""
-        if not self.goes_on:
-            hard = float(mask.any())
-            return frames["accurate" if hard else "fast"], hard, hard
-        plan = TilePlan.of(mask, begun.size)
-        if not plan.rects:
-            return begun.frame, 0.0, 0.0
-        if plan.is_whole:
-            return frames["accurate"], 1.0, 1.0
-        return self.accurate.go_on(begun, [plan]), plan.cost, min(0.999, float(plan.tiles(mask.shape).mean()))
+    def _plan(self, scores, control, size):
+        """Return what is refined at the price that a control sets: whole frames by a model that goes on from nothing."""
+        price = control.price(scores)
+        if self.goes_on:
+            return TilePlan.best(scores, price, size)
+        return TilePlan.whole(size) if scores.mean() > price else TilePlan(size, ())
 
-    def _go_on(self, mask, begun, pair):
-        if not mask.any():
+    def _go_on(self, plan, begun, pair):
+        if not plan.rects:
             return None
-        if not self.goes_on:
-            return self.accurate.interpolate(*pair)
-        return self.accurate.go_on(begun, [TilePlan.of(mask, begun.size)])
+        return self.accurate.go_on(begun, [plan]) if self.goes_on else self.accurate.interpolate(*pair)
 
     def _quality(self, frame, truth):
         rgb = to_rgb(frame.cpu())

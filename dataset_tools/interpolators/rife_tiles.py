@@ -7,14 +7,11 @@ import torch
 from torch import Tensor
 
 from dataset_tools.interpolators.refinable import Begun
-from dataset_tools.interpolators.rife_refinement import Contextnet, Unet
-from dataset_tools.interpolators.tiles import MARGIN, Rect, TilePlan
+from dataset_tools.interpolators.rife_refinement import Contextnet, Sides, Unet
+from dataset_tools.interpolators.tiles import FADE, MARGIN, Rect, TilePlan
 
-_BLEND = 12  # pixels on either side of a border over which the residual fades: with 4, edges of three levels remained
-_HALO = 16  # pixels of image around a rectangle that its context comes from: of 45 that count, all but 0.2 levels
-_BATCH_PIXELS = 1_000_000  # of rectangles of one size that are computed together
-
-Context = tuple[list[Tensor], list[Tensor]]
+_HALO = 0  # pixels of image around what a part's flow points to that its context comes from as well
+_BATCH_PIXELS = 1_000_000  # of parts of one size that are computed together
 
 
 def refine(contextnet: Contextnet, unet: Unet, begun: Begun, tiles: Sequence[TilePlan] | None = None) -> Tensor:
@@ -30,23 +27,23 @@ def refine(contextnet: Contextnet, unet: Unet, begun: Begun, tiles: Sequence[Til
         return (begun.merged + _residual_of_whole(contextnet, unet, begun)).clamp(0, 1)
     if len(tiles) != len(begun.merged) or any(plan.size != begun.size for plan in tiles):
         raise ValueError(f"tiles must be {len(begun.merged)} plans for frames of {begun.size}, see Begun.size")
-    residual, weight = torch.zeros_like(begun.merged), torch.zeros_like(begun.mask_logit)
-    contexts = {pair: _Contexts(contextnet, begun, pair, plan) for pair, plan in enumerate(tiles) if plan.rects}
+    frames, residual, weight = begun.merged.clone(), torch.zeros_like(begun.merged), torch.zeros_like(begun.mask_logit)
+    parts = _Parts(contextnet, unet, begun)
     for group in _groups(tiles, begun.size):
-        areas = [(pair, rect.grown(MARGIN, begun.size)) for pair, rect in group]
-        found = [contexts[pair].of(area) for pair, area in areas]
-        context0, context1 = (
-            [torch.cat(level) for level in zip(*side, strict=True)] for side in zip(*found, strict=True)
-        )
-        images = torch.cat([_cut(part, areas) for part in (begun.img0, begun.img1, begun.warped, begun.mask_logit)], 1)
-        made = unet(images, _cut(begun.flow, areas), context0, context1)
-        for (pair, rect), (_, area), part in zip(group, areas, made, strict=True):
+        for (pair, rect), part in zip(group, parts.residuals(group), strict=True):
+            area = rect.grown(FADE, begun.size)
             window = _window(rect, area, begun.size, part)
             place = (slice(area.top, area.bottom), slice(area.left, area.right))
             residual[(pair, slice(None), *place)] += part * window
             weight[(pair, 0, *place)] += window
-    refined = begun.merged + residual / weight.clamp(min=1)  # rectangles that overlap are averaged
-    return torch.where(weight > 0, refined.clamp(0, 1), begun.merged)
+    for pair, plan in enumerate(tiles):
+        for rect in plan.rects:
+            area = rect.grown(FADE, begun.size)
+            place = (pair, slice(None), slice(area.top, area.bottom), slice(area.left, area.right))
+            total = weight[place]
+            refined = begun.merged[place] + residual[place] / total.clamp(min=1)  # where some overlap: their mean
+            frames[place] = torch.where(total > 0, refined.clamp(0, 1), frames[place])
+    return frames
 
 
 def _residual_of_whole(contextnet: Contextnet, unet: Unet, begun: Begun) -> Tensor:
@@ -57,56 +54,93 @@ def _residual_of_whole(contextnet: Contextnet, unet: Unet, begun: Begun) -> Tens
     return residual
 
 
-class _Contexts:
-    """The context of one pair's rectangles: from all of an image where that is cheaper than from parts of it."""
+class _Parts:
+    """The residual of rectangles; all of a call have one size, margin included."""
 
-    def __init__(self, contextnet: Contextnet, begun: Begun, pair: int, plan: TilePlan) -> None:
-        self._net, self._size = contextnet, begun.size
-        one = slice(pair, pair + 1)
-        self._sides = ((begun.img0[one], begun.flow[one, :2]), (begun.img1[one], begun.flow[one, 2:]))
-        areas = [rect.grown(MARGIN, begun.size) for rect in plan.rects]
-        self._whole: list[list[Tensor] | None] = []
-        for image, flow in self._sides:
-            needed = sum(_source(area, flow, begun.size).area for area in areas)
-            cheaper = needed >= begun.size[0] * begun.size[1]
-            self._whole.append(contextnet(image, flow) if cheaper else None)
+    def __init__(self, contextnet: Contextnet, unet: Unet, begun: Begun) -> None:
+        self._contextnet, self._unet, self._begun, self._size = contextnet, unet, begun, begun.size
+        self._whole: dict[int, tuple[Sequence[Tensor], Sequence[Tensor]]] = {}  # features of both images of a pair
 
-    def of(self, area: Rect) -> Context:
-        """Return the features of both images in ``area``, at four sizes each."""
-        first, second = (self._side(number, area) for number in (0, 1))
+    def residuals(self, group: Sequence[tuple[int, Rect]]) -> Tensor:
+        """Return (B, 3, h, w) of the rectangles grown by ``FADE``."""
+        begun = self._begun
+        areas = [(pair, rect.grown(MARGIN, self._size)) for pair, rect in group]
+        flow = _cut(begun.flow, areas)
+        images = [_cut(part, areas) for part in (begun.img0, begun.img1, begun.warped, begun.mask_logit)]
+        context0, context1 = self._contexts(areas, flow)
+        sides = _sides(group[0][1], self._size)
+        return self._unet.of_part(torch.cat((*images, flow), 1), context0, context1, sides, margin=MARGIN, keep=FADE)
+
+    def _contexts(self, areas: Sequence[tuple[int, Rect]], flow: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the warped features of both images in all areas, from no more of the images than they need."""
+        sources = _sources([area for _, area in areas] * 2, torch.cat((flow[:, :2], flow[:, 2:])), self._size)
+        if len(areas) * sources[0].area < self._size[0] * self._size[1]:
+            return self._contexts_of_sources(areas, flow, sources)
+        members = [self._contexts_of_whole(pair, area, flow[i : i + 1]) for i, (pair, area) in enumerate(areas)]
+        first, second = ([torch.cat(level) for level in zip(*side, strict=True)] for side in zip(*members, strict=True))
         return first, second
 
-    def _side(self, number: int, area: Rect) -> list[Tensor]:
-        whole, source = self._whole[number], Rect(0, 0, *self._size)
-        if whole is None:
-            image, flow = self._sides[number]
-            source = _source(area, flow, self._size)
-            whole = self._net(*(x[..., source.top : source.bottom, source.left : source.right] for x in (image, flow)))
-        features = []
-        for feature in whole:
-            step = (source.bottom - source.top) // feature.shape[-2]
-            top, left = (area.top - source.top) // step, (area.left - source.left) // step
-            height, width = (area.bottom - area.top) // step, (area.right - area.left) // step
-            features.append(feature[..., top : top + height, left : left + width])
-        return features
+    def _contexts_of_sources(
+        self, areas: Sequence[tuple[int, Rect]], flow: Tensor, sources: Sequence[Rect]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        count = len(areas)
+        pairs = [pair for pair, _ in areas]
+        first = _cut(self._begun.img0, list(zip(pairs, sources[:count], strict=True)))
+        second = _cut(self._begun.img1, list(zip(pairs, sources[count:], strict=True)))
+        features = self._contextnet.convolutions(torch.cat((first, second)))
+        targets = [area for _, area in areas] * 2
+        corners = flow.new_tensor([(a.left - s.left, a.top - s.top) for a, s in zip(targets, sources, strict=True)])
+        found = self._contextnet.of_parts(features, torch.cat((flow[:, :2], flow[:, 2:])), corners)
+        return [feature[:count] for feature in found], [feature[count:] for feature in found]
+
+    def _contexts_of_whole(self, pair: int, area: Rect, flow: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        if pair not in self._whole:
+            images = (image[pair : pair + 1] for image in (self._begun.img0, self._begun.img1))
+            first, second = (self._contextnet.convolutions(image) for image in images)
+            self._whole[pair] = first, second
+        corner = flow.new_tensor([(area.left, area.top)])
+        first, second = (
+            self._contextnet.of_parts(features, side, corner)
+            for features, side in zip(self._whole[pair], flow.chunk(2, 1), strict=True)
+        )
+        return first, second
 
 
-def _source(area: Rect, flow: Tensor, size: tuple[int, int]) -> Rect:
-    """Return the part of an image that the context of ``area`` comes from: as far as the flow reaches, and a halo."""
-    reach = flow[..., area.top : area.bottom, area.left : area.right].abs().amax().item()
-    return area.grown(-(-int(reach + _HALO) // MARGIN) * MARGIN, size)
+def _sources(areas: Sequence[Rect], flow: Tensor, size: tuple[int, int]) -> list[Rect]:
+    """Return the parts of an image that the flow (B, 2, h, w) of the areas points to; all have the same size."""
+    lowest, highest = (of(flow.flatten(2), 2).tolist() for of in (torch.amin, torch.amax))
+    parts = []
+    for area, (left, top), (right, bottom) in zip(areas, lowest, highest, strict=True):
+        rows = _reached(area.top + top - _HALO, area.bottom + bottom + _HALO, size[0])
+        columns = _reached(area.left + left - _HALO, area.right + right + _HALO, size[1])
+        parts.append((*rows, *columns))
+    height = max(bottom - top for top, bottom, _, _ in parts)
+    width = max(right - left for _, _, left, right in parts)
+    starts = [(min(top, size[0] - height), min(left, size[1] - width)) for top, _, left, _ in parts]
+    return [Rect(top, left, top + height, left + width) for top, left in starts]
+
+
+def _reached(first: float, last: float, length: int) -> tuple[int, int]:
+    """Return an interval inside of the frame that covers what is seen of another one, in steps of ``MARGIN``."""
+    start = min(max(0, int(first // MARGIN) * MARGIN), length - MARGIN)
+    end = max(min(length, -int(-last // MARGIN) * MARGIN), start + MARGIN)
+    return start, end
+
+
+def _sides(rect: Rect, size: tuple[int, int]) -> Sides:
+    """Return on which sides a rectangle has a margin."""
+    return Sides(*(rect.top > 0, rect.left > 0, rect.bottom < size[0], rect.right < size[1]))
 
 
 def _groups(tiles: Sequence[TilePlan], size: tuple[int, int]) -> list[list[tuple[int, Rect]]]:
-    """Return (pair, rectangle) in batches of one size with their margins."""
+    """Return (pair, rectangle) in batches of one size, with margins on the same sides."""
     by_shape = defaultdict(list)
     for pair, plan in enumerate(tiles):
         for rect in plan.rects:
-            area = rect.grown(MARGIN, size)
-            by_shape[area.bottom - area.top, area.right - area.left].append((pair, rect))
+            by_shape[rect.bottom - rect.top, rect.right - rect.left, _sides(rect, size)].append((pair, rect))
     groups = []
-    for (height, width), members in by_shape.items():
-        at_once = max(1, _BATCH_PIXELS // (height * width))
+    for members in by_shape.values():
+        at_once = max(1, _BATCH_PIXELS // members[0][1].grown(MARGIN, size).area)
         groups += [members[start : start + at_once] for start in range(0, len(members), at_once)]
     return groups
 
@@ -125,7 +159,7 @@ def _window(rect: Rect, area: Rect, size: tuple[int, int], like: Tensor) -> Tens
         at = torch.arange(start, end, device=like.device, dtype=torch.float32) + 0.5
         before = torch.full_like(at, torch.inf) if first == 0 else at - first
         after = torch.full_like(at, torch.inf) if last == length else last - at
-        return ((torch.minimum(before, after) + _BLEND) / (2 * _BLEND)).clamp(0, 1)
+        return ((torch.minimum(before, after) + FADE) / (2 * FADE)).clamp(0, 1)
 
     rows = ramp(rect.top, rect.bottom, area.top, area.bottom, size[0])
     columns = ramp(rect.left, rect.right, area.left, area.right, size[1])

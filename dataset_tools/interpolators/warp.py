@@ -22,6 +22,23 @@ def backward_warp(img: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     return _sample(img, flow, _grid(flow.shape[-2], flow.shape[-1], flow.device, flow.dtype))
 
 
+def warp_part(img: torch.Tensor, flow: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
+    """Return what ``backward_warp`` would for a part of a frame only, from a part of ``img``.
+
+    Args:
+        img: (B, C, H, W), float; at its border the border pixels are repeated.
+        flow: (B, 2, H', W') in pixels, x first: of the part to make.
+        corners: (B, 2), x and y of the first pixel to make, in pixels of ``img``; may lie outside.
+    """
+    flow = _exact(flow)
+    height, width = img.shape[-2:]
+    scale = flow.new_tensor([2 / max(1, width - 1), 2 / max(1, height - 1)]).view(1, 2, 1, 1)
+    origin = corners.to(flow)[:, :, None, None] + _pixels(flow.shape[-2], flow.shape[-1], flow.device, flow.dtype)
+    at = torch.addcmul(origin * scale - 1, flow, scale).permute(0, 2, 3, 1)
+    sampled = F.grid_sample(_exact(img), at, mode="bilinear", padding_mode="border", align_corners=True)
+    return sampled.to(img.dtype)
+
+
 def _exact(x: torch.Tensor) -> torch.Tensor:
     # Half precision has no room for positions, and PyTorch 2.14 samples bfloat16 with channels last wrongly on a CPU.
     return x.to(torch.promote_types(x.dtype, torch.float32))
@@ -153,3 +170,12 @@ def _steps(height: int, width: int, device: torch.device, dtype: torch.dtype) ->
     """Return (1, 2, 1, 1): what a pixel is, x first, where -1 is the first and 1 the last."""
     with torch.inference_mode(False):  # kept, because making it anew on CUDA waits for all that runs there
         return torch.tensor([2 / (width - 1), 2 / (height - 1)], device=device, dtype=dtype).view(1, 2, 1, 1)
+
+
+@lru_cache(maxsize=32)
+def _pixels(height: int, width: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return (1, 2, H, W): x and y of every pixel, from 0."""
+    with torch.inference_mode(False):
+        x = torch.arange(width, device=device, dtype=dtype).expand(height, width)
+        y = torch.arange(height, device=device, dtype=dtype)[:, None].expand(height, width)
+        return torch.stack([x, y]).unsqueeze(0)

@@ -155,7 +155,7 @@ class CascadeInterpolator:
     def _refine_tiles(self, begun: Begun, scores: npt.NDArray[np.float64]) -> Tensor:
         plans = []
         for of_frame in scores:
-            plan = TilePlan.of(self._control.choose(of_frame), begun.size)
+            plan = TilePlan.best(of_frame, self._control.price(of_frame), begun.size)
             self._control.spend(plan.cost)
             plans.append(plan)
         self._note(np.stack([plan.tiles((scores.shape[1], scores.shape[2])) for plan in plans]))
@@ -169,7 +169,7 @@ class CascadeInterpolator:
     ) -> Tensor:
         chosen = []
         for of_frame in scores:
-            chosen.append(self._control.choose(of_frame))
+            chosen.append((of_frame > self._control.price(of_frame)) | ~np.isfinite(of_frame))
             self._control.spend(float(chosen[-1].mean()))
         self._note(np.stack(chosen))
         hard = [i for i, mask in enumerate(chosen) if mask.any()]
