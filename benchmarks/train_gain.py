@@ -31,7 +31,7 @@ from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.tiles import TILE
 from dataset_tools.manifest import DEFAULT_NAME, read_manifest
 from dataset_tools.prediction.metrics import Lpips
-from vfidpa_model.routing.learned import LPIPS_UNIT, LpipsGain, features_of
+from vfidpa_model.routing.learned import LPIPS_UNIT, NETWORK_TILE, LpipsGain, features_of
 from vfidpa_model.routing.quality_cost import draw_groups
 from vfidpa_model.routing.signals import DecidedDifference
 
@@ -55,14 +55,22 @@ def measure(row, root, model, lpips, signals):
             "errors": cells((both - truths).square().mean(1, keepdim=True)).double().numpy(),
             "lpips": cells(seen).numpy(),
             "size": np.array([height, width]),
-            **{signal.name: signal.tiles(img0, img1, begun)[0] for signal in signals},
+            **{signal.name: large_tiles(signal.tiles(img0, img1, begun)[0]) for signal in signals},
         }
+
+
+def large_tiles(scores):
+    """Return the means over tiles of ``NETWORK_TILE``; 0 counts outside of the frame."""
+    step = NETWORK_TILE // TILE
+    rows, columns = (-(-length // step) for length in scores.shape)
+    padded = np.pad(scores, ((0, rows * step - scores.shape[0]), (0, columns * step - scores.shape[1])))
+    return padded.reshape(rows, step, columns, step).mean((1, 3))
 
 
 def cells(x):
     """Return the mean of each 16 pixels, (B, rows, columns); 0 counts outside of the frame."""
     height, width = x.shape[-2:]
-    return F.avg_pool2d(F.pad(x, (0, -width % TILE, 0, -height % TILE)), CELL)[:, 0]
+    return F.avg_pool2d(F.pad(x, (0, -width % NETWORK_TILE, 0, -height % NETWORK_TILE)), CELL)[:, 0]
 
 
 def make(root, work, signals):
@@ -95,7 +103,7 @@ def examples(measured):
 
 def turned(features, gains, rng):
     """Return both on a shifted grid of tiles, mirrored or played backwards at random."""
-    whole, step = TILE // CELL, CELL // 4
+    whole, step = NETWORK_TILE // CELL, CELL // 4
     top, left = (int(value) for value in rng.integers(0, whole, 2))
     rows, columns = ((side - start) // whole * whole for side, start in zip(gains.shape[2:], (top, left), strict=True))
     gains = gains[..., top : top + rows, left : left + columns]
@@ -127,7 +135,7 @@ def train(items, *, epochs, seed, batch=4, lr=2e-3):
             members, loss = order[start : start + batch], torch.zeros(())
             for index in members:
                 features, gains = turned(*examples(items[index][2]), rng)
-                wanted = F.avg_pool2d(gains, TILE // CELL)[:, 0]
+                wanted = F.avg_pool2d(gains, NETWORK_TILE // CELL)[:, 0]
                 loss = loss + F.huber_loss(network(features), wanted, delta=3.0) / len(members)
             optimizer.zero_grad()
             loss.backward()
@@ -146,14 +154,13 @@ class Judged:
         self.clip, self.measured = clip, measured
         height, width = measured["size"].tolist()
         errors, lpips = (
-            F.avg_pool2d(torch.from_numpy(measured[name])[:, None].double(), TILE // CELL)[:, 0].numpy()
-            * (TILE * TILE / (height * width))
+            F.avg_pool2d(torch.from_numpy(measured[name])[:, None].double(), NETWORK_TILE // CELL)[:, 0].numpy()
+            * (NETWORK_TILE * NETWORK_TILE / (height * width))
             for name in ("errors", "lpips")
         )
         self.gains, self.lpips_gains, self.error = errors[0] - errors[1], lpips[0] - lpips[1], errors[0].sum()
-        sides = (
-            np.minimum(TILE, n - TILE * np.arange(c)) for n, c in zip((height, width), errors[0].shape, strict=True)
-        )
+        lengths = zip((height, width), errors[0].shape, strict=True)
+        sides = (np.minimum(NETWORK_TILE, length - NETWORK_TILE * np.arange(count)) for length, count in lengths)
         self.area = np.outer(*sides) / (height * width)
 
     def kept(self, mask):

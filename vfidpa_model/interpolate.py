@@ -23,7 +23,8 @@ def interpolate(
     files: arguments.Files,
     factor: arguments.Factor = None,
     fps: arguments.Fps = None,
-    fast: arguments.Fast = "rife",
+    prefer: arguments.Prefer = "psnr",
+    fast: arguments.Fast = None,
     accurate: arguments.Accurate = None,
     fast_weights: arguments.FastWeights = None,
     accurate_weights: arguments.AccurateWeights = None,
@@ -78,6 +79,8 @@ def interpolate(
 
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other; give one of them")
+    spending = (accurate, effort, assessor, threshold, budget, quality)
+    fast = options.preferred_fast(prefer, fast, spends=any(given is not None for given in spending))
     routing = Routing(
         fast, accurate, fast_weights, accurate_weights, assessor, threshold, budget, quality, calibration, precision,
         flow_scale, effort, backend,

@@ -73,15 +73,15 @@ class Contextnet(nn.Module):
 
 
 class Sides(NamedTuple):
-    """Pixels on the four sides of a part; 0 where it ends with the frame."""
+    """Which sides of a part have a margin; the others end with the frame."""
 
-    top: int
-    left: int
-    bottom: int
-    right: int
+    top: bool
+    left: bool
+    bottom: bool
+    right: bool
 
     def cropped(self, x: Tensor, by: int) -> Tensor:
-        """Return ``x`` without ``by`` pixels on each side that is inside of the frame."""
+        """Return ``x`` without ``by`` pixels on each side that has a margin."""
         top, left, bottom, right = (by if side else 0 for side in self)
         return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
@@ -137,7 +137,6 @@ class Unet(nn.Module):
 
         Args:
             x: Images and flow, (B, 17, h, w).
-            sides: Which sides have a margin; the others end with the frame.
         """
         a0, a1, a2, a3 = context0
         b0, b1, b2, b3 = context1
@@ -166,8 +165,10 @@ class Unet(nn.Module):
 def _up(layers: nn.Sequential, x: Tensor, sides: Sides, drop: int) -> Tensor:
     """Return ``sides.cropped(layers(x), drop)``; what is dropped on two sides that face each other is not computed."""
     transposed, activation = layers
-    rows = drop if sides.top and sides.bottom else 0
-    columns = drop if sides.left and sides.right else 0
-    x = F.conv_transpose2d(x, transposed.weight, transposed.bias, 2, (1 + rows, 1 + columns))
-    rest = Sides(0 if rows else sides.top, 0 if columns else sides.left, 0 if rows else sides.bottom, 0 if columns else sides.right)
-    return activation(rest.cropped(x, drop))
+    rows, columns = sides.top and sides.bottom, sides.left and sides.right
+    x = F.conv_transpose2d(x, transposed.weight, transposed.bias, 2, (1 + drop * rows, 1 + drop * columns))
+    rest = Sides(
+        sides.top and not rows, sides.left and not columns, sides.bottom and not rows, sides.right and not columns
+    )
+    activated: Tensor = activation(rest.cropped(x, drop))
+    return activated

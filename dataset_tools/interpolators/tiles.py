@@ -137,7 +137,7 @@ def _chosen(values: Scores, price: float, side: int, size: tuple[int, int]) -> l
 def _candidates(
     shape: tuple[int, int], side: int, size: tuple[int, int]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Scores]:
-    """Return all rectangles of a grid in cells and in pixels, each (4, N) as top, left, bottom, right, and costs (N)."""
+    """Return all rectangles of a grid, in cells and in pixels, (4, N) as top, left, bottom, right, and costs (N)."""
     (tops, bottoms), (lefts, rights) = (np.triu_indices(length) for length in shape)
     rows, columns = np.indices((len(tops), len(lefts))).reshape(2, -1)
     cells = np.stack((tops[rows], lefts[columns], bottoms[rows] + 1, rights[columns] + 1))

@@ -16,7 +16,14 @@ Files = Annotated[
 ]
 Factor = Annotated[int | None, typer.Option(help="Frames for each one, 2 to 32; time stamps are kept. Default 2.")]
 Fps = Annotated[str | None, typer.Option(help="Frames per second instead, e.g. 60 or 60000/1001.")]
-Fast = Annotated[str, typer.Option(help="Interpolator for easy pairs.")]
+Prefer = Annotated[
+    str,
+    typer.Option(
+        help="What frames shall be best in: psnr (rife, refined where that pays) or lpips (rife-v4 for all frames: "
+        "nothing here is better in LPIPS, and it takes no longer than rife)."
+    ),
+]
+Fast = Annotated[str | None, typer.Option(help="Interpolator for easy pairs. Default: rife.")]
 Accurate = Annotated[
     str | None,
     typer.Option(

@@ -14,6 +14,7 @@ PIPES = {"y4m": "yuv4mpegpipe", "rawvideo": "rawvideo"}
 CONTAINERS = {"mp4": "mp4", "m4v": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 MOVING_SUFFIXES = tuple(MOVING)
 _MAX_FACTOR = 32
+_PREFERRED = {"psnr": "rife", "lpips": "rife-v4"}  # docs/results.md, "Which interpolator is best at what"
 
 
 def parse_timeline(factor: int | None, fps: str | None, slow_motion: Fraction) -> Timeline | None:
@@ -82,6 +83,26 @@ def parse_choice(name: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise UsageError(f"{name} {value!r} must be one of {', '.join(choices)}")
     return value
+
+
+def preferred_fast(prefer: str, fast: str | None, *, spends: bool) -> str:
+    """Return the name of the fast interpolator.
+
+    Args:
+        prefer: The measure that frames shall be good in, ``psnr`` or ``lpips``.
+        fast: The one asked for, if any.
+        spends: Something is said about when to use an accurate one.
+
+    Raises:
+        UsageError: The measure is unknown, or leaves nothing to an accurate interpolator.
+    """
+    chosen = _PREFERRED[parse_choice("--prefer", prefer, tuple(_PREFERRED))]
+    if prefer == "lpips" and (fast is not None or spends):
+        raise UsageError(
+            f"--prefer lpips takes {chosen} for all frames, which no accurate interpolator improves in LPIPS; leave it "
+            "out, or --fast, --accurate, --effort, --assessor, --threshold and the like"
+        )
+    return fast or chosen
 
 
 def parse_encoder(

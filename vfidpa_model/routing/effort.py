@@ -18,7 +18,7 @@ _LEAST_SHARE = 0.002
 
 
 class EffortControl:
-    """Chooses the tiles of each frame so that the mean cost comes near ``effort``, or stays below if little differs.
+    """Sets each frame's price of refinement so that costs come near ``effort`` on average, or below if little differs.
 
     Attributes:
         effort: Share of the accurate model's extra cost that may be spent, 0 to 1.
@@ -28,7 +28,7 @@ class EffortControl:
         """Start without a past.
 
         Args:
-            margins: What a chosen share of the area is expected to cost, as a multiple of it.
+            margins: What is bought at a price is expected to cost, as a multiple of the area with scores above it.
 
         Raises:
             ValueError: ``effort`` is not in 0..1.
@@ -87,11 +87,14 @@ class EffortControl:
         return np.where(scores > 0, np.nan_to_num(at).clip(1, len(self._seen) - 1), 0).astype(np.int64)
 
     def _threshold(self) -> float:
-        """Return the score that the share aimed at lies above, linear in the logarithm inside a bin."""
+        """Return the score that the share aimed at lies above, linear in the logarithm inside a bin.
+
+        It is the lowest one seen if fewer are above 0, and 0 where all may be spent.
+        """
         above = np.cumsum(self._seen[::-1])[::-1]  # weight in this bin and all higher ones
-        wanted = self._share * above[0]
-        if wanted >= above[1]:
+        if self.effort == 1:
             return 0.0
+        wanted = min(self._share * above[0], above[1])  # zeros are never worth anything
         index = int(np.flatnonzero(above >= wanted)[-1])
         part = (above[index] - wanted) / self._seen[index] if self._seen[index] else 0.0
         return float(2.0 ** (_LOWEST + (index - 1 + part) / _PER_OCTAVE))

@@ -22,6 +22,7 @@ from vfidpa_model.routing.signals import DecidedDifference, Scores, Signal
 WEIGHTS = Path(__file__).parents[1] / "pretrained" / "gain" / "model.safetensors"
 LPIPS_UNIT = 0.01  # the network counts in hundredths of LPIPS, the mean over a tile
 _LEARNED_FROM = "rife-3.9"  # with any engine
+NETWORK_TILE = 64  # pixels a side that the network gives a number for
 _CELL = 4  # pixels a side that features are averaged over
 _CHANNELS, _WIDTH = 15, 16
 _LEAST = 1e-5  # squared differences below a level count as none
@@ -47,8 +48,8 @@ class LpipsGain(nn.Module):
         self.skip = nn.Conv2d(_CHANNELS, 1, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return (B, rows, columns), in ``LPIPS_UNIT``, for ``features_of`` frames."""
-        gains: Tensor = self.last(self.body(features)) + self.skip(F.avg_pool2d(features, TILE // _CELL))
+        """Return (B, rows, columns) of ``NETWORK_TILE``, in ``LPIPS_UNIT``, for ``features_of`` frames."""
+        gains: Tensor = self.last(self.body(features)) + self.skip(F.avg_pool2d(features, NETWORK_TILE // _CELL))
         return gains[:, 0]
 
 
@@ -67,6 +68,7 @@ class ExpectedGain:
         """Return the expected gain per tile; see ``Signal.tiles``."""
         differences = self._difference.tiles(img0, img1, begun)
         gains = load_network(begun.warped.device)(features_of(begun)).double().cpu().numpy()
+        gains = gains.repeat(NETWORK_TILE // TILE, 1).repeat(NETWORK_TILE // TILE, 2)
         gains = gains[:, : differences.shape[1], : differences.shape[2]]  # padding may be more than a tile
         seen = (differences != 0).astype(float)  # where both views agree to half a level, there is nothing to refine
         scores: Scores = seen * (_DIFFERENCE_WEIGHT * differences + self._weight * gains)
@@ -105,7 +107,7 @@ def features_of(begun: Begun) -> Tensor:
     flow0, flow1 = flow[:, :2], flow[:, 2:]
     length0, length1 = (torch.hypot(x[:, :1], x[:, 1:]) for x in (flow0, flow1))  # norm takes ten times as long
     bend = (flow0[:, :1] * flow1[:, 1:] - flow0[:, 1:] * flow1[:, :1]).abs() / (length0 + length1 + 1)
-    frames = _whole_tiles(begun.img0[..., ::2, ::2] - begun.img1[..., ::2, ::2], TILE // 2)
+    frames = _whole_tiles(begun.img0[..., ::2, ::2] - begun.img1[..., ::2, ::2], NETWORK_TILE // 2)
     parts = [
         10 * squared.sqrt(),
         _log(squared),
@@ -124,7 +126,7 @@ def features_of(begun: Begun) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def _whole_tiles(x: Tensor, tile: int = TILE) -> Tensor:
+def _whole_tiles(x: Tensor, tile: int = NETWORK_TILE) -> Tensor:
     height, width = x.shape[-2:]
     return F.pad(x, (0, -width % tile, 0, -height % tile)).float() if height % tile or width % tile else x.float()
 

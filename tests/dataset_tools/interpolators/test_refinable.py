@@ -9,7 +9,8 @@ from dataset_tools.frames import resize_area, to_tensor
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.refinable import can_begin, can_go_on
 from dataset_tools.interpolators.rife_eccv import IFNet, IFNet2R, IFNetM
-from dataset_tools.interpolators.tiles import MARGIN, TILE, Rect, TilePlan
+from dataset_tools.interpolators.rife_refinement import Sides
+from dataset_tools.interpolators.tiles import FADE, MARGIN, TILE, Rect, TilePlan
 from dataset_tools.video import open_video
 from tests.golden_weights import fill_with_golden_weights, golden_inputs
 
@@ -79,7 +80,7 @@ def grid(size, rows, columns):
     )
 
 
-@pytest.mark.parametrize(("tile", "mean", "far"), [(64, 0.05, 0.75), (128, 0.025, 0.7)])
+@pytest.mark.parametrize(("tile", "mean", "far"), [(64, 0.05, 0.85), (128, 0.025, 0.75)])
 def test_all_tiles_one_by_one_are_nearly_the_whole(model, begun, tile, mean, far):
     """The mean is of all pixels, in levels of 255; ``far`` bounds those that are 16 pixels from the borders."""
     whole = model.go_on(begun)
@@ -91,22 +92,24 @@ def test_all_tiles_one_by_one_are_nearly_the_whole(model, begun, tile, mean, far
 
 
 def test_chosen_tiles_come_near_the_whole_and_others_stay(model, begun):
-    mask = np.zeros((4, 7), dtype=bool)
-    mask[1:3, 2:4], mask[0, 6], mask[3, 5:7] = True, True, True
+    mask = np.zeros((8, 14), dtype=bool)
+    mask[2:6, 4:8], mask[:2, 12:], mask[6:, 10:] = True, True, True
     whole = model.go_on(begun)
-    frame = model.go_on(begun, [TilePlan.of(mask, begun.size)])
+    plan = TilePlan.best(mask.astype(float), 0.3, begun.size)
+    assert (plan.tiles(mask.shape) == mask).all()
+    frame = model.go_on(begun, [plan])
     inside = torch.from_numpy(np.kron(mask, np.ones((TILE, TILE), bool)))
-    away = torch.nn.functional.max_pool2d(inside[None].float(), 25, 1, 12)[0] == 0
+    away = torch.nn.functional.max_pool2d(inside[None].float(), 2 * FADE + 1, 1, FADE)[0] == 0
     assert torch.equal(frame[..., away], begun.frame[..., away])
     before, after = ((image - whole)[..., inside].square().mean() for image in (begun.frame, frame))
     assert after < before / 12
 
 
 def test_a_plan_of_all_is_the_whole(model, begun):
-    plan = TilePlan.of(np.ones((4, 7), dtype=bool), begun.size)
+    plan = TilePlan.best(np.ones((8, 14)), 0.5, begun.size)
     assert (plan.is_whole, plan.cost) == (True, 1.0)
     assert torch.equal(model.go_on(begun, [plan]), model.go_on(begun))
-    nothing = TilePlan.of(np.zeros((4, 7), dtype=bool), begun.size)
+    nothing = TilePlan.best(np.zeros((8, 14)), 0.5, begun.size)
     assert nothing.cost == 0
     assert torch.equal(model.go_on(begun, [nothing]), begun.frame)
 
@@ -114,13 +117,30 @@ def test_a_plan_of_all_is_the_whole(model, begun):
 def test_a_batch_gives_what_single_calls_give(model, pair):
     img0, img1 = torch.cat((pair[0], pair[1])), torch.cat((pair[1], pair[0]))
     both = model.begin(img0, img1)
-    mask = np.zeros((4, 7), dtype=bool)
-    mask[1, 2:5] = True
-    plans = [TilePlan.of(mask, both.size), TilePlan.of(mask[::-1, ::-1], both.size)]
+    scores = np.zeros((8, 14))
+    scores[2:4, 4:10] = 1
+    plans = [TilePlan.best(scores, 0.3, both.size), TilePlan.best(scores[::-1, ::-1], 0.3, both.size)]
     frames = model.go_on(both, plans)
     for index, plan in enumerate(plans):
         single = model.go_on(model.begin(img0[index : index + 1], img1[index : index + 1]), [plan])
         torch.testing.assert_close(frames[index : index + 1], single, rtol=0, atol=1e-4)
+
+
+def test_what_is_cropped_inside_the_network_changes_nothing_that_is_kept(model, begun):
+    """The decoder computes no more of a margin than is looked at: as exact as all of it."""
+    area = Rect(48, 0, 176, 192)
+    with torch.inference_mode():
+        context = [
+            torch.randn(1, c, (area.bottom - area.top) // s, 192 // s) / 4
+            for c, s in ((16, 2), (32, 4), (64, 8), (128, 16))
+        ]
+        images = torch.cat((begun.img0, begun.img1, begun.warped, begun.mask_logit, begun.flow), 1)
+        x = images[..., area.top : area.bottom, area.left : area.right]
+        whole = model.unet.convolutions(x, *context, *context)
+        sides = Sides(top=True, left=False, bottom=True, right=True)
+        for keep in (0, 4, 8, 16):
+            part = model.unet.of_part(x, context, context, sides, margin=MARGIN, keep=keep)
+            torch.testing.assert_close(part, sides.cropped(whole, MARGIN - keep), rtol=0, atol=2e-5)
 
 
 def test_plans_must_fit(model, begun):

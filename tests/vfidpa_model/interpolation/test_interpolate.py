@@ -1,6 +1,7 @@
 """Whole files through the command: frames, time stamps, other tracks, tags, errors, kill and resume."""
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -67,8 +68,11 @@ def test_every_original_is_kept_in_place_and_one_is_put_behind_it(tmp_path, name
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize(("effort", "name"), [(0, "rife"), (1, "rife-refined")])
-def test_made_frames_are_those_of_the_network(tmp_path, demo_clips, effort, name):
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(["--effort", "0"], "rife"), (["--effort", "1"], "rife-refined"), (["--prefer", "lpips"], "rife-v4")],
+)
+def test_made_frames_are_those_of_the_network(tmp_path, demo_clips, options, name):
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
     with PyavReader(demo_clips / "carphone_pristine.mp4") as reader, av.open(str(source), "w") as output:
         stream = output.add_stream("ffv1", rate=25)
@@ -77,13 +81,16 @@ def test_made_frames_are_those_of_the_network(tmp_path, demo_clips, effort, name
             frame.raw.pts, frame.raw.time_base, frame.raw.pict_type = frame.index, Fraction(1, 25), 0
             output.mux(stream.encode(frame.raw))
         output.mux(stream.encode())
-    assert main([str(source), str(target), "--codec", "ffv1", "--effort", str(effort)]) == 0
-    rife = create_interpolator(name)
+    assert main([str(source), str(target), "--codec", "ffv1", *options]) == 0
     before, after = read(source), read(target)
-    for a, b, made in zip(before, before[1:], after[1::2], strict=False):
-        expected = to_rgb(rife.interpolate(to_tensor(a.rgb()), to_tensor(b.rgb())))
-        # the way through YUV 4:2:0 costs some colour, nothing else
-        assert np.abs(made.rgb().astype(int) - expected).mean() < 2.0
+    errors = {}
+    for other in ("rife", "rife-refined", "rife-v4"):
+        network = create_interpolator(other)
+        expected = [to_rgb(network.interpolate(to_tensor(a.rgb()), to_tensor(b.rgb()))) for a, b in pairwise(before)]
+        found = zip(after[1::2], expected, strict=False)
+        errors[other] = max(np.abs(made.rgb().astype(int) - frame).mean() for made, frame in found)
+    assert min(errors, key=errors.get) == name
+    assert errors[name] < 2.0  # the way through YUV 4:2:0 costs some colour, nothing else
     np.testing.assert_array_equal(planes(after[-1]), planes(before[-1]))  # nothing follows: the last one stays
 
 
@@ -255,6 +262,8 @@ def test_a_budget_is_looked_up_in_a_calibration(tmp_path, capsys):
         ("plain.mp4", ["--damage", "paint"], 2, "--damage 'paint' must be one of stop, hold"),
         ("plain.mp4", ["--max-gap", "0"], 2, "--max-gap 0.0 must be above 0"),
         ("plain.mp4", ["--resume", "--restart"], 2, "exclude each other"),
+        ("plain.mp4", ["--prefer", "ssim"], 2, "--prefer 'ssim' must be one of psnr, lpips"),
+        ("plain.mp4", ["--prefer", "lpips", "--effort", "0.2"], 2, "--prefer lpips takes rife-v4 for all frames"),
         ("size_change.h264", [], 1, "size changes"),
         ("plain.mp4", ["--codec", "nonsense"], 1, "codec 'nonsense' is no video encoder"),
         ("plain.mp4", ["--codec", "aac"], 1, "codec 'aac' is no video encoder"),

@@ -10,7 +10,7 @@ from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.errors import UsageError
 from dataset_tools.frames import resize_area, to_tensor
 from dataset_tools.interpolators import create_interpolator
-from dataset_tools.interpolators.tiles import TILE, Rect, TilePlan
+from dataset_tools.interpolators.tiles import FADE, TILE, Rect, TilePlan
 from dataset_tools.video import open_video
 from tests.vfidpa_model.simple_interpolators import Mean
 from vfidpa_model.routing.cascade import CascadeInterpolator
@@ -54,8 +54,9 @@ def test_between_them_it_refines_a_part_and_most_of_what_counts(models, frames):
         total += float((fast.interpolate(img0, img1) - whole).square().mean())
         gone += float((frame - whole).square().mean())
     areas = [decision.area for decision in cascade.decisions]
-    assert 0.2 < np.mean(areas) < 0.6  # one of the frames is refined whole
-    assert gone < total / 20
+    print(f"area {np.mean(areas):.2f}, of the change {gone / total:.3f} left out")
+    assert 0.2 < np.mean(areas) < 0.7
+    assert gone < total / 5
 
 
 def test_any_timestep_repeats_and_cuts(models, frames):
@@ -105,7 +106,7 @@ def test_no_edges_where_refined_meets_fast(models, frames):
     for img0, img1 in pairs(frames)[:3]:
         begun = models[1].begin(img0, img1)
         corners = (0, 64), (64, 256), (128, 128)
-        plan = TilePlan(begun.size, tuple(Rect(top, left, top + TILE, left + TILE) for top, left in corners))
+        plan = TilePlan(begun.size, tuple(Rect(top, left, top + 64, left + 64) for top, left in corners))
         whole, mixed = models[1].go_on(begun), models[1].go_on(begun, [plan])
         steps = [
             (image[0, :, :, 1:] - image[0, :, :, :-1]).abs().mean(0) * 255 for image in (begun.frame, whole, mixed)
@@ -114,11 +115,32 @@ def test_no_edges_where_refined_meets_fast(models, frames):
         for rect in plan.rects:
             rows = slice(rect.top + 8, rect.bottom - 8)
             for edge in (rect.left, rect.right):
-                excess["border"].append(more[rows, edge - 13 : edge + 12].clamp(min=0).mean())
-            excess["inside"].append(more[rows, rect.left + 14 : rect.right - 14].clamp(min=0).mean())
+                excess["border"].append(more[rows, edge - FADE - 1 : edge + FADE].clamp(min=0).mean())
+            excess["inside"].append(more[rows, rect.left + FADE + 2 : rect.right - FADE - 2].clamp(min=0).mean())
     border, inside = (float(torch.stack(values).mean()) for values in excess.values())
     print(f"levels that a step grows beyond both sources: {border:.3f} at borders, {inside:.3f} inside")
     assert border < 1.2 * inside
+
+
+def test_parts_that_begin_or_end_being_refined_do_not_flicker(models, frames):
+    """In time the picture changes hardly more than one of both sources does, also where the choice changes."""
+    cascade = CascadeInterpolator(*models, 0.4, scene_cuts=False)
+    sources = [], [], []
+    for img0, img1 in pairs(frames)[:5]:
+        begun = models[1].begin(img0, img1)
+        for made, frame in zip(
+            sources, (begun.frame, models[1].go_on(begun), cascade.interpolate(img0, img1)), strict=True
+        ):
+            made.append(frame[0] * 255)
+    fast, whole, mixed = ((torch.stack(made)[1:] - torch.stack(made)[:-1]).abs().mean(1) for made in sources)
+    more = (mixed - torch.maximum(fast, whole)).clamp(min=0)
+    chosen = np.stack([decision.tiles for decision in cascade.decisions]).repeat(TILE, 1).repeat(TILE, 2)
+    changed = torch.from_numpy(chosen[1:] != chosen[:-1])
+    changed = torch.nn.functional.max_pool2d(changed.float(), 2 * FADE + 1, 1, FADE) > 0  # and across its borders
+    print(f"levels in time, where the choice changes ({changed.float().mean():.0%}): {mixed[changed].mean():.2f}, ")
+    print(f"of them beyond both sources {more[changed].mean():.3f}; elsewhere {more[~changed].mean():.3f}")
+    assert 0.02 < changed.float().mean() < 0.9
+    assert more[changed].mean() < 0.02 * mixed[changed].mean()
 
 
 @pytest.mark.parametrize("effort", [0.1, 0.3, 0.6])
@@ -127,8 +149,8 @@ def test_the_budget_is_kept_on_a_long_stream(effort):
     control, costs = EffortControl(effort), []
     for frame in range(600):
         level = 1e-4 if frame < 200 else 1e-2  # quiet, then another scene
-        scores = generator.lognormal(np.log(level), 1.5, (4, 7))
-        plan = TilePlan.of(control.choose(scores), (256, 448))
+        scores = generator.lognormal(np.log(level), 1.5, (8, 14))
+        plan = TilePlan.best(scores, control.price(scores), (256, 448))
         control.spend(plan.cost)
         costs.append(plan.cost)
     assert abs(np.mean(costs) - effort) < 0.05
@@ -137,7 +159,7 @@ def test_the_budget_is_kept_on_a_long_stream(effort):
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_a_tile_whose_score_is_no_number_is_refined_and_spoils_no_other(broken):
-    errors = np.full((1, 4, 7), 1e-4)
+    errors = np.full((1, 8, 14), 1e-4)
     errors[0, 1, 2] = broken
     scores = evened(errors, 0.5)[0]
     known = np.isfinite(scores)
@@ -145,38 +167,60 @@ def test_a_tile_whose_score_is_no_number_is_refined_and_spoils_no_other(broken):
     assert np.argwhere(~known).tolist() == [[1, 2]]
     control = EffortControl(0.1)
     for _ in range(50):
-        control.choose(evened(np.full((1, 4, 7), 1e-2), 0.5)[0])  # scores ten times as high: the others stay fast
-    assert np.argwhere(control.choose(scores)).tolist() == [[1, 2]]
+        control.price(evened(np.full((1, 8, 14), 1e-2), 0.5)[0])  # scores ten times as high: the others stay fast
+    plan = TilePlan.best(scores, control.price(scores), (256, 448))
+    assert plan.rects == (Rect(TILE, 2 * TILE, 2 * TILE, 3 * TILE),)
 
 
 def test_what_nobody_sees_is_left_alone():
     control = EffortControl(0.9)
-    scores = evened(np.full((1, 4, 7), 1e-7), 0.5)[0]
-    assert not control.choose(scores).any()
+    scores = evened(np.full((1, 8, 14), 1e-7), 0.5)[0]
+    assert not TilePlan.best(scores, control.price(scores), (256, 448)).rects
 
 
 def test_signal_is_the_difference_of_the_warped_images(models, frames):
     img0, img1 = pairs(frames)[0]
     begun = models[0].begin(img0, img1)
     difference = (begun.warped[:, :3] - begun.warped[:, 3:]).square().mean(1)[0].numpy()
-    by_hand = difference.reshape(4, 64, 7, 64).mean((1, 3))
+    by_hand = difference.reshape(8, 32, 14, 32).mean((1, 3))
+    mean = by_hand.mean()
+    by_hand[by_hand < (0.5 / 255) ** 2] = 0  # nobody sees it
     np.testing.assert_allclose(WarpedDifference(0).tiles(img0, img1, begun)[0], by_hand, rtol=1e-4)
     np.testing.assert_allclose(
-        WarpedDifference(0.5).tiles(img0, img1, begun)[0], by_hand / by_hand.mean() ** 0.5, rtol=1e-4
+        WarpedDifference(0.5).tiles(img0, img1, begun)[0], by_hand / mean**0.5, rtol=1e-4
     )
-    assert tile_means(torch.ones(1, 3, 65, 64)).tolist() == [[[1.0], [1 / 64]]]
+    assert tile_means(torch.ones(1, 3, TILE + 1, TILE)).tolist() == [[[1.0], [1 / TILE]]]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 9), st.data())
-def test_a_plan_computes_the_chosen_tiles_and_costs_no_more_than_them_one_by_one(rows, columns, data):
-    chosen = data.draw(st.lists(st.booleans(), min_size=rows * columns, max_size=rows * columns))
-    mask, size = np.array(chosen).reshape(rows, columns), (rows * TILE, columns * TILE)
-    plan = TilePlan.of(mask, size)
-    assert (plan.tiles((rows, columns)) >= mask).all()
-    assert all(0 <= r.top < r.bottom <= size[0] and 0 <= r.left < r.right <= size[1] for r in plan.rects)
-    alone = [Rect(row, column, row + TILE, column + TILE) for row, column in (np.argwhere(mask) * TILE).tolist()]
-    single = TilePlan(size, tuple(alone))
-    assert plan.cost <= single.cost
+@given(st.integers(1, 5), st.integers(1, 5), st.floats(0.01, 3), st.integers(0, 2**32 - 1))
+def test_a_plan_takes_what_is_worth_its_price_and_leaves_nothing_that_is(rows, columns, price, seed):
+    scores = np.random.default_rng(seed).lognormal(0, 2, (rows, columns)) - 0.3
+    size = rows * TILE, columns * TILE
+    every = [
+        Rect(top * TILE, left * TILE, bottom * TILE, right * TILE)
+        for top in range(rows)
+        for bottom in range(top + 1, rows + 1)
+        for left in range(columns)
+        for right in range(left + 1, columns + 1)
+    ]
+
+    def worth(rect, left):
+        inside = left[rect.top // TILE : rect.bottom // TILE, rect.left // TILE : rect.right // TILE]
+        return inside.sum() / scores.size - price * TilePlan(size, (rect,)).cost
+
+    plan, rest = TilePlan.best(scores, price, size), scores.copy()
+    if not plan.is_whole:
+        for rect in plan.rects:
+            assert worth(rect, rest) > max(0, *(worth(other, rest) for other in every)) - 1e-9
+            rest[rect.top // TILE : rect.bottom // TILE, rect.left // TILE : rect.right // TILE] = 0
+        assert max(worth(other, rest) for other in every) < 1e-9
     assert plan.cost <= 1
     assert set(plan.turned().turned().rects) == set(plan.rects)
+
+
+def test_large_frames_are_planned_on_larger_tiles():
+    scores = np.zeros((68, 120))  # 3840x2160
+    scores[8:12, 48:60] = 1
+    (rect,) = TilePlan.best(scores, 0.2, (2176, 3840)).rects
+    assert (rect.top, rect.left, rect.bottom, rect.right) == (8 * TILE, 48 * TILE, 12 * TILE, 60 * TILE)
