@@ -186,9 +186,7 @@ def test_signal_is_the_difference_of_the_warped_images(models, frames):
     mean = by_hand.mean()
     by_hand[by_hand < (0.5 / 255) ** 2] = 0  # nobody sees it
     np.testing.assert_allclose(WarpedDifference(0).tiles(img0, img1, begun)[0], by_hand, rtol=1e-4)
-    np.testing.assert_allclose(
-        WarpedDifference(0.5).tiles(img0, img1, begun)[0], by_hand / mean**0.5, rtol=1e-4
-    )
+    np.testing.assert_allclose(WarpedDifference(0.5).tiles(img0, img1, begun)[0], by_hand / mean**0.5, rtol=1e-4)
     assert tile_means(torch.ones(1, 3, TILE + 1, TILE)).tolist() == [[[1.0], [1 / TILE]]]
 
 
