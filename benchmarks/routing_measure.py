@@ -107,7 +107,7 @@ class Runner:
         return (to_tensor(img0).to(self._device), to_tensor(img1).to(self._device)), truth
 
     def _plan(self, scores, control, size):
-        """Return what is refined at the price that a control sets: whole frames by a model that goes on from nothing."""
+        """Return what is refined at the price a control sets: whole frames by a model that goes on from nothing."""
         price = control.price(scores)
         if self.goes_on:
             return TilePlan.best(scores, price, size)

@@ -133,7 +133,7 @@ def _chosen(values: Scores, price: float, side: int, size: tuple[int, int]) -> l
     return chosen
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _candidates(
     shape: tuple[int, int], side: int, size: tuple[int, int]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Scores]:
