@@ -39,10 +39,10 @@ def refine(contextnet: Contextnet, unet: Unet, begun: Begun, tiles: Sequence[Til
     for pair, plan in enumerate(tiles):
         for rect in plan.rects:
             area = rect.grown(FADE, begun.size)
-            place = (pair, slice(None), slice(area.top, area.bottom), slice(area.left, area.right))
-            total = weight[place]
-            refined = begun.merged[place] + residual[place] / total.clamp(min=1)  # where some overlap: their mean
-            frames[place] = torch.where(total > 0, refined.clamp(0, 1), frames[place])
+            inside = (pair, slice(None), slice(area.top, area.bottom), slice(area.left, area.right))
+            total = weight[inside]
+            refined = begun.merged[inside] + residual[inside] / total.clamp(min=1)  # where some overlap: their mean
+            frames[inside] = torch.where(total > 0, refined.clamp(0, 1), frames[inside])
     return frames
 
 
@@ -95,15 +95,12 @@ class _Parts:
 
     def _contexts_of_whole(self, pair: int, area: Rect, flow: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         if pair not in self._whole:
-            images = (image[pair : pair + 1] for image in (self._begun.img0, self._begun.img1))
-            first, second = (self._contextnet.convolutions(image) for image in images)
-            self._whole[pair] = first, second
+            img0, img1 = (image[pair : pair + 1] for image in (self._begun.img0, self._begun.img1))
+            self._whole[pair] = self._contextnet.convolutions(img0), self._contextnet.convolutions(img1)
         corner = flow.new_tensor([(area.left, area.top)])
-        first, second = (
-            self._contextnet.of_parts(features, side, corner)
-            for features, side in zip(self._whole[pair], flow.chunk(2, 1), strict=True)
-        )
-        return first, second
+        left, right = flow.chunk(2, 1)
+        first, second = self._whole[pair]
+        return self._contextnet.of_parts(first, left, corner), self._contextnet.of_parts(second, right, corner)
 
 
 def _sources(areas: Sequence[Rect], flow: Tensor, size: tuple[int, int]) -> list[Rect]:
