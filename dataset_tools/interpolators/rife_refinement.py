@@ -164,7 +164,7 @@ class Unet(nn.Module):
 
 def _up(layers: nn.Sequential, x: Tensor, sides: Sides, drop: int) -> Tensor:
     """Return ``sides.cropped(layers(x), drop)``; what is dropped on two sides that face each other is not computed."""
-    transposed, activation = layers
+    transposed, activation = layers[0], layers[1]
     assert isinstance(transposed, nn.ConvTranspose2d)
     rows, columns = sides.top and sides.bottom, sides.left and sides.right
     x = F.conv_transpose2d(x, transposed.weight, transposed.bias, 2, (1 + drop * rows, 1 + drop * columns))

@@ -39,7 +39,8 @@ def refine(contextnet: Contextnet, unet: Unet, begun: Begun, tiles: Sequence[Til
     for pair, plan in enumerate(tiles):
         for rect in plan.rects:
             area = rect.grown(FADE, begun.size)
-            inside = (pair, slice(None), slice(area.top, area.bottom), slice(area.left, area.right))
+            rows, columns = slice(area.top, area.bottom), slice(area.left, area.right)
+            inside = (pair, slice(None), rows, columns)
             total = weight[inside]
             refined = begun.merged[inside] + residual[inside] / total.clamp(min=1)  # where some overlap: their mean
             frames[inside] = torch.where(total > 0, refined.clamp(0, 1), frames[inside])
