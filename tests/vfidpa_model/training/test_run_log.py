@@ -26,7 +26,6 @@ def test_the_records_are_written_whoever_is_told(tmp_path, logger):
 
 
 def test_weights_and_biases_takes_a_run_offline(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     assert write_log(tmp_path, "wandb")[0]["loss"] == 0.5
