@@ -121,7 +121,14 @@ def batches(session: "Session") -> "Iterator[Batch]":
         backwards=config.augment_backwards,
         channels=config.augment_channels,
     )
-    pairs = TrainingPairs(session.train, reader=session.reader, crop=config.crop, seed=config.seed, switches=switches)
+    pairs = TrainingPairs(
+        session.train,
+        reader=session.reader,
+        crop=config.crop,
+        seed=config.seed,
+        switches=switches,
+        places=session.places,
+    )
     for batch in read_batches(pairs, keys, workers=session.workers):
         yield to_device(batch, accelerator.device)
 

@@ -76,8 +76,15 @@ def test_each_preset_starts_from_its_defaults_without_a_blow_up(preset, manifest
     levels = np.array([sample.level for sample in session.train])
     gaps = np.abs(levels - levels.mean())  # saying the mean level all the time costs this much
     guess = gaps.mean() if config.train.loss_norm == "l1" else (gaps**2).mean()
+    own = None
+    if config.train.crop_labels == "crop":  # a crop is told its own LPIPS; here each is its whole frame
+        window = (slice(0, 64), slice(0, 64))
+        own = [session.places.of_window(sample, window, frame=(64, 64)).inputs_lpips for sample in session.train]
+        assert not np.isin(np.float32(own), np.float32([sample.inputs_lpips for sample in session.train])).any()
+    assert (own is None) == (preset == "ahiq")
     losses = []
     for batch in batches(session):
+        assert own is None or np.isin(batch["inputs_lpips"].numpy(), np.float32(own)).all()
         losses.append(take_step(session, batch)["difficulty"])
         session.counters.step += 1
         if len(losses) == 3:
