@@ -51,7 +51,8 @@ def look(
         VideoError: The input cannot be read, or the output cannot be written as asked.
     """
     log = DamageLog()
-    entry = job.input.entry(job.start)
+    # A line that is filled in rests on the picture before, too.
+    entry = None if job.deinterlaces else job.input.entry(job.start)
     with job.input.open(log, entry) as reader:
         first = reader.peek()
         timeline = job.timeline or Timeline(fps=reader.usual_fps.limit_denominator(MAX_DENOMINATOR))

@@ -51,8 +51,11 @@ def find_entry(path: Path, start: Fraction) -> Entry | None:
         for _ in range(_TRIES):
             if target <= first.pts:
                 break
-            container.seek(target, stream=container.streams[number])
-            key = _clean_keyframe(container, number)
+            try:
+                container.seek(target, stream=container.streams[number])
+                key = _clean_keyframe(container, number)
+            except av.error.FFmpegError:  # damaged there
+                key = None
             if key is not None and first.pts < key <= wanted:
                 return Entry(first.pts * base, target, number)
             target, step = target - step, 2 * step
@@ -77,8 +80,5 @@ def _clean_keyframe(container: Any, number: int) -> int | None:
     if not packets or not packets[0].is_keyframe or None in times or min(times) < times[0]:
         return None
     frames = (frame for packet in packets for frame in packet.decode())
-    try:
-        shown = next(frames, None)
-    except av.error.FFmpegError:
-        return None
+    shown = next(frames, None)
     return int(times[0]) if shown is not None and shown.pts == times[0] else None
