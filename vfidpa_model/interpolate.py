@@ -154,7 +154,7 @@ def _interpolate_several(
         partial(run_one, dynamic=dynamic),
         overwrite=overwrite,
         on_done=lambda job, outcome: _tell(job, outcome, outcome.stream_seconds),
-        on_failed=lambda job, error: say(f"{_PROG}: {job.source}: {error}", is_error=True),
+        on_failed=lambda job, error: say(f"{program(_PROG)}: {job.source}: {error}", is_error=True),
     )
     say(f"{target}: {summary}")
     return 1 if summary.failed else 0

@@ -67,7 +67,7 @@ class ExpectedGain:
     def tiles(self, img0: Tensor, img1: Tensor, begun: Begun) -> Scores:
         """Return the expected gain per tile; see ``Signal.tiles``."""
         differences = self._difference.tiles(img0, img1, begun)
-        gains = load_network(begun.warped.device)(features_of(begun)).double().cpu().numpy()
+        gains = load_network(begun.warped.device)(features_of(begun)).cpu().double().numpy()
         gains = gains.repeat(NETWORK_TILE // TILE, 1).repeat(NETWORK_TILE // TILE, 2)
         gains = gains[:, : differences.shape[1], : differences.shape[2]]  # padding may be more than a tile
         seen = (differences != 0).astype(float)  # where both views agree to half a level, there is nothing to refine

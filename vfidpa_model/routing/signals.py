@@ -78,7 +78,7 @@ def tile_means(image: Tensor) -> Scores:
     """Return the mean of each tile and all channels of (B, C, H, W), as (B, rows, columns); 0 counts outside."""
     height, width = image.shape[-2:]
     padded = F.pad(image.mean(1, keepdim=True), (0, -width % TILE, 0, -height % TILE))
-    means: npt.NDArray[Any] = F.avg_pool2d(padded, TILE)[:, 0].double().cpu().numpy()
+    means: npt.NDArray[Any] = F.avg_pool2d(padded, TILE)[:, 0].cpu().double().numpy()
     return means
 
 
