@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 from dataset_tools.common.extras import require
 from dataset_tools.common.files import write_bytes
 from dataset_tools.common.json_lines import read_json_lines
+from dataset_tools.errors import UsageError
 from dataset_tools.frames import Rgb
 from vfidpa_model.evaluation.measures import json_ready
 
@@ -58,13 +59,20 @@ class Wandb:
     """A run of Weights & Biases, of the run folder's name; wandb's own variables (``WANDB_MODE=offline``) hold."""
 
     def __init__(self, run: Path, *, settings: Mapping[str, Any]) -> None:
+        """Begin the run, or go on with it.
+
+        Raises:
+            UsageError: wandb is not installed, or begins no run: without a key, or without a network.
+        """
         require("wandb")
         import wandb
 
         self._wandb = wandb
-        self._run = wandb.init(
-            project=WANDB_PROJECT, name=run.name, dir=str(run), config=dict(settings), id=_run_id(run), resume="allow"
-        )
+        chosen: dict[str, Any] = {"name": run.name, "dir": str(run), "config": dict(settings), "id": _run_id(run)}
+        try:
+            self._run = wandb.init(project=WANDB_PROJECT, resume="allow", **chosen)
+        except wandb.Error as error:
+            raise UsageError(f"--logger wandb: {error} Or set WANDB_MODE=offline, or take another --logger") from error
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """See ``Board``."""
@@ -91,7 +99,7 @@ def create_board(logger: str, run: Path, *, first_step: int, settings: Mapping[s
     """Return the board called ``tensorboard`` or ``wandb``; None for ``none``.
 
     Raises:
-        UsageError: wandb is not installed.
+        UsageError: wandb is not installed, or begins no run.
     """
     if logger == "tensorboard":
         return TensorBoard(run, first_step=first_step)
