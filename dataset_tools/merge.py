@@ -17,6 +17,7 @@ from dataset_tools.extraction.journal import join_journals
 from dataset_tools.manifest import DEFAULT_NAME, IMAGE_COLUMNS, VOTE, Manifest, read_manifest
 
 LEFT_OUT_NAME = "left_out.parquet"
+_SCORES = ("score_pairs", "score_pairs_low", "score_pairs_high", "num_pairs")  # what people said in paired comparison
 _PICTURES = ("resolution", "img0_sha256", "gt_sha256", "img1_sha256")
 
 
@@ -43,7 +44,8 @@ def merge_data_sets(sources: Sequence[Path], out: Path) -> Merged:
     """Write the data set of all rows of ``sources`` to the new folder ``out``.
 
     Rows with the same three frames at one resolution are one row, that of the first set that has it. Their votes are
-    put together where they are on the same prediction; else the row with more votes stays, and the other is left out.
+    put together where they are on the same prediction, and of two scores from pairs that with more answers holds. Of
+    two predictions the one that people judged stays, by votes or in pairs; where both were, the second row is left out.
     A row is also left out when another clip has its clip's name.
 
     Raises:
@@ -56,13 +58,15 @@ def merge_data_sets(sources: Sequence[Path], out: Path) -> Merged:
     names = list(dict.fromkeys(name for each in sets for name in each.table.column_names))
     whole = pa.concat_tables([each.table for each in sets], promote_options="permissive").select(names)
     origin = [number for number, each in enumerate(sets) for _ in range(len(each))]
-    chosen, votes, left_out, doubles = _choose(whole, origin)
+    chosen, votes, scored, left_out, doubles = _choose(whole, origin)
     table = whole.take(pa.array(chosen, pa.int64()))
     given = [votes[place] for place in chosen]
     known = table.column("num_annotations").to_pylist()
     counts = [None if old is None else len(new or []) for old, new in zip(known, given, strict=True)]
+    scores = whole.select(_SCORES).take(pa.array(scored, pa.int64()))
     merged = Manifest(out / DEFAULT_NAME, table, dict(sets[0].metadata)).with_columns(
         {"votes": pa.array(given, pa.list_(VOTE)), "num_annotations": counts}
+        | {name: scores.column(name) for name in _SCORES}
     )
     out.mkdir(parents=True, exist_ok=True)
     missing = 0
@@ -78,14 +82,21 @@ def merge_data_sets(sources: Sequence[Path], out: Path) -> Merged:
     return Merged(len(chosen), doubles, len(left_out), len(moved), missing)
 
 
-def _choose(whole: pa.Table, origin: Sequence[int]) -> tuple[list[int], dict[int, list[Any] | None], list[int], int]:
-    """Return the places of the rows to keep, the votes of each, the places left out, and how many were doubles."""
-    names = ("triplet_id", "source", "clip", "clip_sha256", "pred_sha256", "votes", *_PICTURES, "img0", "gt", "img1")
+def _choose(
+    whole: pa.Table, origin: Sequence[int]
+) -> tuple[list[int], dict[int, list[Any] | None], list[int], list[int], int]:
+    """Return which rows to keep and what was said of them.
+
+    These are the places of the rows to keep, the votes of each, the places that hold the scores from pairs of each, the
+    places left out, and how many were doubles.
+    """
+    names = ("triplet_id", "source", "clip", "clip_sha256", "pred_sha256", "votes", "num_pairs", *_PICTURES)
     rows = whole.select(names).to_pylist()
     clips: dict[tuple[str, str], Any] = {}
     by_pictures: dict[tuple[Any, ...], int] = {}
     by_id: dict[str, int] = {}
     votes: dict[int, list[Any] | None] = {}
+    scored: dict[int, int] = {}
     left_out: list[int] = []
     doubles = 0
     for place, row in enumerate(rows):
@@ -100,20 +111,31 @@ def _choose(whole: pa.Table, origin: Sequence[int]) -> tuple[list[int], dict[int
         if other is None:
             by_id[row["triplet_id"]] = place
             by_pictures.setdefault(pictures, place)
-            votes[place] = row["votes"]
-        elif not row["votes"] or (
-            _same_pictures(rows[other], row) and rows[other]["pred_sha256"] in (None, row["pred_sha256"])
-        ):
+            votes[place], scored[place] = row["votes"], place
+            continue
+        is_same = _same_pictures(rows[other], row)
+        was_judged = bool(votes[other]) or _pairs(rows[scored[other]]) > 0
+        if not row["votes"] and not _pairs(row):
             doubles += 1
-            votes[other] = _together(votes[other], row["votes"])
-        elif not votes[other] and _same_pictures(rows[other], row):
+        elif is_same and not was_judged and rows[other]["pred_sha256"] != row["pred_sha256"]:
             doubles += 1  # nobody judged the other prediction
             votes.pop(other)
-            votes[place] = row["votes"]
+            scored.pop(other)
+            votes[place], scored[place] = row["votes"], place
             by_id[rows[other]["triplet_id"]] = by_id[row["triplet_id"]] = by_pictures[pictures] = place
+        elif is_same and rows[other]["pred_sha256"] in (None, row["pred_sha256"]):
+            doubles += 1
+            votes[other] = _together(votes[other], row["votes"])
+            scored[other] = max(scored[other], place, key=lambda one: _pairs(rows[one]))
         else:
             left_out.append(place)
-    return sorted(votes), votes, left_out, doubles
+    chosen = sorted(votes)
+    return chosen, votes, [scored[place] for place in chosen], left_out, doubles
+
+
+def _pairs(row: Mapping[str, Any]) -> int:
+    """Return how many answers are behind a row's score from pairs."""
+    return row["num_pairs"] or 0
 
 
 def _same_pictures(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

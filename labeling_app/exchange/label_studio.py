@@ -149,13 +149,17 @@ def _from_min(task: Mapping[str, Any]) -> dict[str, Any]:
 def import_tasks(connection: Connection, tasks: Iterable[Mapping[str, Any]], *, now_us: int) -> Imported:
     """Store the votes of Label Studio tasks; importing the same file again changes nothing.
 
-    Triplets are found by ``item_key``, else by ``triplet_id`` among the items of the present manifest. Annotators who
+    Triplets are found by ``item_key``, else by ``triplet_id`` among the items of the present manifest; pairs of
+    predictions are not, since a level says nothing about which of two is worse. Annotators who
     have no account get one that cannot sign in. Of several annotations by one person the newest holds, also when it
     comes in a later file.
     """
-    known_items = list(connection.execute(select(items.c.id, items.c.item_key, items.c.triplet_id, items.c.active)))
+    is_level = items.c.rival_sha256.is_(None)
+    columns = (items.c.id, items.c.item_key, items.c.triplet_id, items.c.active)
+    known_items = list(connection.execute(select(*columns).where(is_level)))
     by_key = {row.item_key: row.id for row in known_items}
     by_triplet = {row.triplet_id: row.id for row in known_items if row.active}
+    pairs = set(connection.execute(select(items.c.triplet_id).where(items.c.active, ~is_level)).scalars())
     result = Imported()
     for task in tasks:
         found = task.get("data")
@@ -166,7 +170,10 @@ def import_tasks(connection: Connection, tasks: Iterable[Mapping[str, Any]], *, 
             label = f"task {task.get('id')}, annotation {annotation.get('id')}"
             try:
                 if item_id is None:
-                    raise LabelStudioError(f"{label}: triplet {data.get('triplet_id')!r} is not in the manifest")
+                    what = f"{label}: triplet {data.get('triplet_id')!r}"
+                    is_pair = str(data.get("triplet_id")) in pairs
+                    why = "is compared in pairs now, and this is a level" if is_pair else "is not in the manifest"
+                    raise LabelStudioError(f"{what} {why}")
                 _import_one(connection, item_id, annotation, label, result, now_us=now_us)
             except (LabelStudioError, AccountError) as error:
                 result.rejected.append(str(error))

@@ -126,10 +126,14 @@ def test_merge_leaves_another_clip_of_the_same_name_out_and_puts_a_recording_int
     assert [row["triplet_id"] for row in read_manifest(out / "left_out.parquet").rows()] == [other["triplet_id"]]
 
 
+SCORED = {"score_pairs": 0.5, "score_pairs_low": -0.5, "score_pairs_high": 1.5, "num_pairs": 3}
+
+
 def test_merge_of_two_predictions_keeps_the_judged_one(labelled, tmp_path):
+    """Judged by votes or in pairs; where both were, the second is left out with what was said of it."""
     ids = [row["triplet_id"] for row in labelled.rows()]
     sets = []
-    for name, place, levels in (("one", 0, 90), ("two", 3, 120)):
+    for name, place, levels, in_pairs in (("one", 0, 90, (4,)), ("two", 3, 120, (2, 4))):
         folder = tmp_path / name
         shutil.copytree(labelled.root, folder)
         rows = read_manifest(folder).rows()
@@ -138,13 +142,33 @@ def test_merge_of_two_predictions_keeps_the_judged_one(labelled, tmp_path):
             row["pred"] = f"pred/{name}/{number}.png"
             row |= {"pred_sha256": pixels_sha256(pixels), "pred_fingerprint": fingerprint(pixels)}
             row |= {"predictor": name, "predictor_sha256": name, "votes": [vote("ada", 2)] if number == place else []}
+            row |= SCORED if number in in_pairs else {}
             write_image(folder / row["pred"], pixels)
         from_rows(folder / "data_manifest.parquet", rows, metadata=labelled.metadata).write()
         sets.append(str(folder))
     assert merge.main([*sets, "--out", str(tmp_path / "both")]) == 0
     merged = {row["triplet_id"]: row for row in read_manifest(tmp_path / "both").rows()}
-    assert [merged[name]["predictor"] for name in ids] == ["one", "one", "one", "two", "one"]
+    assert [merged[name]["predictor"] for name in ids] == ["one", "one", "two", "two", "one"]
     assert [len(merged[name]["votes"]) for name in ids] == [1, 0, 0, 1, 0]
+    assert [merged[name]["num_pairs"] or 0 for name in ids] == [0, 0, 3, 0, 3]
+    (out,) = read_manifest(tmp_path / "both" / "left_out.parquet").rows()
+    assert (out["triplet_id"], out["predictor"]) == (ids[4], "two")
+    assert {name: out[name] for name in SCORED} == SCORED
+
+
+def test_merge_keeps_the_score_with_more_answers(labelled, tmp_path):
+    sets = []
+    for name, answers in (("one", (3, None, 2)), ("two", (5, 4, 1))):
+        folder = tmp_path / name
+        shutil.copytree(labelled.root, folder)
+        rows = read_manifest(folder).rows()
+        for row, num_pairs in zip(rows, answers, strict=False):
+            row |= {"num_pairs": num_pairs, "score_pairs": num_pairs and float(num_pairs)}
+        from_rows(folder / "data_manifest.parquet", rows, metadata=labelled.metadata).write()
+        sets.append(str(folder))
+    assert merge.main([*sets, "--out", str(tmp_path / "both")]) == 0
+    rows = read_manifest(tmp_path / "both").rows()
+    assert [(row["num_pairs"], row["score_pairs"]) for row in rows[:3]] == [(5, 5.0), (4, 4.0), (2, 2.0)]
 
 
 def test_a_manifest_may_be_a_folder(predicted, capsys):

@@ -15,7 +15,7 @@ from labeling_app.exchange.label_studio import LabelStudioError, import_tasks, r
 from labeling_app.quality.stats import compute_stats
 from labeling_app.quality.votes import long_table, read_remarks, read_votes
 from labeling_app.schemas import ReviewRequest, VoteRequest
-from tests.labeling_app.helpers import add_user, make_manifest, make_state
+from tests.labeling_app.helpers import add_user, make_manifest, make_rival, make_state
 
 
 @pytest.fixture
@@ -189,6 +189,26 @@ def test_flags_comments_skips_and_verdicts_there_and_back(sqlite_url, manifest, 
     assert ["anna", "work", "2", "True", "torn", "-"] in tables[0]
     other.close()
     state.close()
+
+
+def test_levels_are_no_answers_about_pairs(sqlite_url, manifest, tmp_path):
+    rival = make_rival(manifest, tmp_path / "other", predictor="slow")
+    triplet_id = read_manifest(manifest).rows()[0]["triplet_id"]
+    state = make_state(manifest, sqlite_url, against=rival)
+    done = state.store.transact(lambda connection: import_tasks(connection, [task(triplet_id)], now_us=1))
+    (refused,) = done.rejected
+    assert (done.votes, refused) == (
+        0,
+        f"task 1, annotation 1: triplet {triplet_id!r} is compared in pairs now, and this is a level",
+    )
+    with state.store.read() as connection:
+        assert len(read_votes(connection)) == 0
+    state.close()
+    levels = make_state(manifest, sqlite_url)  # asked for levels again, it is one
+    assert levels.store.transact(lambda connection: import_tasks(connection, [task(triplet_id)], now_us=1)).votes == 1
+    with levels.store.read() as connection:
+        assert read_votes(connection)["is_pair"].tolist() == [False]
+    levels.close()
 
 
 def test_a_corrected_annotation_replaces_the_first(db_url, manifest):
