@@ -1,7 +1,7 @@
 """Cut the pictures that explain the levels out of a data set: python -m benchmarks.level_examples DATA
 
-DATA is made from the one clip of the demo set whose frames may be handed on, Big Buck Bunny ((c) Blender Foundation,
-CC-BY 3.0), alone in FOLDER:
+DATA is made from the demo clip Big Buck Bunny ((c) Blender Foundation, CC-BY 3.0: frames may be handed on), alone in
+FOLDER:
 
     python -m dataset_tools.extract --source videos:FOLDER --out DATA --count 36 --resolutions 720p --seed 3
 

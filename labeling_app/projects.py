@@ -39,13 +39,14 @@ _KEYS = {
     "language": str,
 }
 _FIELDS = {"db": "db_url"}  # where the setting has another name
+_SQLITE = "sqlite:///"  # then a file
 
 
 def read_projects(path: Path, defaults: Settings) -> dict[str, Settings]:
     """Return the settings of every project of a file, by name, in the file's order.
 
     Args:
-        path: A YAML file; paths in it are relative to its folder.
+        path: A YAML file; paths in it, also those of SQLite databases, are relative to its folder.
         defaults: What holds where a project says nothing, and where the server listens.
 
     Raises:
@@ -77,6 +78,8 @@ def _project(name: str, values: Any, folder: Path, defaults: Settings) -> Settin
     for key in ("manifest", "against"):
         if key in changes:
             changes[key] = folder / Path(changes[key]).expanduser()
+    if str(changes.get("db_url")).startswith(_SQLITE):
+        changes["db_url"] = _SQLITE + str(folder / changes["db_url"].removeprefix(_SQLITE))
     return replace(defaults, **{"db_url": None, "against": None, **changes}, root_path=f"/{name}")
 
 
@@ -97,6 +100,8 @@ def _refuse_shared(projects: Mapping[str, Settings], path: Path) -> None:
     """Refuse two projects on one database: each would put the other's items to rest."""
     owner: dict[str, str] = {}
     for name, settings in projects.items():
-        other = owner.setdefault(settings.database_url, name)
+        url = settings.database_url
+        file = url.removeprefix(_SQLITE)
+        other = owner.setdefault(url if file == url else str(Path(file).resolve()), name)
         if other != name:
             raise UsageError(f"projects {other!r} and {name!r} in {path} share a database; name another for one by db:")

@@ -57,7 +57,10 @@ def store_gold_rows(connection: Connection, rows: Sequence[GoldRow], *, now_us: 
         if item is None:
             missing.append(row.triplet_id)
             continue
-        check_answer(row.level, is_pair=[item.rival_sha256 is not None])
+        try:
+            check_answer(row.level, is_pair=[item.rival_sha256 is not None])
+        except UsageError as error:
+            raise UsageError(f"triplet {row.triplet_id!r}: {error}") from error
         item_id = item.id
         details = {"purpose": row.purpose, "note": row.note}
         append(connection, Event(kind="gold", at_us=now_us, item_id=item_id, level=row.level, payload=details))

@@ -1,13 +1,14 @@
 """On which side of the bench each prediction of a pair stands, looked up in the database, and answers turned by it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select
 
 from labeling_app.annotation.pairing import AnswerError, answer_of, pred_is_left, side_of
 from labeling_app.annotation.state import ServerState
 from labeling_app.database.tables import assignments, items
-from labeling_app.schemas import Side, VoteRequest
+from labeling_app.schemas import VoteRequest
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,14 @@ def pair_images(state: ServerState, row: RowMapping) -> dict[str, str]:
     return {"left": left, "right": right, "gt": "gt"}
 
 
-def worse_side(state: ServerState, row: RowMapping, level: int | None) -> Side | None:
-    """Return where the worse one of a pair stood; ``None`` of others, of skips, and of what left the manifest."""
+def as_seen(state: ServerState, row: RowMapping, level: int | None) -> dict[str, Any]:
+    """Return what an annotator is told of an own answer: ``level``, or of a pair ``worse``, the side where it stood.
+
+    Never both: together they would tell which side is which. A skip has neither.
+    """
     info = state.catalogue.by_id.get(row["item_id"])
     if info is None or not info.is_pair or level is None:
-        return None
+        return {"level": level}
     with state.store.read() as connection:
-        return side_of(level, pred_left=shows_pred_left(state, connection, row["id"], row["item_id"]))
+        pred_left = shows_pred_left(state, connection, row["id"], row["item_id"])
+    return {"level": None, "worse": side_of(level, pred_left=pred_left)}

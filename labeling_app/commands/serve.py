@@ -121,8 +121,10 @@ def serve(
     )
     if projects is None:
         run_server(settings)
-    elif manifest != _DEFAULT.manifest or db is not None:
-        raise UsageError("--projects names manifests and databases in its file; leave out --manifest and --db")
+    elif manifest != _DEFAULT.manifest or db is not None or against is not None:
+        raise UsageError(
+            "--projects names manifests and databases in its file; leave out --manifest, --db and --against"
+        )
     else:
         run_server(settings, read_projects(projects, settings))
 

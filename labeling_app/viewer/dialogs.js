@@ -92,7 +92,7 @@ export class Dialogs {
     const rows = entries.map((entry, index) => {
       const level = answerOf(entry);
       const said = level === null ? t("history.skipped") : entry.worse ? inWords(level, true) : t("history.level", { level });
-      const notes = [entry.flagged ? t("history.flagged") : "", entry.comment ?? "", entry.level === null ? reasonText(entry.reason) : "", entry.counted || entry.level === null ? "" : t("history.surplus")];
+      const notes = [entry.flagged ? t("history.flagged") : "", entry.comment ?? "", level === null ? reasonText(entry.reason) : "", entry.counted || level === null ? "" : t("history.surplus")];
       const button = el("button", { value: String(index), type: "submit", class: "choice history-entry", data: { answer: String(index) } });
       const { images } = entry.item;
       button.append(

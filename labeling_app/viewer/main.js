@@ -7,7 +7,7 @@ import { find } from "./dom.js";
 import { belongsToControl, keyNames, Keys } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { drawLevels, drawUnsent, example } from "./panel.js";
-import { ALL, at, PROJECT } from "./project.js";
+import { ALL, at, PROJECT, SPACE } from "./project.js";
 import { keep, kept, onBroken } from "./storage.js";
 import { applyTexts, loadTexts, t } from "./texts.js";
 import { showDesk } from "./desk.js";
@@ -123,7 +123,7 @@ class Page {
   /** Open the help by itself, once per account, for who begins to label. */
   #welcome() {
     const { session, view } = this;
-    const note = `vfi.welcomed/${session.user}`; // should the server not keep it
+    const note = `vfi.welcomed${SPACE}/${session.user}`; // should the server not keep it
     if (view !== "bench" || this.inspector.isOpen || session.progress.done > 0 || session.settings.welcomed || kept(note)) return;
     session.settings.welcomed = true;
     keep(note, "yes");

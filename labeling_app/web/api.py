@@ -10,7 +10,7 @@ from labeling_app.annotation import serving, voting
 from labeling_app.annotation.history import history
 from labeling_app.annotation.progress import progress_of
 from labeling_app.annotation.retakes import retake, retakes_left
-from labeling_app.annotation.sides import pair_images, worse_side
+from labeling_app.annotation.sides import as_seen, pair_images
 from labeling_app.annotation.state import ServerState
 from labeling_app.database import events
 from labeling_app.database.events import to_iso
@@ -139,8 +139,7 @@ def labelling_router(state: ServerState) -> APIRouter:
         said = voting.undone(state, user, body.undo_id)
         return UndoResponse(
             undone=to_item(state, undone[0]) if undone and undone[0]["item_id"] in state.catalogue.by_id else None,
-            level=undone[1] if undone else None,
-            worse=worse_side(state, *undone) if undone else None,
+            **(as_seen(state, *undone) if undone else {"level": None}),
             skipped=said is not None and said.skipped,
             flagged=said is not None and said.flagged,
             comment=said.comment if said is not None else None,
@@ -153,8 +152,7 @@ def labelling_router(state: ServerState) -> APIRouter:
         entries = [
             HistoryEntry(
                 item=to_item(state, done.assignment),
-                level=done.level,
-                worse=worse_side(state, done.assignment, done.level),
+                **as_seen(state, done.assignment, done.level),
                 flagged=done.flagged,
                 comment=done.comment,
                 reason=done.reason,

@@ -138,7 +138,10 @@ def running(settings: Settings, projects: Mapping[str, Settings] | None = None) 
         server.stop()
 
 
-_WELCOMED = "try { localStorage.setItem('vfi.welcomed/' + %s, 'yes'); } catch {}"
+_WELCOMED = """try {
+    const project = location.pathname.split("/").slice(1, -1).map((name) => ":" + name);
+    localStorage.setItem(`vfi.welcomed${project}/` + %s, "yes");
+} catch {}"""  # as project.js names what a project keeps
 
 
 @contextmanager

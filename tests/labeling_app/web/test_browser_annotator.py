@@ -151,7 +151,8 @@ def test_the_help_opens_by_itself_once_per_account(browser: Browser, server: Ser
         expect(help_).to_contain_text("Examples at 1:1")
         pictures = help_.locator(".example-image img")
         expect(pictures).to_have_count(16)  # two of each level, real and made
-        assert pictures.evaluate_all("all => all.every((one) => one.complete && one.naturalWidth === 200)")
+        loaded = "all => all.every((one) => one.complete && one.naturalWidth === 200)"
+        eventually(lambda: pictures.evaluate_all(loaded), True)
         bench.press("2")  # rates nothing while the help is open
         bench.escape()
         bench.ready()

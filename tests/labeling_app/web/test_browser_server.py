@@ -236,7 +236,12 @@ def test_two_projects_on_one_server_keep_apart(browser: Browser, settings: Setti
         name: replace(settings, db_url=f"sqlite:///{tmp_path / name}.sqlite", root_path=f"/{name}")
         for name in ("cats", "dogs")
     }
-    with running(settings, projects) as server, signed_in(browser, server, "Ada", project="cats") as cats:
+    with (
+        running(settings, projects) as server,
+        signed_in(browser, server, "Ada", project="cats", newcomer=True) as cats,
+    ):
+        expect(cats.page.get_by_test_id("dialog")).to_be_visible()
+        cats.escape()
         expect(cats.page.get_by_test_id("project")).to_have_text("cats")
         cats.ready()
         cats.page.route("**/cats/api/votes", lambda route: route.abort())
@@ -248,6 +253,8 @@ def test_two_projects_on_one_server_keep_apart(browser: Browser, settings: Setti
         expect(dogs.page.get_by_test_id("project")).to_have_text("dogs")
         dogs.page.get_by_label("Name", exact=True).fill("Ada")
         dogs.page.locator("button[type=submit]").click()
+        expect(dogs.page.get_by_test_id("dialog")).to_be_visible()  # the help, to a newcomer to this project
+        dogs.escape()
         dogs.rate("2")
         dogs.expect_done(1)
         expect(dogs.page.get_by_test_id("unsent")).to_be_hidden()

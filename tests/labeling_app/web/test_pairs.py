@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from dataset_tools.errors import ManifestError
+from dataset_tools.errors import ManifestError, UsageError
 from dataset_tools.manifest import read_manifest
+from labeling_app.annotation.gold import GoldRow, read_gold, store_gold_rows
 from labeling_app.annotation.state import open_state
 from labeling_app.commands.serve import main
 from labeling_app.database.audit import check_consistency
@@ -115,12 +116,15 @@ def test_undo_history_and_correction_speak_of_the_sides_that_were_seen(paired):
     answer(anna, first, "left")
     answer(anna, second, "right", comment="the arm")
     entries = anna.get("/api/history").json()["items"]
-    assert [entry["worse"] for entry in entries] == ["right", "left"]
+    assert [(entry["worse"], entry["level"]) for entry in entries] == [("right", None), ("left", None)]  # a level tells
     assert entries[1]["item"]["images"] == first["images"]
     assert answer(anna, first, "same", vote_id="correction", corrects=True).json()["counted"]
     assert [entry["worse"] for entry in anna.get("/api/history").json()["items"]] == ["same", "right"]
     undone = [anna.post("/api/undo", {"undo_id": f"undo-{number}-00"}).json() for number in range(2)]
-    assert [(one["worse"], one["comment"]) for one in undone] == [("same", None), ("right", "the arm")]
+    assert [(one["worse"], one["level"], one["comment"]) for one in undone] == [
+        ("same", None, None),
+        ("right", None, "the arm"),
+    ]
     assert stored(state) == []
 
 
@@ -143,6 +147,16 @@ def test_leads_see_disagreement_decide_and_cannot_give_a_level_of_the_other_scal
     order = {"action_id": "decide-001", "action": "decide", "level": 4}
     assert rita.post("/api/desk", order).status_code == 400
     assert rita.get("/api/review").json()["total"] == 5
+
+
+def test_a_gold_file_with_a_level_for_a_pair_is_refused_by_name(paired):
+    state, manifest, _ = paired
+    names = [row["triplet_id"] for row in read_manifest(manifest).rows()[:2]]
+    rows = [GoldRow(name, level, "", "gold") for name, level in zip(names, (3, 4), strict=True)]
+    with pytest.raises(UsageError, match=f"triplet '{names[1]}': level .4. of a pair must be 1"):
+        state.store.transact(lambda connection: store_gold_rows(connection, rows, now_us=1))
+    with state.store.read() as connection:
+        assert read_gold(connection) == {}  # all of a file or nothing
 
 
 def test_gold_pairs_are_hidden_checks_and_hold_nobody_back(paired):

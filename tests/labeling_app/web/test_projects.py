@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
 from dataset_tools.errors import UsageError
+from labeling_app.commands.serve import main
 from labeling_app.database.events import now_us
 from labeling_app.projects import read_projects
 from labeling_app.settings import Settings
@@ -82,6 +83,14 @@ def test_roles_and_votes_are_a_projects_own(application: ASGIApp) -> None:
         assert done == {"cats": 1, "dogs": 0}
 
 
+@pytest.mark.parametrize("option", ["--manifest", "--db", "--against"])
+def test_what_the_file_says_is_not_said_beside_it(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--projects", str(tmp_path / "projects.yaml"), option, "other"]) == 2
+    assert "leave out --manifest, --db and --against" in capsys.readouterr().err
+
+
 def test_what_a_project_does_not_say_is_the_servers(tmp_path: Path) -> None:
     listed = tmp_path / "projects.yaml"
     listed.write_text(
@@ -109,6 +118,10 @@ def test_what_a_project_does_not_say_is_the_servers(tmp_path: Path) -> None:
         ("cats: {manifest: a.parquet, gold_rate: much}", "gold_rate is 'much'; it must be float"),
         ("cats: {manifest: a.parquet, order: last}", "order is 'last'; it must be one of random"),
         ("cats: {manifest: a.parquet}\ndogs: {manifest: b.parquet}", "share a database"),
+        (
+            "cats: {manifest: c/a.parquet}\ndogs: {manifest: b, db: 'sqlite:///c/../c/labels.sqlite'}",
+            "share a database",
+        ),
     ],
 )
 def test_a_wrong_file_is_one_line(content: str, words: str, tmp_path: Path) -> None:
