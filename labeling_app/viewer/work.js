@@ -3,11 +3,10 @@
 import { answerOf, inWords, said } from "./answers.js";
 import { afterPaint, el, find, newId } from "./dom.js";
 import { Refused, Unreachable } from "./api.js";
+import { Marks } from "./marks.js";
 import { drawCorrecting, drawFeedback, drawItem, drawProgress } from "./panel.js";
 import { Item, Queue } from "./queue.js";
 import { ENOUGH } from "./seen.js";
-import { SPACE } from "./project.js";
-import { forget, keep, kept } from "./storage.js";
 import { reason, t } from "./texts.js";
 
 const LOOK_MS = 60_000; // for items that others let go
@@ -25,7 +24,7 @@ export class Work {
   #signal;
   #untold = null; // writes what the last vote changed
   #busy = false; // a key pressed while a vote is on its way is not for the next item
-  #user;
+  #marks; // flag, comment and choice of the item on the bench
   #paused = false;
   #rated = []; // items rated or skipped in this page, newest last: what undo shows while the server is away
 
@@ -37,11 +36,10 @@ export class Work {
     this.dialogs = dialogs;
     this.stageName = session.stage;
     this.queue = new Queue(api, () => this.#showCurrent());
-    this.#clearMarks();
+    this.#marks = new Marks(root, session.user);
     drawProgress(root, session.progress);
     this.#noteStage();
     this.#signal = signal;
-    this.#user = session.user;
     const heartbeat = setInterval(() => this.#heartbeat(), session.options.heartbeat_seconds * 1000);
     const look = setInterval(() => this.look(), LOOK_MS);
     signal.addEventListener("abort", () => [heartbeat, look].forEach(clearInterval));
@@ -60,7 +58,7 @@ export class Work {
     const item = this.#bench.item;
     if (!item || this.#busy) return;
     if (this.#feedbackShown() || (item.paired && level > 3)) return;
-    if (item.blind && level > 1 && !this.choice) return this.say("blind.choose_first");
+    if (item.blind && level > 1 && !this.#marks.choice) return this.say("blind.choose_first");
     if (this.#asksFirst(item)) return;
     this.#busy = true;
     const vote = this.#vote(item, level);
@@ -114,8 +112,8 @@ export class Work {
   }
 
   #remember(item, level) {
-    forget(this.#draftKey(item));
-    this.#rated.push({ item, level, marks: this.#marks() });
+    this.#marks.forget(item);
+    this.#rated.push({ item, level, marks: this.#marks.all() });
     this.#rated.at(-1 - KEPT_PICTURES)?.item.drop();
     if (this.#rated.length > KEPT_ITEMS) this.#rated.shift();
   }
@@ -126,10 +124,10 @@ export class Work {
       assignment_id: item.id,
       ...said(level, item.paired),
       seconds: Math.min(LONGEST_SECONDS, (performance.now() - this.#bench.shownAt) / 1000),
-      flagged: this.flagged,
-      comment: this.comment || null,
+      flagged: this.#marks.flagged,
+      comment: this.#marks.comment || null,
       view: this.#bench.view(),
-      blind_choice: item.blind ? this.choice : null,
+      blind_choice: item.blind ? this.#marks.choice : null,
       ...(item.corrects ? { corrects: true } : {}),
     };
   }
@@ -150,7 +148,7 @@ export class Work {
 
   #next(item) {
     this.queue.leave(item);
-    this.#clearMarks();
+    this.#marks.clear();
     this.#showCurrent();
     // After the next item is on the screen: fetching and decoding take the processor from it.
     afterPaint(() => setTimeout(() => this.queue.fill(), PAINT_MS));
@@ -199,11 +197,11 @@ export class Work {
   #bringBack(item, level, marks) {
     item.corrects = false;
     item.marks = marks;
-    this.#keepDraft(item);
+    this.#marks.keep(item);
     this.queue.putFirst(item);
-    this.#clearMarks();
+    this.#marks.clear();
     this.#showCurrent();
-    if (this.#bench.item === item) this.#loadMarks(item);
+    if (this.#bench.item === item) this.#marks.load(item);
     if (level === null) this.say("last.unskipped");
     else this.#sayLevel("last.undone", level, item);
   }
@@ -226,7 +224,7 @@ export class Work {
     item.was = entry;
     item.marks = { flagged: entry.flagged, comment: entry.comment ?? "", choice: null };
     this.queue.putFirst(item);
-    this.#clearMarks();
+    this.#marks.clear();
     this.#showCurrent();
   }
 
@@ -235,7 +233,7 @@ export class Work {
     const item = this.queue.current;
     if (!item?.corrects || this.#busy) return;
     this.queue.leave(item);
-    this.#clearMarks();
+    this.#marks.clear();
     this.#showCurrent();
   }
 
@@ -255,7 +253,8 @@ export class Work {
     const reason = await this.dialogs.skip();
     if (!reason || this.#bench.item !== item) return;
     this.#busy = true;
-    if (this.comment) this.#outbox.add("/api/comments", { comment_id: newId(), assignment_id: item.id, text: this.comment });
+    const { comment } = this.#marks;
+    if (comment) this.#outbox.add("/api/comments", { comment_id: newId(), assignment_id: item.id, text: comment });
     const { answer, soon } = this.#outbox.add("/api/skips", { skip_id: newId(), assignment_id: item.id, reason });
     const first = await soon;
     this.#busy = false;
@@ -267,69 +266,25 @@ export class Work {
   }
 
   flag() {
-    if (!this.#bench.item) return;
-    this.flagged = !this.flagged;
-    this.#changeMarks();
-    this.say(this.flagged ? "last.flagged" : "last.unflagged");
+    const { item } = this.#bench;
+    if (!item) return;
+    const flagged = !this.#marks.flagged;
+    this.#marks.change(item, { flagged });
+    this.say(flagged ? "last.flagged" : "last.unflagged");
   }
 
   async remark() {
     const item = this.#bench.item;
     if (!item) return;
-    const text = await this.dialogs.comment(this.comment);
-    if (text === null || this.#bench.item !== item) return;
-    this.comment = text;
-    this.#changeMarks();
-    this.say(text ? "last.commented" : "last.comment_removed");
+    const comment = await this.dialogs.comment(this.#marks.comment);
+    if (comment === null || this.#bench.item !== item) return;
+    this.#marks.change(item, { comment });
+    this.say(comment ? "last.commented" : "last.comment_removed");
   }
 
   choose(real) {
-    if (!this.#bench.item?.blind) return;
-    this.choice = real;
-    this.#changeMarks();
-  }
-
-  #marks() {
-    return { flagged: this.flagged, comment: this.comment, choice: this.choice };
-  }
-
-  #changeMarks() {
-    this.#bench.item.marks = this.#marks();
-    this.#keepDraft(this.#bench.item);
-    this.#drawMarks();
-  }
-
-  /** What is said before the vote outlives a reload. */
-  #draftKey(item) {
-    return `vfi.draft${SPACE}/${this.#user}/${item.id}`;
-  }
-
-  #keepDraft(item) {
-    if (item.corrects) return;
-    const { flagged, comment, choice } = item.marks;
-    if (flagged || comment || choice) keep(this.#draftKey(item), JSON.stringify(item.marks));
-    else forget(this.#draftKey(item));
-  }
-
-  #loadMarks(item) {
-    item.marks ??= JSON.parse(kept(this.#draftKey(item)) ?? "null");
-    Object.assign(this, item.marks ?? {});
-    this.#drawMarks();
-  }
-
-  #clearMarks() {
-    this.flagged = false;
-    this.comment = "";
-    this.choice = null;
-    this.#drawMarks();
-  }
-
-  #drawMarks() {
-    find(this.#root, "flag-button").setAttribute("aria-pressed", String(this.flagged));
-    find(this.#root, "comment-button").setAttribute("aria-pressed", String(this.comment !== ""));
-    for (const button of this.#root.querySelectorAll("[data-real]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.real === this.choice));
-    }
+    const { item } = this.#bench;
+    if (item?.blind) this.#marks.change(item, { choice: real });
   }
 
   /** Where nothing was left: there may be something by now. */
@@ -370,8 +325,8 @@ export class Work {
     find(this.#root, "loading").hidden = true;
     this.#bench.show(item);
     drawItem(this.#root, item);
-    this.#clearMarks();
-    this.#loadMarks(item);
+    this.#marks.clear();
+    this.#marks.load(item);
     drawCorrecting(this.#root, item);
   }
 
@@ -401,7 +356,7 @@ export class Work {
     this.queue.leave(item);
     if (!wasShown) return;
     onLost();
-    this.#clearMarks();
+    this.#marks.clear();
     this.#showCurrent();
   }
 
