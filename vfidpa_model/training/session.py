@@ -220,7 +220,7 @@ def _samples(
 
 def _first_model(model_config: ModelConfig, train: list[Sample], config: TrainConfig, *, is_resumed: bool) -> VFIDPA:
     """Return the model that training begins with: another's weights, or ImageNet's in the backbone."""
-    if config.start:
+    if config.start and not is_resumed:  # then everything is in the saved state
         begun, checkpoint = load_model(Path(config.start))
         same = replace(begun.config, tier=model_config.tier, input_height=model_config.input_height, pretrained="none")
         if same != replace(model_config, pretrained="none"):

@@ -1,5 +1,7 @@
 """A steady start from the defaults, running means of weights, and batches in parts; whole frames by shape."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -104,6 +106,8 @@ def test_a_run_can_start_from_another_models_weights(manifest, tmp_path, capsys)
     second = train(manifest, tmp_path / "b", model_config=LIGHT, config=config, machine=CPU)
     weights = [(run / "last" / "model.safetensors").read_bytes() for run in (first, second)]
     assert weights[0] == weights[1]
+    shutil.rmtree(first)  # what a run began with is not needed to go on with it
+    assert train(manifest, second, model_config=LIGHT, config=config, machine=CPU, resume=True) == second
 
 
 def test_whole_frames_come_in_batches_of_one_shape():
