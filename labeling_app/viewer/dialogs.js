@@ -7,6 +7,8 @@ import { dateTime, fillLanguages, reasonText, t } from "./texts.js";
 
 export const SKIP_REASONS = ["same_frames", "scene_cut", "broken_picture", "unsure", "other"];
 
+const UNPAIRED = ["rate4", "side", "realA", "realB"]; // keys that do nothing where pairs are compared
+
 export class Dialogs {
   #root;
   #dialog;
@@ -126,8 +128,9 @@ export class Dialogs {
   }
 
   async help(keys) {
-    const rows = Object.keys(DEFAULT_KEYS).map((action) =>
-      el("div", { class: "key-row" }, el("kbd", { text: printed(keys.map[action]) }), el("span", { text: t(`keys.${action}`) })),
+    const meant = Object.keys(DEFAULT_KEYS).filter((action) => !this.paired || !UNPAIRED.includes(action));
+    const rows = meant.map((action) =>
+      el("div", { class: "key-row" }, el("kbd", { text: printed(keys.map[action]) }), el("span", { text: this.#doing(action) })),
     );
     const levels = answers(this.paired).map((level) => this.#explained(level));
     await this.#ask(t("help.title"), [
@@ -139,6 +142,12 @@ export class Dialogs {
       el("div", { class: "key-table" }, ...rows),
       el("p", { class: "muted", text: t("help.fixed") }),
     ].filter(Boolean), [["", "dialog.close", true]]);
+  }
+
+  /** What a key does. */
+  #doing(action) {
+    const [, answer] = this.paired ? action.match(/^rate(\d)$/) ?? [] : [];
+    return answer ? inWords(answer, true) : t(`keys.${action}`);
   }
 
   /** What a level or an answer means, with an example of a level. */

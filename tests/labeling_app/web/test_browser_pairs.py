@@ -1,5 +1,6 @@
 """Paired comparison as a person sees it: two predictions side by side, the truth in both places, three answers."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,11 @@ def test_two_predictions_side_by_side_are_judged_by_three_keys(browser: Browser,
             state.press(mode)
             expect(state.stage).to_have_attribute("data-arrange", arrange)
         before = state.ready()
+        state.press("?")
+        keys = state.page.get_by_test_id("dialog").locator(".key-row")
+        expect(keys.nth(2)).to_have_text("3Right is worse")
+        expect(keys.filter(has_text=re.compile("Level|Side"))).to_have_count(0)
+        state.escape()
         state.press("4")  # no answer
         state.rate("1")
         state.expect_note("Saved: Left is worse.")
