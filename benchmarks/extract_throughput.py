@@ -22,7 +22,7 @@ import cv2
 
 from dataset_tools import extract
 from dataset_tools.assets import fetch_demo_clips
-from dataset_tools.common.device import num_cores
+from dataset_tools.common.cores import num_cores
 from dataset_tools.frames import Rgb, read_image
 from dataset_tools.frames.png import encode_png
 from dataset_tools.manifest import read_manifest

@@ -1,5 +1,6 @@
 """The toolkit as a newcomer meets it: every command explains itself, no file is long or heavy."""
 
+import ast
 import importlib
 import re
 import subprocess
@@ -39,6 +40,31 @@ def test_every_command_has_help_with_an_example(module, capsys):
 def test_an_unknown_option_is_wrong_usage(module, capsys):
     assert importlib.import_module(module).main(["--no-such-option"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def _names_in(module: str) -> set[str]:
+    """Return the names that a module binds, and its submodules, without importing it."""
+    path = ROOT / module.replace(".", "/")
+    names = {child.stem for child in path.glob("*")}
+    for node in ast.walk(ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+    return names
+
+
+def test_what_benchmarks_import_is_there():
+    """They are run by hand: nothing else would tell that a function has moved."""
+    missing = []
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in (*PACKAGES, "tests"):
+                names = {alias.name for alias in node.names} - _names_in(str(node.module))
+                missing += [f"{path.name}: {node.module}.{name}" for name in sorted(names)]
+    assert not missing
 
 
 def _tracked_files():
