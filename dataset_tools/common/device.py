@@ -32,4 +32,6 @@ def describe_device(device: torch.device) -> str:
     """Return a name for reports, e.g. ``"cuda (NVIDIA A100)"`` or ``"cpu (2 threads)"``."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
+    if device.type == "mps":
+        return "mps (Apple GPU)"
     return f"cpu ({torch.get_num_threads()} threads)"

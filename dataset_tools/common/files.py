@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -124,15 +123,13 @@ class FolderContents:
             return set()
 
 
-_UMASK_LOCK = threading.Lock()
+_UMASK = os.umask(0)  # it can only be read by setting it: not while other threads make files and folders
+os.umask(_UMASK)
 
 
 def readable_mode() -> int:
     """Return the access mode of new files by this process' umask: ``mkstemp`` gives 0600, a data set is to be read."""
-    with _UMASK_LOCK:  # it can only be read by setting it
-        current = os.umask(0)
-        os.umask(current)
-    return 0o666 & ~current
+    return 0o666 & ~_UMASK
 
 
 def try_lock(descriptor: int) -> bool:

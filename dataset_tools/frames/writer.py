@@ -3,8 +3,8 @@
 import errno
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -18,6 +18,7 @@ Result = TypeVar("Result")
 _IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _THREADS = 2  # waiting for the disk and encoding, both without Python's lock, go on while the next frame is decoded
 _MAX_WAITING = 12  # frames held in memory until they are written
+_ALIVE_SECONDS = 1.0
 _BATCH = 96  # files that share a sync; a long clip has several, so that a kill costs little and its end is no long wait
 
 
@@ -39,7 +40,13 @@ class FrameWriter:
     power cut, leaves whole frames and temporary files.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat: Callable[[], None]) -> None:
+        """Start the threads.
+
+        Args:
+            heartbeat: Called every second while a frame or a sync is waited for: a slow disk is no hanging decoder.
+        """
+        self._heartbeat = heartbeat
         self._pool = ThreadPoolExecutor(_THREADS)
         self._waiting: deque[Future[Any]] = deque()
         self._aside: list[tuple[Path, Path]] = []  # (temporary file, its path)
@@ -51,10 +58,15 @@ class FrameWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
-        if kind is None:
-            _publish(self._aside)
-            return
+        for future in self._waiting if kind is not None else ():
+            future.cancel()
+        self._live_until(self._waiting)
+        try:
+            if kind is None:
+                self.result(self._pool.submit(_publish, self._aside))
+                return
+        finally:
+            self._pool.shutdown()
         for aside, _ in self._aside:
             aside.unlink(missing_ok=True)
 
@@ -73,10 +85,23 @@ class FrameWriter:
             StorageError: An earlier frame could not be written.
         """
         while len(self._waiting) >= _MAX_WAITING:
-            self._waiting.popleft().result()
+            self.result(self._waiting.popleft())
         future = self._pool.submit(task, *arguments)
         self._waiting.append(future)
         return future
+
+    def result(self, future: Future[Result]) -> Result:
+        """Return what a task gives, when it is done.
+
+        Raises:
+            StorageError: The task's.
+        """
+        self._live_until([future])
+        return future.result()
+
+    def _live_until(self, futures: Collection[Future[Any]]) -> None:
+        while wait(futures, timeout=_ALIVE_SECONDS).not_done:
+            self._heartbeat()
 
     def write_now(self, path: Path, rgb: Rgb, *, sha256: str) -> None:
         """Write a frame losslessly, unless it is there already.

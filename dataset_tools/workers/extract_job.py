@@ -80,11 +80,11 @@ def extract(job: ExtractJob, *, heartbeat: Callable[[], None]) -> ClipResult:
         StorageError: A frame cannot be written.
     """
     try:
-        with FrameWriter() as writer:
+        with FrameWriter(heartbeat) as writer:
             return _Extraction(job, heartbeat, writer).run()
     except _TreatFirstError as error:
         facts = {**job.facts, "field_order": error.field_order}
-        with FrameWriter() as writer:
+        with FrameWriter(heartbeat) as writer:
             return _Extraction(replace(job, facts=facts), heartbeat, writer).run()
 
 
@@ -247,7 +247,7 @@ class _Extraction:
         result = self.result
         for (tier, index), stored in self.being_stored.items():
             if index in keep:
-                result.stored[tier][index] = stored.result()
+                result.stored[tier][index] = self.writer.result(stored)
         blocks = np.concatenate([luma_blocks(plane) for plane in self.signatures] or [np.empty(0, np.uint8)])
         result.luma_blocks = base64.b64encode(blocks.tobytes()).decode()
         result.pts = {index: seconds for index, seconds in result.pts.items() if index in keep}

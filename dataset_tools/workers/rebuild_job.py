@@ -32,7 +32,7 @@ def rebuild(job: RebuildJob, *, heartbeat: Callable[[], None]) -> list[dict[str,
     for item in job.wanted:
         by_index.setdefault(item.index, []).append(item)
     making: list[Future[dict[str, Any]]] = []
-    with FrameWriter() as writer:
+    with FrameWriter(heartbeat) as writer:
         for frame in iterate_frames(job.clip, decoder=job.decoder, treatment=job.treatment):
             heartbeat()
             if items := by_index.pop(frame.index, None):
@@ -40,7 +40,7 @@ def rebuild(job: RebuildJob, *, heartbeat: Callable[[], None]) -> list[dict[str,
                 making += [writer.run(_make, writer, item, rgb, job.originals, job.out) for item in items]
             if not by_index:
                 break
-        answers = [future.result() for future in making]
+        answers = [writer.result(future) for future in making]
     return answers + [{"file": item.file, "is_missing": True} for items in by_index.values() for item in items]
 
 

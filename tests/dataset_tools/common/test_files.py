@@ -2,7 +2,9 @@
 
 import io
 import platform
+import threading
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 from skimage.measure import block_reduce
 
 from dataset_tools.common import batches, cli, files
-from dataset_tools.common.device import select_device
+from dataset_tools.common.device import describe_device, select_device
 from dataset_tools.common.progress import track
 from dataset_tools.errors import FrameError, ManifestError, UsageError, VfiError
 from dataset_tools.frames import (
@@ -28,6 +30,7 @@ from dataset_tools.frames import (
     to_tensor,
     write_image,
 )
+from dataset_tools.frames import writer as frame_writer
 from dataset_tools.frames.png import encode_png
 from dataset_tools.frames.writer import FrameWriter, StorageError
 from dataset_tools.video import open_video
@@ -64,15 +67,19 @@ def test_files_get_their_names_after_the_sync_of_all(tmp_path, monkeypatch, rele
     assert {path.stat().st_mode & 0o777 for path in paths} == {files.readable_mode()}
 
 
+def test_one_sync_for_all_is_trusted_only_where_it_tells_what_was_lost():
+    assert not batches._sync_file_system(Path("/proc"))  # it would be called, and say that all is well
+
+
 def test_a_frame_writer_that_fails_leaves_nothing_half(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 
     def write(*names, error=None):
-        with FrameWriter() as writer:
-            stored = [writer.write(tmp_path / name, rgb, width=24, height=16) for name in names]
+        with FrameWriter(lambda: None) as writer:
+            hashes = [writer.write(tmp_path / name, rgb, width=24, height=16).result().sha256 for name in names]
             if error is not None:
                 raise error
-        return [future.result().sha256 for future in stored]
+        return hashes
 
     (tmp_path / "2.png").mkdir()
     with pytest.raises(StorageError, match=r"cannot write .*run the same command again"):
@@ -81,6 +88,15 @@ def test_a_frame_writer_that_fails_leaves_nothing_half(tmp_path):
         write("3.png", error=VfiError("damaged"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png", "2.png"]
     assert write("3.png", "0.png") == 2 * [pixels_sha256(read_image(tmp_path / "3.png"))]
+
+
+def test_a_slow_disk_is_no_silence(tmp_path, monkeypatch):
+    alive = threading.Event()
+    monkeypatch.setattr(frame_writer, "_ALIVE_SECONDS", 0.01)
+    monkeypatch.setattr(frame_writer, "publish", lambda files: alive.wait(60) and batches.publish(files))
+    with FrameWriter(alive.set) as writer:
+        writer.write(tmp_path / "0.png", np.zeros((16, 24, 3), np.uint8), width=24, height=16)
+    assert [path.name for path in tmp_path.iterdir()] == ["0.png"]
 
 
 @pytest.mark.parametrize("name", ["", "/a", "../a", "a/../../b", "a\\b", "a\x00b"])
@@ -120,7 +136,7 @@ def test_images_are_lossless(tmp_path_factory, width, height, seed):
     assert pixels_sha256(read_image(path)) == pixels_sha256(rgb)
 
 
-def test_png_files_of_real_frames_are_no_larger_than_before(demo_clips):
+def test_png_files_of_real_frames_are_about_as_small_as_before(demo_clips):
     with open_video(demo_clips / "bigbuckbunny.mp4") as reader:
         frame = next(reader.frames()).rgb()
     for rgb in (frame, resize_area(frame, width=456, height=256)):
@@ -270,6 +286,11 @@ def test_unknown_devices_are_usage_errors(name):
     with pytest.raises(UsageError, match=name):
         select_device(name)
     assert select_device("cpu") == torch.device("cpu")
+
+
+def test_reports_name_the_device():
+    assert describe_device(torch.device("mps")) == "mps (Apple GPU)"  # not as a CPU
+    assert describe_device(torch.device("cpu")) == f"cpu ({torch.get_num_threads()} threads)"
 
 
 def test_progress_off_a_terminal_is_plain_lines(capsys):
