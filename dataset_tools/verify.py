@@ -123,7 +123,7 @@ def verify(
     if repair and rows_only:
         raise UsageError("--repair and --rows-only exclude each other: what is broken is found by reading the files")
     table = open_manifest(manifest)
-    with join_cluster(ray, writes_to=table.root if repair else None) as cluster:
+    with join_cluster(ray, reads=table.path, writes_to=table.root if repair else None) as cluster:
         verdict = verify_data_set(table, files=not rows_only, cluster=cluster)
         num_broken = len(verdict.faults)
         not_made = repair_frames(table, verdict, sources=source, cluster=cluster) if source else []

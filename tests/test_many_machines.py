@@ -1,6 +1,5 @@
 """The same on a Ray cluster as on one machine: rows, pixels, scores; also when a machine is lost in the middle."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,8 +13,8 @@ import numpy as np
 import pytest
 
 from dataset_tools import extract, materialize, predict, verify
-from dataset_tools.common.cluster import check_answers, difference, software
-from dataset_tools.errors import UsageError
+from dataset_tools.common.cluster import check_answers, difference, join_cluster, software
+from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import read_manifest
 from tests.dataset_tools import replicas
 from tests.dataset_tools.extracting import contents
@@ -23,7 +22,6 @@ from tests.dataset_tools.prediction.test_predict import MEAN
 from tests.vfidpa_model.light_checkpoint import save_light_run
 from vfidpa_model import predict as assess
 
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster
 NUM_CLIPS, FRAMES = 8, 30
 
 
@@ -140,6 +138,11 @@ def test_frames_made_again(cluster, clips, here, tmp_path, capsys, monkeypatch):
 
 
 def test_machines_that_do_not_fit(cluster, clips, here, tmp_path, capsys):
+    with (
+        join_cluster("auto", reads=tmp_path / "mount" / "data_manifest.parquet") as joined,
+        pytest.raises(VfiError, match=r"does not see \S+mount: it must be one shared folder, at the same path"),
+    ):
+        list(joined.run(str, [("only", (1,))]))
     told = software()
     assert difference(told, told) is None
     assert difference(told, {**told, "av": "1.0"}) == f"av 1.0 instead of {told['av']}"
@@ -176,4 +179,3 @@ def test_without_ray(here, tmp_path):
     )
     assert done.returncode == 2
     assert "ray is not installed: this needs the extra 'ray'" in done.stderr
-    assert json.loads(read_manifest(here / "data_manifest.parquet").metadata["extraction"])["count"] == 18

@@ -65,7 +65,7 @@ class _Terms:
 
     Attributes:
         software: Of the driver.
-        witness: A file that the machine has to see, because it writes into that folder; ``None`` for readers.
+        witness: A file that the machine has to see; ``None`` where no folder is shared.
     """
 
     software: dict[str, str]
@@ -164,12 +164,15 @@ class Cluster:
 
 
 @contextmanager
-def join_cluster(address: str | None, *, writes_to: Path | None = None) -> Iterator[Cluster | None]:
+def join_cluster(
+    address: str | None, *, reads: Path | None = None, writes_to: Path | None = None
+) -> Iterator[Cluster | None]:
     """Join a Ray cluster for the length of the block; ``None`` without an address. A connection that is there is used.
 
     Args:
         address: As ``--ray`` takes it.
-        writes_to: Folder that machines write into: each has to see it before it may work.
+        reads: A file that each machine has to see before it may work.
+        writes_to: Folder that machines write into: each has to see it, too.
 
     Raises:
         UsageError: Ray is not installed, or there is no cluster at the address.
@@ -187,16 +190,16 @@ def join_cluster(address: str | None, *, writes_to: Path | None = None) -> Itera
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise _no_cluster(address, str(error).strip().partition("\n")[0]) from error
-    witness = None
+    written = None
     try:
         if writes_to is not None:
             writes_to.mkdir(parents=True, exist_ok=True)
-            witness = writes_to / f".ray-{secrets.token_hex(8)}"
-            witness.touch()
-        yield Cluster(ray, witness)
+            written = writes_to / f".ray-{secrets.token_hex(8)}"
+            written.touch()
+        yield Cluster(ray, written or reads)
     finally:
-        if witness is not None:
-            witness.unlink(missing_ok=True)
+        if written is not None:
+            written.unlink(missing_ok=True)
         if is_ours:
             ray.shutdown()
 
