@@ -1,10 +1,13 @@
-"""``data_manifest.parquet`` at the root is the manifest of the demo set, extracted here afresh."""
+"""``data_manifest.parquet`` at the root is that of the demo set, extracted here afresh; the notebook runs on it."""
 
 import re
+import shutil
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
 
 from dataset_tools import materialize
 from dataset_tools.checks.pixels import MAX_PREDICTION_DIFFERENCE
@@ -12,6 +15,7 @@ from dataset_tools.frames import fingerprint, fingerprint_difference, pixels_sha
 from dataset_tools.manifest import SCHEMA, Manifest, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 # A network's sums come in another order on another CPU; the frames themselves are equal by hash.
 TOLERANCES = {"pred_psnr": 0.1, "pred_ssim": 2e-3, "pred_lpips": 2e-3, "inputs_lpips": 1e-3, "motion": 0.05}
 
@@ -78,3 +82,28 @@ def test_predictions_can_be_made_again(demo_set, tmp_path, capsys, every, levels
     out = capsys.readouterr().out
     assert "3 frames equal, 0 accepted with differences, 0 faults" in out
     assert said in out
+
+
+def test_the_notebook_runs_to_its_end(demo_set, tmp_path):
+    shutil.copytree(demo_set, tmp_path / "quickstart" / "demo")  # extraction finds its work done
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    settings = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    for name, small in {
+        "COUNT, EPOCHS, CROP = 72, 30, 224": "COUNT, EPOCHS, CROP = 72, 1, 64",
+        "SECONDS = 2": "SECONDS = 0.2",
+    }.items():
+        assert name in settings.source
+        settings.source = settings.source.replace(name, small)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == 2
+    assert "{'train': 24, 'val': 12, 'test': 12}" in [output.get("data", {}).get("text/plain") for output in outputs]
+    assert (tmp_path / "quickstart" / "run" / "best" / "README.md").exists()
+    assert (tmp_path / "quickstart" / "routed.mp4").stat().st_size > 10_000
+
+
+def test_the_notebook_is_committed_without_outputs():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook.cells)

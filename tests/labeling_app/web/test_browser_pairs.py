@@ -20,7 +20,7 @@ from tests.labeling_app.browser_fixtures import (
     write_data_set,
 )
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-bench")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")

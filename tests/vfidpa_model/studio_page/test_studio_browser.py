@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from dataset_tools.frames import resize_area
 from tests.dataset_tools.replicas import read_frames, write_video
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-studio")]
+pytestmark = pytest.mark.browser
 
 WAIT_MS = 60_000
 FIRST, COUNT, CUT_AT = 20, 20, 10  # frames of the demo clip, which is cut at frame 30
