@@ -97,6 +97,8 @@ def test_votes_of_one_name_never_go_out_under_another(browser: Browser, server: 
         other.get_by_label("Name", exact=True).fill("Cy.Dee")  # begins like the other name
         other.locator("button[type=submit]").click()
         dee = BenchPage(other)
+        expect(other.get_by_test_id("dialog")).to_be_visible()  # the help, to a newcomer
+        dee.escape()
         dee.ready()
         cy.press("4")  # the cookie is Dee's by now
         expect(cy.page.get_by_text("Your session has ended")).to_be_visible()
