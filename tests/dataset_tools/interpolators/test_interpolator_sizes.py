@@ -132,7 +132,7 @@ def test_mixed_precision_stays_close(network):
 def test_options_and_precisions_are_checked():
     with pytest.raises(UsageError, match="'rife' takes no option levels; leave it out"):
         create_interpolator("rife", levels=3)
-    with pytest.raises(ValueError, match=r"precision \('half'\) must be one of auto, fp32, fp16, bf16"):
+    with pytest.raises(UsageError, match=r"precision \('half'\) must be one of auto, fp32, fp16, bf16"):
         create_interpolator("rife", precision="half")
 
 
