@@ -13,6 +13,7 @@ from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.options import parse_options
 from dataset_tools.extraction.run import extract_data_set
+from dataset_tools.workers import SILENCE_SECONDS
 
 
 def extract(
@@ -46,7 +47,9 @@ def extract(
     damage: Annotated[
         str, typer.Option(help="Damaged and cut-off clips: reject, or keep-before: use what comes before the damage.")
     ] = "reject",
-    clip_timeout: Annotated[float, typer.Option(help="Give a clip up after so many seconds without a frame.")] = 60.0,
+    clip_timeout: Annotated[
+        float, typer.Option(help="Give a clip up after so many seconds without a frame.")
+    ] = SILENCE_SECONDS,
     ray: RayOption = None,
 ) -> int:
     """Extract triplets from clips, predict their middle frames, and write data_manifest.parquet.

@@ -13,6 +13,7 @@ from dataset_tools.common.cluster import RayOption, check_workers, join_cluster
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.rebuilding import rebuild_frames
 from dataset_tools.video import check_decoder
+from dataset_tools.workers import SILENCE_SECONDS
 from dataset_tools.workers.ray_pool import open_pool
 
 
@@ -27,7 +28,9 @@ def materialize(
     backend: Annotated[str, typer.Option(help="Engine that made the predictions: torch, ncnn or vulkan.")] = "torch",
     decoder: Annotated[str | None, typer.Option(help="pyav or decord; that of the extraction by default.")] = None,
     workers: Annotated[int, typer.Option(help="Decoding processes; 0 means one per core.", min=0)] = 0,
-    clip_timeout: Annotated[float, typer.Option(help="Give a clip up after so many seconds without a frame.")] = 60.0,
+    clip_timeout: Annotated[
+        float, typer.Option(help="Give a clip up after so many seconds without a frame.")
+    ] = SILENCE_SECONDS,
     ray: RayOption = None,
 ) -> int:
     """Make all frames of a manifest again from the clips it was extracted from, and check their hashes.

@@ -17,8 +17,7 @@ from dataset_tools.common.cluster import Cluster, RayOption, join_cluster
 from dataset_tools.common.parquet import Columns
 from dataset_tools.common.progress import track
 from dataset_tools.errors import UsageError
-
-_SILENCE_SECONDS = 60.0  # as of ``--clip-timeout``
+from dataset_tools.workers import SILENCE_SECONDS
 
 
 @dataclass
@@ -86,7 +85,7 @@ def repair_frames(
     broken = {found.file for found in verdict.findings if not found.is_accepted and found.column != "pred"}
     if not broken:
         return []
-    with open_pool(0, silence_seconds=_SILENCE_SECONDS, cluster=cluster) as pool:
+    with open_pool(0, silence_seconds=SILENCE_SECONDS, cluster=cluster) as pool:
         made = rebuild_frames(manifest, sources=sources, out=manifest.root, decoder=None, pool=pool, only=broken)
     others = [found for found in verdict.findings if found.file not in broken]
     with track("verify", len(broken)) as progress:

@@ -10,7 +10,6 @@ from dataset_tools.interpolators.refinable import Begun
 from dataset_tools.interpolators.rife_refinement import Contextnet, Sides, Unet
 from dataset_tools.interpolators.tiles import FADE, MARGIN, Rect, TilePlan
 
-_HALO = 0  # pixels of image around what a part's flow points to that its context comes from as well
 _BATCH_PIXELS = 1_000_000  # of parts of one size that are computed together
 
 
@@ -109,8 +108,8 @@ def _sources(areas: Sequence[Rect], flow: Tensor, size: tuple[int, int]) -> list
     lowest, highest = (of(flow.flatten(2), 2).tolist() for of in (torch.amin, torch.amax))
     parts = []
     for area, (left, top), (right, bottom) in zip(areas, lowest, highest, strict=True):
-        rows = _reached(area.top + top - _HALO, area.bottom + bottom + _HALO, size[0])
-        columns = _reached(area.left + left - _HALO, area.right + right + _HALO, size[1])
+        rows = _reached(area.top + top, area.bottom + bottom, size[0])
+        columns = _reached(area.left + left, area.right + right, size[1])
         parts.append((*rows, *columns))
     height = max(bottom - top for top, bottom, _, _ in parts)
     width = max(right - left for _, _, left, right in parts)

@@ -31,8 +31,7 @@ def warp_part(img: torch.Tensor, flow: torch.Tensor, corners: torch.Tensor) -> t
         corners: (B, 2), x and y of the first pixel to make, in pixels of ``img``; may lie outside.
     """
     flow = _exact(flow)
-    height, width = img.shape[-2:]
-    scale = flow.new_tensor([2 / max(1, width - 1), 2 / max(1, height - 1)]).view(1, 2, 1, 1)
+    scale = _steps(img.shape[-2], img.shape[-1], flow.device, flow.dtype)
     origin = corners.to(flow)[:, :, None, None] + _pixels(flow.shape[-2], flow.shape[-1], flow.device, flow.dtype)
     at = torch.addcmul(origin * scale - 1, flow, scale).permute(0, 2, 3, 1)
     sampled = F.grid_sample(_exact(img), at, mode="bilinear", padding_mode="border", align_corners=True)
@@ -169,7 +168,9 @@ def _grid(height: int, width: int, device: torch.device, dtype: torch.dtype) -> 
 def _steps(height: int, width: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Return (1, 2, 1, 1): what a pixel is, x first, where -1 is the first and 1 the last."""
     with torch.inference_mode(False):  # kept, because making it anew on CUDA waits for all that runs there
-        return torch.tensor([2 / (width - 1), 2 / (height - 1)], device=device, dtype=dtype).view(1, 2, 1, 1)
+        return torch.tensor([2 / max(1, width - 1), 2 / max(1, height - 1)], device=device, dtype=dtype).view(
+            1, 2, 1, 1
+        )
 
 
 @lru_cache(maxsize=32)

@@ -151,7 +151,7 @@ class StreamInterpolator:
     ) -> tuple[list[Decision], dict[tuple[int, Fraction], Pixels]]:
         """Return the decision per pair, and what was made for (pair, timestep)."""
         stack = [pairs[0].first, *(pair.second for pair in pairs)]
-        everything = torch.cat([to_tensor(frame.pixels, self._device) for frame in stack if frame.pixels is not None])
+        everything = torch.cat([self._tensor(frame) for frame in stack])
         images, alphas = everything[:, :3], everything[:, 3:] if everything.shape[1] == 4 else None
         decisions = self._dynamic.decide(images[:-1], images[1:], cuts=[pair.route == "cut" for pair in pairs])
         made: dict[tuple[int, Fraction], Pixels] = {}
@@ -172,6 +172,10 @@ class StreamInterpolator:
                     result = torch.cat([result, self._made_alpha(alphas, i, timestep)])
                 made[i, timestep] = to_pixels(result, deep=deep)
         return decisions, made
+
+    def _tensor(self, frame: SourceFrame) -> torch.Tensor:
+        assert frame.pixels is not None
+        return to_tensor(frame.pixels, self._device)
 
     def _made_alpha(self, alphas: torch.Tensor, pair: int, timestep: Fraction) -> torch.Tensor:
         """Return the transparency between two frames, (1, H, W): the fast network sees it as a grey picture."""
