@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
-from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from starlette.routing import Mount, Route
 from dataset_tools.common.pages import render_page
 from labeling_app.database.events import Clock, now_us
 from labeling_app.settings import Settings
+from labeling_app.web.api import check_health
 from labeling_app.web.app import create_app
 from labeling_app.web.guard import Guard
 
@@ -66,9 +66,7 @@ def _list_of(projects: Mapping[str, Settings]) -> Callable[[Request], Response]:
 
 def _health_of(apps: Mapping[str, FastAPI]) -> Callable[[Request], Response]:
     def healthz(_: Request) -> Response:
-        for app in apps.values():
-            with app.state.bench.store.read() as connection:
-                connection.execute(text("SELECT 1"))
-        return JSONResponse({"status": "ok"})
+        (*_, last) = (check_health(app.state.bench) for app in apps.values())
+        return JSONResponse(last)
 
     return healthz
