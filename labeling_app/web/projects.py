@@ -66,7 +66,8 @@ def _list_of(projects: Mapping[str, Settings]) -> Callable[[Request], Response]:
 
 def _health_of(apps: Mapping[str, FastAPI]) -> Callable[[Request], Response]:
     def healthz(_: Request) -> Response:
-        (*_, last) = (check_health(app.state.bench) for app in apps.values())
-        return JSONResponse(last)
+        for app in apps.values():
+            check_health(app.state.bench)
+        return JSONResponse({"status": "ok"})
 
     return healthz
