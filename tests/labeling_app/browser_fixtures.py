@@ -233,6 +233,18 @@ class BenchPage:
         expect(self.page.get_by_test_id("last-action")).to_contain_text(text)
 
 
+def settled(read: Callable[[], Any]) -> None:
+    """Wait until ``read()`` gives the same twice: what makes room on the page does so a moment later."""
+    until = time.monotonic() + WAIT_MS / 1000
+    last = read()
+    while time.monotonic() < until:
+        time.sleep(0.2)
+        last, before = read(), last
+        if last == before:
+            return
+    raise AssertionError(f"still changing: {last}")
+
+
 def eventually(read: Callable[[], Any], expected: Any) -> None:
     """Wait until ``read()`` equals ``expected``; for what ``expect`` cannot read: places, pixels, stored events."""
     until = time.monotonic() + WAIT_MS / 1000

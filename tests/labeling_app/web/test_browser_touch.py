@@ -14,6 +14,7 @@ from tests.labeling_app.browser_fixtures import (
     clip_frames,
     eventually,
     running,
+    settled,
     signed_in,
     write_data_set,
 )
@@ -90,6 +91,8 @@ def test_one_finger_moves_the_picture_and_two_move_it_too(tablet: BenchPage, zoo
         if step != 500:  # no step is there
             tablet.press("+")
             expect(tablet.page.get_by_test_id("zoom")).to_have_text(f"{step} %")
+    expect(tablet.page.get_by_test_id("map")).to_be_visible()  # it comes below the picture, and takes height from it
+    settled(lambda: place(tablet))
     x, y = middle(tablet)
     start = place(tablet)
 
