@@ -35,6 +35,12 @@ class Journal:
             self._append({"format": FORMAT, "options": dict(options)})
             self.options = dict(options)
 
+    def start_over(self) -> None:
+        """Drop all facts and options."""
+        self._file.truncate(0)
+        self._file.seek(0)
+        self.facts, self.options = {kind: {} for kind in self.facts}, {}
+
     def record(self, kind: str, key: Key, fact: Mapping[str, Any]) -> None:
         """Add a fact about a clip; it takes the place of an earlier one of its kind."""
         self._append({"kind": kind, "clip": list(key), "fact": dict(fact)})

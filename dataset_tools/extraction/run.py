@@ -55,6 +55,8 @@ def extract_data_set(options: ExtractOptions) -> Summary:
         cli.say(note, is_error=True)
     with open_journal(options.out) as journal, join_cluster(options.ray, writes_to=options.out) as cluster:
         before = _read_earlier(options)
+        if before is None and not journal.facts["extract"] and journal.options != options.recorded():
+            journal.start_over()  # an extraction that ended before its first clip holds nobody to its options
         for earlier in (extraction_options(before) if before else {}, journal.options):
             if earlier:
                 options.check_continues(earlier)

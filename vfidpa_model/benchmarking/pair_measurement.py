@@ -194,14 +194,14 @@ def _read_ahead(items: Sequence[Item], *, is_quiet: bool) -> Iterator[tuple[Item
 
 
 def _read_journal(path: Path, identity: Mapping[str, Any]) -> dict[str, Row]:
-    """Return the rows of a journal by key; begin it when there is none. A line torn by a kill is dropped."""
+    """Return the rows of a journal by key; begin it when it has none. A line torn by a kill is dropped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         file.seek(0)
         whole, num_bytes = whole_lines(file)
-        if whole and whole[0] != {"identity": dict(identity)}:
+        if len(whole) > 1 and whole[0] != {"identity": dict(identity)}:
             raise UsageError(f"{path} belongs to a run with other options; choose another --out or delete it")
-        file.truncate(num_bytes)
-        if not whole:
+        file.truncate(num_bytes if len(whole) > 1 else 0)
+        if len(whole) <= 1:
             file.write(json.dumps({"identity": identity}).encode() + b"\n")
     return {row["key"]: row for row in whole[1:]}

@@ -125,9 +125,6 @@ def prepare(
         "manifest": {"name": manifest_path.name, "sha256": sha256_file(manifest_path)},
     }
     has_state = check_same_run(out, settings, resume=resume)
-    accelerator.wait_for_everyone()  # all have looked before one writes
-    if accelerator.is_main_process:
-        write_json(out / CONFIG_NAME, settings)
     torch.set_flush_denormal(True)  # a random Swin-T takes twice its time on denormals
     torch.manual_seed(config.seed)
     created = _first_model(model_config, by_split["train"], config, is_resumed=has_state)
@@ -142,6 +139,9 @@ def prepare(
             out / "last", model=bare, optimizer=optimizer, scaler=accelerator.scaler, device=accelerator.device, ema=ema
         )
     lpips_scale = _lpips_scale(by_split["train"])
+    accelerator.wait_for_everyone()  # all have looked before one writes
+    if accelerator.is_main_process:
+        write_json(out / CONFIG_NAME, settings)
     settings["model"] = created.config.to_dict()  # now with what the backbone started from
     settings |= {"git": git_state(), "torch": torch.__version__, "device": describe_device(accelerator.device)}
     settings["lpips_scale"] = lpips_scale._asdict()

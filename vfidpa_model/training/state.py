@@ -21,6 +21,7 @@ from dataset_tools.errors import UsageError, WeightsError
 from vfidpa_model.inference.checkpoint import flatten
 from vfidpa_model.networks.vfidpa import VFIDPA
 from vfidpa_model.training.config import RunConfig
+from vfidpa_model.training.run_log import read_records
 
 STATE_NAME = "training_state.pt"
 CONFIG_NAME = "config.json"
@@ -110,13 +111,15 @@ def load_state(
 def check_same_run(out: Path, settings: Mapping[str, Any], *, resume: bool) -> bool:
     """Return whether there is a state to go on from, after checking that it is this run's.
 
+    A start that failed before its first step left nothing to lose: its folder is as good as empty.
+
     Raises:
         UsageError: ``out`` holds a run and ``resume`` was not asked for; or it was trained on other pairs, or with
             other options, of which the first is named, or with a choice that was removed. A manifest with the same
             pairs may be another file.
     """
-    stored_path = out / CONFIG_NAME
-    if not stored_path.exists():
+    stored_path, has_state = out / CONFIG_NAME, (out / "last" / STATE_NAME).exists()
+    if not stored_path.exists() or not (has_state or read_records(out)):
         return False
     if not resume:
         raise UsageError(f"{out} holds a run already; add --resume to go on, or take another --out")
@@ -135,7 +138,7 @@ def check_same_run(out: Path, settings: Mapping[str, Any], *, resume: bool) -> b
         known = was.get(name, value)
         if known != value and not (name in _ONCE_UNRECORDED and name not in names):
             raise UsageError(f"{out} was trained with {name} {known!r}, not {value!r}; resume with the same options")
-    return (out / "last" / STATE_NAME).exists()
+    return has_state
 
 
 def git_state() -> str | None:

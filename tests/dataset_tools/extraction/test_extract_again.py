@@ -116,3 +116,15 @@ def test_lost_frames_are_made_again(first, clips, tmp_path, has_journal):
         shutil.rmtree(out / ".extraction")
     assert extract(clips, out) == 0
     assert contents(out) == contents(first)
+
+
+def test_an_extraction_that_ended_before_its_first_clip_holds_nobody_to_its_options(first, clips, tmp_path):
+    out = tmp_path / "set"
+    (out / ".extraction").mkdir(parents=True)
+    lines = (first / ".extraction" / "journal.jsonl").read_text().splitlines(keepends=True)
+    options = lines[0].replace('"count":24', '"count":240').replace('"seed":7', '"seed":8')
+    assert options != lines[0]
+    probes = [line for line in lines if '"kind":"probe"' in line]
+    (out / ".extraction" / "journal.jsonl").write_text("".join([options, *probes]))
+    assert extract(clips, out) == 0
+    assert contents(out) == contents(first)

@@ -1,7 +1,6 @@
 """The benchmark command on miniatures of the official sets; RIFE's numbers against an independent computation."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -16,9 +15,7 @@ from dataset_tools.frames import read_image, write_image
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.manifest import from_rows
 from tests.vfidpa_model import miniatures
-from tests.vfidpa_model.simple_interpolators import Mean
 from vfidpa_model.benchmark import main
-from vfidpa_model.benchmarking import pair_measurement
 from vfidpa_model.benchmarking.protocols import PROTOCOLS, model_options
 from vfidpa_model.benchmarking.sets import BenchmarkSetError, load_set, parse_weights, read_item
 from vfidpa_model.inference.assessor import load_checkpoint
@@ -313,27 +310,6 @@ def test_bad_triplets_are_left_out_counted_and_tried_again(tmp_path, demo_clips,
         path.write_bytes(data)
     assert main(options) == 0
     assert "8 triplets; fast" in capsys.readouterr().out.splitlines()[0]
-
-
-def test_nothing_is_decoded_while_a_model_is_timed_on_a_cpu(tmp_path, demo_clips, monkeypatch):
-    reading, seen = set(), []
-
-    def read(item):
-        reading.add(item.key)
-        time.sleep(0.02)  # so that it would still go on
-        reading.discard(item.key)
-        return read_item(item)
-
-    class Watching(Mean):
-        def interpolate(self, img0, img1, timestep=0.5):
-            seen.append(set(reading))
-            return super().interpolate(img0, img1, timestep)
-
-    monkeypatch.setattr(pair_measurement, "read_item", read)
-    items = load_set("vimeo90k", miniatures.make_vimeo90k(tmp_path, demo_clips))
-    plan = pair_measurement.Plan("vimeo90k", PROTOCOLS["rife"], {"mean": Watching()}, {}, torch.device("cpu"))
-    assert [row["key"] for row in pair_measurement.measure(items, plan)] == [item.key for item in items]
-    assert seen == [set()] * 4  # three, and one to warm up
 
 
 def test_a_set_without_one_whole_triplet_is_refused(tmp_path, demo_clips, capsys):

@@ -36,8 +36,22 @@ def test_an_older_run_goes_on_with_the_values_that_are_left(tmp_path, fields, lo
 def test_a_run_from_before_an_option_goes_on_with_its_default(tmp_path):
     old = {"train": {"epochs": 30}, "model": {"backbone": "swin_t"}, "pairs_sha256": "0" * 64}  # as first written
     (tmp_path / "config.json").write_text(json.dumps(old))
+    (tmp_path / "last").mkdir()
+    (tmp_path / "last" / "training_state.pt").touch()
     for start in ("", "light"):  # which was not recorded then
         settings = {**SETTINGS, "train": TrainConfig(start=start).to_dict()}
-        assert not check_same_run(tmp_path, settings, resume=True)
+        assert check_same_run(tmp_path, settings, resume=True)
     with pytest.raises(UsageError, match=r"was trained with train\.ema 0\.0, not 0\.9"):
         check_same_run(tmp_path, {**SETTINGS, "train": TrainConfig(ema=0.9).to_dict()}, resume=True)
+
+
+def test_a_start_that_failed_holds_nobody_to_its_options(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({**SETTINGS, "pairs_sha256": "1" * 64}))
+    (tmp_path / "metrics.jsonl").touch()  # opened for a first step that did not come
+    for resume in (False, True):
+        assert not check_same_run(tmp_path, SETTINGS, resume=resume)
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "step": 1}\n')
+    with pytest.raises(UsageError, match="holds a run already; add --resume"):
+        check_same_run(tmp_path, SETTINGS, resume=False)
+    with pytest.raises(UsageError, match="was trained on other labelled pairs"):
+        check_same_run(tmp_path, SETTINGS, resume=True)

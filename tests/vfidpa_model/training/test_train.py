@@ -356,3 +356,4 @@ def test_the_backbone_starts_from_what_was_asked_for(manifest, tmp_path, capsys)
     assert read_checkpoint(tmp_path / "scratch").config.pretrained == "none"
     assert main(arguments(manifest, tmp_path / "file", pretrained=tmp_path / "mine.pth")) == 1
     assert "mine.pth" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "file").exists()
