@@ -16,8 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
+from dataset_tools.common.yaml_file import read_yaml
 from dataset_tools.errors import UsageError
 from labeling_app.settings import LIMITS, Order, Settings
 
@@ -50,12 +49,10 @@ def read_projects(path: Path, defaults: Settings) -> dict[str, Settings]:
         defaults: What holds where a project says nothing, and where the server listens.
 
     Raises:
-        UsageError: The file cannot be read, a key or value is not allowed, or two projects share a database.
+        UsageError: The file cannot be read, a name stands twice, a key or value is not allowed, or two projects share a
+            database.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise UsageError(f"projects file {path} cannot be read: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, what="projects file")
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"projects file {path} must hold one or more projects: a name, then its manifest")
     found = {}

@@ -12,13 +12,17 @@ def parse_where(pairs: Sequence[str]) -> dict[str, str]:
     """Return ``{"person": "anna"}`` for ``["person=anna"]``.
 
     Raises:
-        UsageError: A filter is not KEY=VALUE.
+        UsageError: A filter is not KEY=VALUE, or one key is given twice.
     """
-    where = {}
+    where: dict[str, str] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not value:
             raise UsageError(f"filter {pair!r} must be KEY=VALUE, e.g. resolution=1080p, interval=4-16 or person=anna")
+        if key in where:
+            raise UsageError(
+                f"filter {key!r} is given twice, with {where[key]!r} and {value!r}; all must fit, keep one"
+            )
         where[key] = value
     return where
 

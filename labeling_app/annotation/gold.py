@@ -29,9 +29,10 @@ def read_gold_file(lines: Iterable[Mapping[str, str | None]], *, name: str) -> l
     """Return the rows of a gold table.
 
     Raises:
-        UsageError: A column is missing, or a level or purpose is not one; names the line.
+        UsageError: A column is missing, a level or purpose is not one, or a triplet stands twice; names the line.
     """
-    rows = []
+    rows: list[GoldRow] = []
+    first_line: dict[str, int] = {}
     for number, line in enumerate(lines, start=2):
         triplet_id, level = (line.get("triplet_id") or "").strip(), (line.get("level") or "").strip()
         purpose = (line.get("purpose") or "").strip() or "gold"
@@ -41,6 +42,8 @@ def read_gold_file(lines: Iterable[Mapping[str, str | None]], *, name: str) -> l
             raise UsageError(f"{name}, line {number}: level {level!r} must be {', '.join(map(str, LEVELS))} or empty")
         if purpose not in PURPOSES:
             raise UsageError(f"{name}, line {number}: purpose {purpose!r} must be one of {', '.join(PURPOSES)}")
+        if (first := first_line.setdefault(triplet_id, number)) != number:
+            raise UsageError(f"{name}, line {number}: triplet {triplet_id!r} stands in line {first} already; keep one")
         rows.append(GoldRow(triplet_id, int(level) if level else None, purpose, (line.get("note") or "").strip()))
     if not rows:
         raise UsageError(f"{name} holds no rows; its first line must name the columns triplet_id and level")

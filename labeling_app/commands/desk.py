@@ -1,4 +1,4 @@
-"""The desk's commands: list items, set votes aside, ask again, give items to a person, decide."""
+"""The desk's commands: list items, set votes aside, ask again, give to a person, decide, make gold, comment."""
 
 import json
 import secrets
@@ -35,6 +35,8 @@ def add_desk_commands(app: typer.Typer) -> None:
         "ask-again": ask_again,
         "assign": assign,
         "decide": decide,
+        "set-gold": set_gold,
+        "comment": comment,
     }
     for name, command in commands.items():
         app.command(name)(command)
@@ -148,6 +150,41 @@ def decide(
     _step("decide", manifest, db, _some(where), preview, reason=reason, level=level)
 
 
+def set_gold(
+    level: Annotated[
+        Literal["1", "2", "3", "4", "none"], typer.Argument(help="Known level; none makes the items ordinary again.")
+    ],
+    manifest: ManifestOption = DEFAULT_MANIFEST,
+    db: Db = None,
+    where: Where = None,
+    purpose: Annotated[
+        Literal["gold", "training", "qualification"], typer.Option(help="Hidden checks, or the rounds before the work.")
+    ] = "gold",
+    note: Annotated[str, typer.Option(help="Shown as feedback in the training round.")] = "",
+    preview: Preview = False,
+) -> None:
+    """Make items gold: their level is known, and annotators are checked against it. A list goes by "gold FILE".
+
+    Example: python -m labeling_app set-gold 4 --where status=decided --where level=4
+    """
+    known = None if level == "none" else int(level)
+    _step("gold", manifest, db, _some(where), preview, reason=note, level=known, purpose=purpose)
+
+
+def comment(
+    text: Annotated[str, typer.Argument(help="What is kept with the items, for leads and in exports.")],
+    manifest: ManifestOption = DEFAULT_MANIFEST,
+    db: Db = None,
+    where: Where = None,
+    preview: Preview = False,
+) -> None:
+    """Keep a comment with items.
+
+    Example: python -m labeling_app comment "watch the left hand" --where clip=dance.mp4
+    """
+    _step("note", manifest, db, _some(where), preview, reason=text)
+
+
 def _step(
     action: Action,
     manifest: Path,
@@ -160,6 +197,7 @@ def _step(
     votes: int = 1,
     person: str | None = None,
     level: int | None = None,
+    purpose: str = "gold",
 ) -> None:
     selection = Selection(parse_where(where or []))
     state = open_beside(manifest, db)
@@ -167,7 +205,16 @@ def _step(
     if person is not None:
         with state.store.read() as connection:
             account = to_account(require_row(connection, person))
-    order = Order(action=action, selection=selection, reason=reason, to=to, votes=votes, person=account, level=level)
+    order = Order(
+        action=action,
+        selection=selection,
+        reason=reason,
+        to=to,
+        votes=votes,
+        person=account,
+        level=level,
+        purpose=purpose,
+    )
     step = Step(at_us=now_us(), user_id=None, batch=secrets.token_hex(8), reason=reason)
     outcome = carry_out(
         state.store, order, step, lambda connection: find_items(state, connection, selection), preview=preview

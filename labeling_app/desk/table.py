@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from labeling_app.annotation.assignments import SPREAD_TO_REVIEW
 from labeling_app.annotation.gold import read_gold
+from labeling_app.annotation.pairing import WORSE
 from labeling_app.database.events import of_kind
 from labeling_app.desk.selection import Selection, chosen
 from labeling_app.quality.agreement import count_levels
@@ -21,7 +22,9 @@ SELECT v.item_id, v.user_id, v.level, v.flagged, v.created_at_us, v.id,
 FROM current_votes v JOIN items i ON i.id = v.item_id WHERE i.active AND v.stage IN {COUNTED} ORDER BY v.id
 """
 _ITEMS = """
-SELECT id AS item_id, triplet_id, source, clip, resolution, interval, overlap AS wanted FROM items WHERE active
+SELECT id AS item_id, triplet_id, source, clip, resolution, interval, overlap AS wanted,
+    rival_sha256 IS NOT NULL AS is_pair
+FROM items WHERE active
 ORDER BY triplet_id
 """
 _SKIPS = """
@@ -92,7 +95,7 @@ def read_table(connection: Connection, *, measures: pd.DataFrame) -> Table:
     return Table(table, pd.concat([votes, excluded])[["item_id", "name", "created_at_us"]])
 
 
-_ITEMS_NAMES = "item_id triplet_id source clip resolution interval wanted"
+_ITEMS_NAMES = "item_id triplet_id source clip resolution interval wanted is_pair"
 _VOTE_NAMES = "item_id user_id level flagged created_at_us id commented"
 _EXCLUDED_NAMES = "item_id user_id created_at_us"
 _EXCLUDED_VOTES = "SELECT item_id, user_id, created_at_us FROM excluded_votes"
@@ -124,7 +127,7 @@ def _with_votes(items: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
         spread=np.where(number > 0, highest - lowest, 0),
         last_vote=last_vote,
         voted_at_us=last_time,
-        histogram=list(counts),
+        histogram=[row[: len(WORSE)] if pair else row for row, pair in zip(counts, items["is_pair"], strict=True)],
         **sums,
     )
 

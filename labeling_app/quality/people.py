@@ -9,6 +9,7 @@ import pandas as pd
 
 from dataset_tools.levels import LEVELS
 from labeling_app.annotation.assignments import Gold
+from labeling_app.annotation.pairing import WORSE
 from labeling_app.annotation.progress import BREAK_US, votes_per_hour
 from labeling_app.quality.agreement import confusion, weighted_kappa
 from labeling_app.quality.annotators import AnnotatorFigures, fit_annotators, flags, longest_run, top_level_share
@@ -21,7 +22,8 @@ class Annotator:
     """One annotator's figures; shares in 0..1, bias and inconsistency in levels, positive bias rates worse.
 
     ``gold_agreement`` is the share of exact hits. ``median_seconds`` is what the page measured from picture to key,
-    ``median_gap_seconds`` what the server's clock saw between two votes, breaks left out.
+    ``median_gap_seconds`` what the server's clock saw between two votes, breaks left out. ``histogram`` counts the same
+    as that of ``Stats``.
     """
 
     name: str
@@ -60,6 +62,8 @@ def annotators_of(
     gold: Mapping[int, Gold],
     skipped: Mapping[str, int],
     excluded: Mapping[str, int],
+    *,
+    paired: bool,
 ) -> list[Annotator]:
     """Return the figures of everybody who voted, skipped, or whose votes were set aside, by name."""
     model = _annotator_model(counted(votes))
@@ -68,13 +72,14 @@ def annotators_of(
     for name in sorted({*groups, *skipped, *excluded}):
         beside = Beside(stages.get(name, ""), skipped.get(name, 0), excluded.get(name, 0))
         bias, inconsistency = model.get(name, (None, None))
-        found.append(_annotator(name, groups.get(name, votes.iloc[:0]), gold, beside, bias, inconsistency))
+        own = groups.get(name, votes.iloc[:0])
+        found.append(_annotator(name, own, gold, beside, bias, inconsistency, paired=paired))
     return found
 
 
-def level_counts(votes: pd.DataFrame) -> list[int]:
-    """Return how many votes each level got."""
-    return [int((votes["level"] == level).sum()) for level in LEVELS]
+def answer_counts(votes: pd.DataFrame, *, paired: bool) -> list[int]:
+    """Return how many votes each level got, 1..4, or of a paired project each of the three answers."""
+    return [int((votes["level"] == answer).sum()) for answer in (WORSE if paired else LEVELS)]
 
 
 def num_commented(votes: pd.DataFrame) -> int:
@@ -103,6 +108,8 @@ def _annotator(
     beside: Beside,
     bias: float | None,
     inconsistency: float | None,
+    *,
+    paired: bool,
 ) -> Annotator:
     valid = counted(votes)
     pressed = _pressed(valid)
@@ -134,7 +141,7 @@ def _annotator(
         inconsistency=inconsistency,
         longest_run=figures.longest_run,
         top_level_share=figures.top_level_share,
-        histogram=level_counts(valid),
+        histogram=answer_counts(valid, paired=paired),
         flagged=int(valid["flagged"].sum()),
         commented=num_commented(valid),
         skipped=beside.skipped,

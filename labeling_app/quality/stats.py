@@ -6,19 +6,21 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, select, text
 
+from dataset_tools.levels import LEVELS
 from labeling_app.annotation.gold import read_gold
+from labeling_app.annotation.pairing import WORSE
 from labeling_app.annotation.review import disputed_items
 from labeling_app.database.events import now_us as clock_us
 from labeling_app.database.events import to_datetime
 from labeling_app.database.tables import users
 from labeling_app.quality.agreement import alpha_interval, confusion, count_levels, ordinal_alpha, weighted_kappa
 from labeling_app.quality.forecast import Forecast, forecast
-from labeling_app.quality.people import Annotator, annotators_of, level_counts, num_commented
+from labeling_app.quality.people import Annotator, annotators_of, answer_counts, num_commented
 from labeling_app.quality.votes import counted, read_remarks, read_votes
 
 MIN_SHARED = 5  # items two annotators must share before their agreement is shown
 
-_ITEMS = "SELECT id, overlap FROM items WHERE active"
+_ITEMS = "SELECT id, overlap, rival_sha256 IS NOT NULL AS is_pair FROM items WHERE active"
 _EXCLUDED = """
 SELECT u.name, COUNT(*) AS number FROM excluded_votes v JOIN users u ON u.id = v.user_id
 JOIN items i ON i.id = v.item_id WHERE i.active GROUP BY u.name
@@ -38,7 +40,10 @@ class Alpha:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two annotators on the items both rated; ``confusion[i][j]``: first gave i + 1, second j + 1."""
+    """Two annotators on the items both rated; ``confusion[i][j]``: first gave i + 1, second j + 1.
+
+    As many rows and columns as ``Stats.histogram`` has places.
+    """
 
     first: str
     second: str
@@ -58,13 +63,17 @@ class Day:
 
 @dataclass(frozen=True)
 class Stats:
-    """Everything that an admin looks at; ``histogram`` counts votes on the levels 1..4.
+    """Everything that an admin looks at.
+
+    ``histogram`` counts votes on the levels 1..4; where the project is ``paired`` it has three places: first one worse,
+    same, second one worse (``labeling_app.annotation.pairing``), and a bias says that the second is found worse.
 
     ``votes_wanted`` counts the votes given and those still missing. Gold items need none: their level is known.
     Everything is about the items of the present manifest; ``votes_removed`` are on others. ``excluded`` votes were set
     aside and are in no other figure. ``skips`` counts the items left to others by reason.
     """
 
+    paired: bool
     items: int
     items_full: int
     votes_wanted: int
@@ -90,6 +99,7 @@ def compute_stats(connection: Connection, *, seed: int = 0, now_us: int | None =
     valid = counted(votes)
     gold = read_gold(connection)
     active = connection.execute(text(_ITEMS)).all()
+    paired = any(row.is_pair for row in active)  # then all are: a server asks for one or the other
     given = valid[valid["stage"] == "work"]["item_id"].value_counts().to_dict()
     missing = [0 if row.id in gold else max(0, row.overlap - given.get(row.id, 0)) for row in active]
     stages = {row.name: row.stage for row in connection.execute(select(users.c.name, users.c.stage))}
@@ -97,6 +107,7 @@ def compute_stats(connection: Connection, *, seed: int = 0, now_us: int | None =
     skips = read_remarks(connection)
     skips = skips[skips["active"] & (skips["stage"] == "skip")]
     return Stats(
+        paired=paired,
         items=len(active),
         items_full=missing.count(0),
         votes_wanted=len(valid) + sum(missing),
@@ -108,11 +119,13 @@ def compute_stats(connection: Connection, *, seed: int = 0, now_us: int | None =
         skips={str(reason or "-"): int(count) for reason, count in skips["reason"].value_counts().items()},
         disagreeing=len(disputed_items(connection)),
         forecast=forecast(missing, valid["created_at_us"].tolist(), now_us=clock_us() if now_us is None else now_us),
-        histogram=level_counts(valid),
+        histogram=answer_counts(valid, paired=paired),
         alpha=_alphas(valid, np.random.default_rng(seed)),
-        pairs=_pairs(valid),
+        pairs=_pairs(valid, num_answers=len(WORSE if paired else LEVELS)),
         days=_days(valid),
-        annotators=annotators_of(votes, stages, gold, skips["annotator"].value_counts().to_dict(), excluded),
+        annotators=annotators_of(
+            votes, stages, gold, skips["annotator"].value_counts().to_dict(), excluded, paired=paired
+        ),
     )
 
 
@@ -132,7 +145,7 @@ def _alpha(name: str, votes: pd.DataFrame, rng: np.random.Generator) -> Alpha:
     return Alpha(group=name, items=shared, alpha=ordinal_alpha(counts), low=low, high=high)
 
 
-def _pairs(votes: pd.DataFrame) -> list[Pair]:
+def _pairs(votes: pd.DataFrame, *, num_answers: int) -> list[Pair]:
     if votes.empty:
         return []
     items, _ = pd.factorize(votes["item_id"])
@@ -144,7 +157,8 @@ def _pairs(votes: pd.DataFrame) -> list[Pair]:
     for i, j in np.argwhere(np.triu(rated @ rated.T, k=1) >= MIN_SHARED).tolist():
         both = (levels[i] > 0) & (levels[j] > 0)
         table = confusion(levels[i, both].astype(np.int64), levels[j, both].astype(np.int64))
-        pairs.append(Pair(str(names[i]), str(names[j]), int(both.sum()), weighted_kappa(table), table.tolist()))
+        shown = table[:num_answers, :num_answers].tolist()
+        pairs.append(Pair(str(names[i]), str(names[j]), int(both.sum()), weighted_kappa(table), shown))
     return pairs
 
 
@@ -161,8 +175,9 @@ def to_lines(stats: Stats) -> list[str]:
     """Return the statistics as plain lines for a terminal."""
     lines = [
         f"triplets     {stats.items_full} of {stats.items} complete, {stats.votes} of {stats.votes_wanted} votes",
-        f"levels 1..4  {' '.join(str(count) for count in stats.histogram)}",
-        f"disagreeing  {stats.disagreeing} triplets with votes two levels apart or more",
+        _answers_line(stats),
+        f"disagreeing  {stats.disagreeing} triplets with "
+        + ("answers to both sides" if stats.paired else "votes two levels apart or more"),
         f"set aside    {stats.excluded} votes, in none of these figures",
         f"elsewhere    {stats.votes_removed} votes on triplets that are not in the manifest now",
         f"remarks      {stats.flagged} votes flagged, {stats.commented} commented, {sum(stats.skips.values())} skips"
@@ -183,6 +198,13 @@ def to_lines(stats: Stats) -> list[str]:
             + (f", look at: {', '.join(who.flags)}" if who.flags else "")
         )
     return lines
+
+
+def _answers_line(stats: Stats) -> str:
+    if stats.paired:
+        first, same, second = stats.histogram
+        return f"answers      {first} first worse, {same} same, {second} second worse"
+    return f"levels 1..4  {' '.join(str(count) for count in stats.histogram)}"
 
 
 def _forecast_line(left: Forecast) -> str:

@@ -1,6 +1,6 @@
 // The lead's list of all items: filtered, sorted, opened on the bench, and changed many at once.
 
-import { answers } from "./answers.js";
+import { answers, told, toLead } from "./answers.js";
 import { clear, el, find, write } from "./dom.js";
 import { carryOut } from "./steps.js";
 import { table } from "./tables.js";
@@ -8,12 +8,13 @@ import { number, reason, t } from "./texts.js";
 
 const SIZE = 50;
 const STATUSES = ["open", "begun", "complete", "disputed", "decided", "gold"];
-const COLUMNS = ["triplet_id", "status", "level", "votes", "spread", "skipped", "flagged", "commented", "excluded", "motion", "score"];
+const COLUMNS = ["triplet_id", "resolution", "status", "level", "votes", "spread", "skipped", "flagged", "commented", "excluded", "motion", "score"];
 
 // Kept while the page is open: coming back from the bench, the list is as it was.
 const state = { where: {}, sort: "triplet_id", descending: false, page: 0, chosen: new Set() };
 
 export async function showDesk(view, api, session, { dialogs, inspector }) {
+  const paired = session.options.pairs;
   const note = el("p", { class: "muted", role: "status", data: { testid: "desk-note" } });
   const list = el("div", { data: { testid: "desk-list" } });
   const filters = el("form", { class: "inline filters", data: { testid: "desk-filters" } });
@@ -76,15 +77,17 @@ export async function showDesk(view, api, session, { dialogs, inspector }) {
   });
 
   function drawActions() {
-    const level = el("select", { "aria-label": t("desk.level") }, ...answers(session.options.pairs).map((value) => el("option", { value, text: session.options.pairs ? t(`pair.lead.${value}`) : `${value} ${t(`level.${value}.name`)}` })));
+    const level = el("select", { "aria-label": t("desk.level") }, ...answers(paired).map((value) => el("option", { value, text: toLead(value, paired) })));
     const person = el("select", { "aria-label": t("desk.person") }, ...known.people.map((name) => el("option", { value: name, text: name })));
+    const words = el("input", { maxlength: 2000, placeholder: t("review.comment"), "aria-label": t("review.comment") });
     const act = (key, order) => el("button", { type: "button", data: { step: key }, text: t(`desk.${key}`), onclick: () => step(order()) });
     actions.append(
       act("exclude", () => ({ action: "exclude" })), act("include", () => ({ action: "include" })),
       act("ask_others", () => ({ action: "ask_again", to: "others" })), act("ask_all", () => ({ action: "ask_again", to: "all" })),
       person, act("assign", () => ({ action: "assign", person: person.value })),
       level, act("decide", () => ({ action: "decide", level: Number(level.value) })),
-      act("gold", () => ({ action: "gold", level: Number(level.value), purpose: "gold" })));
+      act("gold", () => ({ action: "gold", level: Number(level.value), purpose: "gold" })), act("ungold", () => ({ action: "gold", level: null })),
+      words, act("note", () => ({ action: "note", reason: words.value })));
   }
 
   /** To the items that are ticked, or to all that fit the filters. */
@@ -113,7 +116,7 @@ export async function showDesk(view, api, session, { dialogs, inspector }) {
       el("button", { type: "button", disabled: state.page === 0, text: t("desk.back"), onclick: () => turn(-1) }),
       el("span", { text: t("desk.page", { page: state.page + 1, pages }) }),
       el("button", { type: "button", disabled: state.page >= pages - 1, text: t("desk.forward"), onclick: () => turn(1) }));
-    const shown = table(["", ...COLUMNS.map((column) => t(`desk.column.${column}`))], found.items.map(row), "desk-table");
+    const shown = table(["", ...COLUMNS.map((column) => told(`desk.column.${column}`, paired))], found.items.map(row), "desk-table");
     shown.querySelectorAll("th").forEach((head, index) => index > 0 && sortable(head, COLUMNS[index - 1]));
     clear(list).append(shown, pager);
   }
@@ -137,9 +140,15 @@ export async function showDesk(view, api, session, { dialogs, inspector }) {
     const open = el("a", { href: `#item-${item.item_id}`, text: item.triplet_id });
     const count = (value) => (value ? number(value) : "");
     const histogram = item.votes ? ` (${item.histogram.join(" · ")})` : "";
-    return [tick, open, t(`status.${item.status}`), item.level === null ? "–" : number(item.level, Number.isInteger(item.level) ? 0 : 1),
+    return [tick, open, item.resolution, t(`status.${item.status}`), levelText(item.level),
       `${item.votes}/${item.wanted}${histogram}`, count(item.spread), count(item.skipped), count(item.flagged), count(item.commented), count(item.excluded),
       item.motion === null ? "–" : number(item.motion, 1), item.score === null ? "–" : number(item.score, 2)];
+  }
+
+  function levelText(level) {
+    if (level === null) return "–";
+    const isWhole = Number.isInteger(level);
+    return paired && isWhole ? toLead(level, true) : number(level, isWhole ? 0 : 1);
   }
 
   await load();

@@ -1,6 +1,6 @@
 // Dialogs: help, skip, comment, settings. While one is open, no hotkey works.
 
-import { answerOf, answers, inWords } from "./answers.js";
+import { answerOf, answers, inWords, told, toLead } from "./answers.js";
 import { clear, el, find } from "./dom.js";
 import { canBeKey, DEFAULT_KEYS, keyNames, printed } from "./keys.js";
 import { dateTime, fillLanguages, reasonText, t } from "./texts.js";
@@ -115,7 +115,7 @@ export class Dialogs {
     const words = el("input", { maxlength: 2000, placeholder: t("desk.reason"), "aria-label": t("desk.reason"), data: { id: "desk-reason" } });
     words.value = order.reason ?? "";
     const lines = [
-      t(`desk.preview.${order.action}${order.action === "ask_again" ? `_${order.to}` : ""}`, { items, votes, person: order.person ?? "", level: order.level ?? "" }),
+      told(`desk.preview.${stepName(order)}`, this.paired, { items, votes, person: order.person ?? "", level: this.paired && order.level ? toLead(order.level, true) : order.level ?? "" }),
       ...Object.entries(people).map(([name, count]) => t("desk.preview.person", { name, count })),
       replaced ? t("desk.preview.replaced", { count: replaced }) : "",
     ];
@@ -201,4 +201,10 @@ export class Dialogs {
     });
     return el("div", { class: "key-row" }, button, el("span", { text: t(`keys.${action}`) }));
   }
+}
+
+/** A step of the lead as the texts call it. */
+function stepName({ action, to, level }) {
+  if (action === "ask_again") return `ask_again_${to}`;
+  return action === "gold" && !level ? "ungold" : action;
 }

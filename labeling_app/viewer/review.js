@@ -1,11 +1,12 @@
 // The reviewer's queue: triplets whose votes lie two levels apart or more. Each is judged on the bench, at 1:1.
 
-import { inWords } from "./answers.js";
+import { inWords, told } from "./answers.js";
 import { clear, el } from "./dom.js";
 import { card, table } from "./tables.js";
 import { dateTime, number, t } from "./texts.js";
 
 export async function showReview(view, api, session, { inspector }) {
+  const { pairs } = session.options;
   clear(view).append(el("p", { class: "muted", role: "status", text: t("page.loading") }));
   let queue;
   try {
@@ -20,7 +21,7 @@ export async function showReview(view, api, session, { inspector }) {
   clear(view).append(
     el("div", { class: "page-head" }, el("h2", { text: t("nav.review") }),
       el("span", { class: "muted", text: t("review.waiting", { count: number(queue.total) }), data: { testid: "review-total" } })),
-    queue.items.length === 0 ? el("p", { text: t("review.empty") }) : el("p", { class: "muted", text: t("review.hint") }),
+    queue.items.length === 0 ? el("p", { text: told("review.empty", pairs) }) : el("p", { class: "muted", text: told("review.hint", pairs) }),
     ...queue.items.map(reviewCard));
 }
 

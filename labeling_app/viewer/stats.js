@@ -1,6 +1,6 @@
 // Statistics: progress, agreement, and what to look at. Figures flag; a person decides.
 
-import { answers } from "./answers.js";
+import { answers, told, toLead } from "./answers.js";
 import { bars, curve, intervals, matrix } from "./charts.js";
 import { clear, el } from "./dom.js";
 import { at } from "./project.js";
@@ -22,7 +22,7 @@ export async function showStats(view, api, session) {
     el("div", { class: "page-head" }, el("h2", { text: t("nav.stats") }), session.role === "admin" ? exports() : null),
     figures(stats),
     el("div", { class: "cards" },
-      card(t("stats.levels"), bars(answers(session.options.pairs).map((level) => [name(level, session), stats.histogram[level - 1]]), t("stats.levels"))),
+      card(told("stats.levels", stats.paired), bars(answers(stats.paired).map((level) => [toLead(level, stats.paired), stats.histogram[level - 1]]), told("stats.levels", stats.paired))),
       card(t("stats.alpha"), intervals(stats.alpha.map(alphaRow), t("stats.alpha"), [-1, 1]), el("p", { class: "muted", text: t("stats.alpha_hint") })),
       card(t("stats.progress"), curve(stats.days.map((day) => [day.day, day.total]), stats.votes_wanted, t("stats.progress"))),
     ),
@@ -31,16 +31,12 @@ export async function showStats(view, api, session) {
   );
 }
 
-function name(level, session) {
-  return session.options.pairs ? t(`pair.lead.${level}`) : `${level} ${t(`level.${level}.name`)}`;
-}
-
 function figures(stats) {
   return el("div", { class: "figures" },
     figure(`${number(stats.items_full)} / ${number(stats.items)}`, t("stats.items_full")),
     figure(`${number(stats.votes)} / ${number(stats.votes_wanted)}`, t("stats.votes"), "stats-votes"),
     figure(shown(stats.alpha[0].alpha, (value) => number(value, 2)), t("stats.alpha_all")),
-    figure(number(stats.disagreeing), t("stats.disagreeing"), "stats-disagreeing"),
+    figure(number(stats.disagreeing), told("stats.disagreeing", stats.paired), "stats-disagreeing"),
     figure([stats.flagged, stats.commented, Object.values(stats.skips).reduce((sum, count) => sum + count, 0)].map((count) => number(count)).join(" · "), t("stats.remarks"), "stats-remarks"),
     stats.excluded ? figure(number(stats.excluded), t("stats.excluded"), "stats-excluded") : null,
     stats.votes_removed ? figure(number(stats.votes_removed), t("stats.removed")) : null,
@@ -88,7 +84,7 @@ function annotators(stats) {
     number(who.excluded),
     who.flags.map((flag) => (hasText(`flag.${flag}`) ? t(`flag.${flag}`) : flag)).join(", "),
   ]);
-  return table(columns.map((column) => t(`stats.column.${column}`)), rows, "annotators");
+  return table(columns.map((column) => told(`stats.column.${column}`, stats.paired)), rows, "annotators");
 }
 
 function pairs(stats) {

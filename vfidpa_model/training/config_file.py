@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from dataset_tools.common.yaml_file import read_yaml
 from dataset_tools.errors import UsageError
 from vfidpa_model.networks.config import BACKBONES, MODEL_CHOICES, RETIRED_FIELDS, ModelConfig, default_widths
 from vfidpa_model.training.config import LOGGERS, TRAIN_CHOICES, Machine, RunConfig, TrainConfig
@@ -46,14 +47,9 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     """Return the parts of a config file: YAML or JSON, such as the ``config.json`` of a run.
 
     Raises:
-        UsageError: It is missing, not YAML, or has other parts or names than a configuration.
+        UsageError: It is missing, not YAML, has a name twice, or other parts or names than a configuration.
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
+    found = read_yaml(path, what="--config")
     parts = {} if found is None else found
     if not isinstance(parts, dict) or not all(isinstance(parts.get(part, {}), dict) for part in _KINDS):
         raise UsageError(f"--config {path} must hold {', '.join(_KINDS)}, each with names and values")

@@ -58,6 +58,7 @@ def test_stats_and_audit(labelled, capsys):
     assert code == 0
     assert json.loads(out)["histogram"] == [2, 1, 1, 1]
     code, out, _ = run(capsys, "stats", manifest=labelled)
+    assert "levels 1..4  2 1 1 1\n" in out
     assert "5 of 126 votes" in out
     voted = run(capsys, "export", manifest=labelled) and [
         row["triplet_id"] for row in read_manifest(labelled).rows() if row["num_annotations"]
@@ -115,6 +116,13 @@ def test_gold_from_a_table(labelled, capsys, tmp_path):
     state = make_state(labelled)
     assert [(gold.level, gold.purpose, gold.note) for gold in state.gold.values()] == [(3, "training", note)]
     state.close()
+
+
+def test_a_gold_table_that_contradicts_itself_is_refused(labelled, capsys, tmp_path):
+    (tmp_path / "gold.csv").write_text("triplet_id,level\na,3\nb,1\na,4\n")
+    code, _, err = run(capsys, "gold", tmp_path / "gold.csv", manifest=labelled)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "line 4: triplet 'a' stands in line 2 already; keep one" in err
 
 
 def test_what_the_database_refuses_is_one_line(labelled, capsys):

@@ -1,12 +1,15 @@
-"""The desk by command: list, set aside and take in again, ask again, give to a person, decide."""
+"""The desk by command: list, set aside and take in again, ask again, give to a person, decide, make gold, comment."""
 
 import json
 
 import pytest
+from typer.main import get_command
 
 from labeling_app.__main__ import main
 from labeling_app.annotation import voting
 from labeling_app.annotation.serving import next_items
+from labeling_app.commands.serve import app
+from labeling_app.desk.actions import ACTIONS
 from labeling_app.schemas import VoteRequest
 from tests.labeling_app.helpers import add_user, make_state
 
@@ -28,6 +31,7 @@ def run(labelled, capsys):
         code = main([*argv, "--manifest", str(labelled)])
         return code, capsys.readouterr()
 
+    run.manifest = labelled
     return run
 
 
@@ -42,6 +46,10 @@ def test_the_leads_day_by_command(run):
         (["assign", "ben", "--where", "votes=yes"], "changed: 5 items, 0 votes\n"),
         (["decide", "4", "--where", "votes=1-"], "changed: 5 items, 0 votes\n"),
         (["export"], "5 levels (median) from 5 votes\n"),
+        (["comment", "watch the hand", "--where", "votes=yes", "--preview"], "would change: 5 items, 0 votes\n"),
+        (["items", "--where", "commented=yes"], "0 of 0 items\n"),
+        (["comment", "watch the hand", "--where", "votes=yes"], "changed: 5 items, 0 votes\n"),
+        (["items", "--where", "commented=yes"], "5 of 5 items, 5 decided\n"),
     ]
     for argv, said in steps:
         code, captured = run(*argv)
@@ -52,6 +60,30 @@ def test_the_leads_day_by_command(run):
     assert "37 open" in run("items", "--limit", "1")[1].out
 
 
+def test_gold_by_filter(run):
+    steps = [
+        (["set-gold", "3", "--where", "interval=2", "--preview"], "would change: 11 items, 0 votes\n"),
+        (["set-gold", "3", "--where", "interval=2", "--purpose", "training", "--note", "a ghost"], "changed: 11 items"),
+        (["set-gold", "none", "--where", "interval=2", "--where", "resolution=256p"], "changed: 3 items, 0 votes\n"),
+        (["items", "--where", "status=gold"], "8 of 8 items, 8 gold\n"),
+    ]
+    for argv, said in steps:
+        code, captured = run(*argv)
+        assert (code, captured.err) == (0, "")
+        assert said in captured.out, argv
+    state = make_state(run.manifest)
+    assert {(gold.level, gold.purpose, gold.note) for gold in state.gold.values()} == {(3, "training", "a ghost")}
+    state.close()
+
+
+def test_the_command_line_has_every_action_of_the_desk():
+    commands = set(get_command(app).commands)
+    names = {"ask_again": "ask-again", "gold": "set-gold", "note": "comment"}
+    assert {names.get(action, action) for action in ACTIONS} <= commands
+    for action in ACTIONS:
+        assert {"preview", "where"} <= {one.name for one in get_command(app).commands[names.get(action, action)].params}
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -59,6 +91,12 @@ def test_the_leads_day_by_command(run):
         (["ask-again", "--where", "colour=red"], "filter 'colour' must be one of"),
         (["items", "--sort", "colour"], "sort 'colour' must be one of"),
         (["items", "--where", "spread=x"], "range 'x' must be N"),
+        (["items", "--where", "level=1", "--where", "level=2"], "filter 'level' is given twice"),
+        (["set-gold", "3"], "say which items with --where"),
+        (["set-gold", "5", "--where", "level=1"], "'5' is not one of '1', '2', '3', '4', 'none'"),
+        (["set-gold", "3", "--where", "level=1", "--purpose", "fun"], "'fun' is not one of"),
+        (["comment", "odd"], "say which items with --where"),
+        (["comment", "", "--where", "level=1"], "a comment needs a text"),
     ],
 )
 def test_wrong_usage_is_one_line(run, argv, said):

@@ -231,7 +231,17 @@ def test_spans(value, expected):
 
 
 @pytest.mark.parametrize(
-    "pairs", [["colour=red"], ["spread=x"], ["spread=4-2"], ["status=odd"], ["since=soon"], ["person"], ["person="]]
+    "pairs",
+    [
+        ["colour=red"],
+        ["spread=x"],
+        ["spread=4-2"],
+        ["status=odd"],
+        ["since=soon"],
+        ["person"],
+        ["person="],
+        ["person=anna", "person=ben"],
+    ],
 )
 def test_filters_that_are_refused(pairs):
     with pytest.raises(UsageError):

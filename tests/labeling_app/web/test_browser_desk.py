@@ -95,6 +95,36 @@ def test_the_leads_day(browser: Browser, server: Server) -> None:
     assert len(events_of(server.settings, "vote")) == 3 * COUNT  # all votes are where they were
 
 
+def test_gold_and_comments_many_at_once(browser: Browser, server: Server) -> None:
+    def stored() -> tuple[list[tuple[int | None, str]], list[str]]:
+        gold = [(event["level"], event["payload"]["purpose"]) for event in events_of(server.settings, "gold")]
+        return gold, [event["payload"]["text"] for event in events_of(server.settings, "note")]
+
+    gold, notes = stored()
+    with signed_in(browser, server, "Rita", password=PASSWORD) as bench:
+        bench.ready_or_empty()
+        page = bench.page
+        page.goto(f"{server.url}/#desk")
+        ticks = page.get_by_test_id("desk-table").get_by_role("checkbox")
+        for action, says in {
+            "Make gold": "2 items become hidden gold items of level 3.",
+            "No longer gold": "2 items are ordinary again",
+            "Keep the comment": "The comment is kept with 2 items.",
+        }.items():
+            for number in range(2):
+                ticks.nth(number).check()
+            page.get_by_role("group", name="Change what is ticked").get_by_label("Level").select_option("3")
+            page.get_by_placeholder("Comment").fill("a doubled edge")
+            step(page, action, says=says)
+            expect(page.get_by_test_id("desk-note")).to_have_text("Done: 2 items, 0 votes.")
+            expect(ticks.first).not_to_be_checked()
+        page.get_by_role("button", name="Tier").click()
+        expect(page.get_by_role("columnheader", name="Tier")).to_have_attribute("aria-sort", "descending")
+    new_gold, new_notes = stored()
+    assert new_gold[len(gold) :] == [(3, "gold")] * 2 + [(None, "gold")] * 2
+    assert new_notes[len(notes) :] == ["a doubled edge"] * 2
+
+
 def test_a_preview_that_is_dismissed_changes_nothing(browser: Browser, server: Server) -> None:
     before = len(events_of(server.settings, "exclude"))
     with signed_in(browser, server, "Rita", password=PASSWORD) as bench:

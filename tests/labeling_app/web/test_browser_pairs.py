@@ -87,6 +87,27 @@ def test_two_predictions_side_by_side_are_judged_by_three_keys(browser: Browser,
     assert votes[0]["level"] == first
 
 
+def test_leads_are_told_of_three_answers(browser: Browser, server: Server) -> None:
+    with signed_in(browser, server, "Lea") as state:
+        state.ready()
+        state.rate("2")
+        page = state.page
+        page.get_by_role("button", name="Statistics").click()
+        bars = page.get_by_role("img", name=re.compile("^Answers: "))
+        expect(bars.locator("rect")).to_have_count(3)
+        expect(bars).to_have_attribute(
+            "aria-label", re.compile(r"First one worse \d+, Same [1-9]\d*, Second one worse \d+$")
+        )
+        expect(page.get_by_test_id("annotators")).to_contain_text("First · same · second")
+        page.get_by_role("button", name="Review").click()
+        expect(page.get_by_test_id("review")).not_to_contain_text("level")
+        page.get_by_role("button", name="Desk", exact=True).click()
+        page.get_by_test_id("desk-table").get_by_role("checkbox").first.check()
+        page.get_by_role("button", name="Decide", exact=True).click()
+        expect(page.get_by_test_id("dialog")).to_contain_text("1 items get the answer: First one worse.")
+        state.escape()
+
+
 def _hashes(server: Server) -> list[dict[str, str]]:
     assert server.settings.against is not None
     rivals = {row["triplet_id"]: row["pred_sha256"] for row in read_manifest(server.settings.against).rows()}

@@ -207,7 +207,24 @@ def test_pressing_one_side_again_and_again_shows(paired):
     assert (figures["ben"].longest_run, figures["ben"].top_level_share) == (6, 1)
     runs = [len(list(run)) for _, run in itertools.groupby(pressed)]  # one predictor, both sides
     assert figures["anna"].longest_run == max(runs)
-    assert figures["anna"].histogram == [0, 0, 6, 0]
+    assert figures["anna"].histogram == [0, 0, 6]
+
+
+def test_statistics_count_three_answers(paired, capsys, db_url):
+    state, manifest, _ = paired
+    for name, worse in {"anna": "pred", "ben": "rival", "cleo": "same"}.items():
+        always(state, name, worse)
+    rita = sign_in(state, "rita")
+    stats = rita.get("/api/stats").json()
+    assert (stats["paired"], stats["histogram"], stats["disagreeing"]) == (True, [6, 6, 6], 6)
+    assert stats["pairs"][0]["confusion"] == [[0, 0, 6], [0, 0, 0], [0, 0, 0]]  # anna first, ben second
+    assert [who["histogram"] for who in stats["annotators"]] == [[6, 0, 0], [0, 0, 6], [0, 6, 0]]
+    assert rita.get("/api/desk").json()["items"][0]["histogram"] == [1, 1, 1]
+    assert main(["stats", "--manifest", str(manifest), "--db", db_url]) == 0
+    said = capsys.readouterr().out
+    assert "answers      6 first worse, 6 same, 6 second worse\n" in said
+    assert "disagreeing  6 triplets with answers to both sides\n" in said
+    assert "level" not in said
 
 
 def test_tables_carry_the_answers_and_label_studio_does_not(paired, tmp_path):

@@ -107,7 +107,9 @@ def test_what_a_project_does_not_say_is_the_servers(tmp_path: Path) -> None:
     [
         ("- a\n- b\n", "one or more projects"),
         ("{}", "one or more projects"),
-        ("cats: [1", "cannot be read"),
+        ("cats: [1", "is not YAML"),
+        ("cats: {manifest: a.parquet}\ncats: {manifest: b/b.parquet}", "line 2: 'cats' stands twice"),
+        ("cats: {manifest: a.parquet, overlap: 3, overlap: 5}", "'overlap' stands twice"),
         ("../cats: {manifest: a.parquet}", "a name has 1 to 40"),
         ("'<b>': {manifest: a.parquet}", "a name has 1 to 40"),
         ("healthz: {manifest: a.parquet}", "is not healthz"),

@@ -63,6 +63,7 @@ def test_what_hangs_together_moves_together(parts, options, expected, tmp_path):
         ("- 1\n- 2", "must hold model, train, machine"),
         ("train: 7", "must hold model, train, machine"),
         ("train: [", "is not YAML"),
+        ("train: {lr: 1e-4, lr: 1e-5}", r"run\.yaml, line 1: 'lr' stands twice"),
         ("\x00", "is not YAML"),
         (None, "No such file"),
     ],
