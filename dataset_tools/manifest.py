@@ -20,10 +20,11 @@ from dataset_tools.errors import ManifestError
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = "1.3"  # major.minor: a reader refuses a newer major version
+SCHEMA_VERSION = "1.4"  # major.minor: a reader refuses a newer major version
 DEFAULT_NAME = "data_manifest.parquet"
 IMAGE_COLUMNS = ("img0", "gt", "img1", "pred")
 
+_FLOW = {"optical_flow": "OpenCV DIS, medium preset"}  # such measures differ with it
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 VOTE = pa.struct(
     [
@@ -96,6 +97,9 @@ SCHEMA = pa.schema(
         ("score_pairs_low", pa.float32()),  # of its interval of 95 %
         ("score_pairs_high", pa.float32()),
         ("num_pairs", pa.int32()),  # answers behind it
+        # Of ``pred`` (``predict --as measures``), since 1.4; see prediction.motion_measures:
+        pa.field("pred_flolpips", pa.float32(), metadata=_FLOW),
+        pa.field("pred_psnr_div", pa.float32(), metadata=_FLOW),
     ]
 )
 CLIP_COLUMNS = ("frame_rate", "field_order", "transfer", "pixel_aspect", "bit_depth", "codec", "decoder")
@@ -154,12 +158,14 @@ class Manifest:
         """Return a copy whose named columns hold these values, one per row in order (new columns come last)."""
         table = self.table
         for name, values in columns.items():
-            known = SCHEMA.field(name).type if name in SCHEMA.names else None
-            array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, type=known)
+            known = SCHEMA.field(name) if name in SCHEMA.names else None
+            if not isinstance(values, pa.Array | pa.ChunkedArray):
+                values = pa.array(values, type=None if known is None else known.type)
+            column = name if known is None or known.type != values.type else known  # with its metadata
             if name in table.column_names:
-                table = table.set_column(table.column_names.index(name), name, array)
+                table = table.set_column(table.column_names.index(name), column, values)
             else:
-                table = table.append_column(name, array)
+                table = table.append_column(column, values)
         return replace(self, table=table)
 
     def write(self, path: Path | None = None) -> None:

@@ -26,7 +26,8 @@ def predict(
         str,
         typer.Option(
             "--as",
-            help="pred, or accurate: measure what this interpolator would add to the predictions that are there.",
+            help="pred; or accurate: measure what this interpolator would add to the predictions that are there; "
+            "or measures: give these FloLPIPS and PSNR_DIV (no interpolator needed).",
         ),
     ] = "pred",
     only_missing: Annotated[
@@ -55,12 +56,14 @@ def predict(
 
     Only what is missing, or was made by another predictor or other weights, is computed. Rows with votes keep the
     prediction people saw. With --as accurate the predictions stay; the columns accurate_psnr, accurate_lpips and
-    accurate_gain (error removed per 64-pixel cell) are filled, which train --target gain learns from.
+    accurate_gain (error removed per 64-pixel cell) are filled, which train --target gain learns from. With --as
+    measures the columns pred_flolpips and pred_psnr_div are.
 
     \b
     Examples:
       python -m dataset_tools.predict data/data_manifest.parquet --predictor rife-full
       python -m dataset_tools.predict data/data_manifest.parquet --predictor rife-refined --as accurate
+      python -m dataset_tools.predict data/data_manifest.parquet --as measures
     """
     keep_freed_memory()
     if overwrite and only_missing:
@@ -68,7 +71,7 @@ def predict(
     if role not in ROLES:
         raise UsageError(f"--as ({role!r}) must be one of {', '.join(ROLES)}")
     if proxy_levels and role != "pred":
-        raise UsageError("--proxy-levels goes with --as pred: levels follow the prediction, not the accurate model")
+        raise UsageError("--proxy-levels goes with --as pred: levels follow the prediction")
     table = open_manifest(manifest)
     with join_cluster(ray, writes_to=table.root) as cluster:
         outcome = predict_rows(

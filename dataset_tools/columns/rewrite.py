@@ -91,7 +91,9 @@ def with_values(table: pa.Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.T
     """Return ``table`` with columns replaced, or added at the end."""
     for name, values in columns.items():
         if name in table.column_names:
-            table = table.set_column(table.column_names.index(name), name, values)
+            place = table.column_names.index(name)
+            known = table.schema.field(place)  # with its metadata
+            table = table.set_column(place, known if known.type == values.type else name, values)
         else:
             table = table.append_column(name, values)
     return table

@@ -19,6 +19,8 @@ ACCURATE_COLUMNS = (
     "accurate_lpips",
     "accurate_gain",
 )
-ROLES = {"pred": COLUMNS, "accurate": ACCURATE_COLUMNS}  # what an interpolator is to a row -> what it fills
+MEASURE_COLUMNS = ("pred_flolpips", "pred_psnr_div")
+ROLES = {"pred": COLUMNS, "accurate": ACCURATE_COLUMNS, "measures": MEASURE_COLUMNS}  # kind of run -> what it fills
+OF_PRED = (*ACCURATE_COLUMNS, *MEASURE_COLUMNS)  # hold for one prediction only: another one empties them
 NEEDED_COLUMNS = ("img0", "gt", "img1", "img0_index", "gt_index", "img1_index", "width", "height")
 READ_COLUMNS = (*NEEDED_COLUMNS, "pred", "inputs_lpips", "motion")  # the last three may be null

@@ -73,6 +73,16 @@ def mean_motion(img0: Rgb, img1: Rgb) -> float:
     Raises:
         ValueError: Shapes or types differ.
     """
+    flow = optical_flow(img0, img1, preset=cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return float(np.sqrt(np.square(flow).sum(axis=2)).mean(dtype=np.float64))
+
+
+def optical_flow(img0: Rgb, img1: Rgb, *, preset: int = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM) -> npt.NDArray[np.float32]:
+    """Return where each pixel of ``img0`` goes in ``img1``: (height, width, 2), pixels, x first; OpenCV's DIS on grey.
+
+    Raises:
+        ValueError: Shapes or types differ.
+    """
     _peak(img0, img1)
     height, width = img0.shape[:2]
     below, beside = (max(0, _LEAST_FLOW_SIDE - side) for side in (height, width))
@@ -80,8 +90,8 @@ def mean_motion(img0: Rgb, img1: Rgb) -> float:
         cv2.copyMakeBorder(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 0, below, 0, beside, cv2.BORDER_REPLICATE)
         for image in (img0, img1)
     )
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(grey0, grey1, None)  # type: ignore[call-overload]
-    return float(np.sqrt(np.square(flow[:height, :width]).sum(axis=2)).mean(dtype=np.float64))
+    flow = cv2.DISOpticalFlow.create(preset).calc(grey0, grey1, None)  # type: ignore[call-overload]
+    return flow[:height, :width]
 
 
 class Lpips:
@@ -122,6 +132,22 @@ class Lpips:
         first, second = self._tensors(a, b)
         with torch.inference_mode():
             return float(self._network(first, second, normalize=True))
+
+    def layers(self, a: Rgb, b: Rgb) -> list[torch.Tensor]:
+        """Return the distance at each place of each of the five layers, (1, 1, h, w); the sum of their means is LPIPS.
+
+        Raises:
+            ValueError: As ``__call__``.
+        """
+        from lpips import normalize_tensor
+
+        network = self._network
+        with torch.inference_mode():
+            features = [network.net(network.scaling_layer(2 * image - 1)) for image in self._tensors(a, b)]
+            return [
+                line(torch.square(normalize_tensor(first) - normalize_tensor(second)))
+                for first, second, line in zip(*features, network.lins, strict=True)
+            ]
 
     def by_place(self, a: Rgb, b: Rgb, *, cell: int) -> npt.NDArray[np.float32]:
         """Return the distance per cell of ``cell`` pixels, (ceil(height / cell), ceil(width / cell)).

@@ -15,10 +15,11 @@ from dataset_tools.common.device import select_device
 from dataset_tools.common.files import inside
 from dataset_tools.errors import FrameError, ManifestError, VfiError
 from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
-from dataset_tools.interpolators import create_interpolator
+from dataset_tools.interpolators import Interpolator, create_interpolator
 from dataset_tools.prediction.columns import COLUMNS, NEEDED_COLUMNS, ROLES
 from dataset_tools.prediction.gains import measure_accurate
 from dataset_tools.prediction.metrics import MIN_LPIPS_SIDE, Lpips, mean_motion, psnr, ssim
+from dataset_tools.prediction.motion_measures import measure_motion
 
 Row = Mapping[str, Any]
 _CUDA_BATCH_PIXELS = 4 * 720 * 1280  # four pairs at 720p: an 8 GB card holds them
@@ -53,7 +54,7 @@ class Predictor:
             backend: See ``create_interpolator``. What is installed must not decide about a data set's pixels: PyTorch
                 by default, and another engine shows in ``name``.
             role: ``pred`` writes the prediction that people judge; ``accurate`` keeps no image and measures what it
-                would add to that prediction.
+                would add to that prediction; ``measures`` measures that prediction and needs no interpolator.
             num_threads: How many pairs at once; by default as many as there are cores, up to 8.
 
         Raises:
@@ -62,9 +63,11 @@ class Predictor:
         """
         self.device = select_device(device)
         self.role, self.columns = role, ROLES[role]
-        self._interpolator = create_interpolator(name, weights=weights, device=self.device, backend=backend)
-        self.name = self._interpolator.name
-        self.weights_sha256 = self._interpolator.weights_sha256
+        self._interpolator: Interpolator | None = None
+        self.name, self.weights_sha256 = "opencv-dis", ""
+        if role != "measures":
+            self._interpolator = create_interpolator(name, weights=weights, device=self.device, backend=backend)
+            self.name, self.weights_sha256 = self._interpolator.name, self._interpolator.weights_sha256
         self._lpips: Lpips | None = None
         self._num_threads = num_threads or min(num_cores(), _MAX_WORKERS)
         self._on_device = threading.Lock()
@@ -114,25 +117,28 @@ class Predictor:
             except VfiError as error:
                 results[position] = error
         if frames:
-            predictions = self._interpolate([(img0, img1) for img0, _, img1 in frames.values()])
-            for (position, triplet), pred in zip(frames.items(), predictions, strict=True):
-                finish = self._finish if self.role == "pred" else self._compare
+            pairs = [(img0, img1) for img0, _, img1 in frames.values()]
+            made = self._interpolate(self._interpolator, pairs) if self._interpolator else [None] * len(pairs)
+            for (position, triplet), frame in zip(frames.items(), made, strict=True):
                 try:
-                    results[position] = finish(rows[position], root, triplet, pred)
+                    results[position] = self._finish(rows[position], root, triplet, frame)
                 except VfiError as error:
                     results[position] = error
         return sorted(results.items())
 
-    def _interpolate(self, pairs: list[tuple[Rgb, Rgb]]) -> list[Rgb]:
+    def _finish(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], made: Rgb | None) -> dict[str, Any]:
+        if made is None:
+            return self._measure(row, root, triplet)
+        return self._keep(row, root, triplet, made) if self.role == "pred" else self._compare(row, root, triplet, made)
+
+    def _interpolate(self, interpolator: Interpolator, pairs: list[tuple[Rgb, Rgb]]) -> list[Rgb]:
         img0, img1 = (torch.cat([to_tensor(pair[side]) for pair in pairs]) for side in (0, 1))
         if self.device.type == "cpu":
-            return [to_rgb(frame) for frame in self._interpolator.interpolate(img0, img1)]
+            return [to_rgb(frame) for frame in interpolator.interpolate(img0, img1)]
         with self._on_device:
-            return [
-                to_rgb(frame) for frame in self._interpolator.interpolate(img0.to(self.device), img1.to(self.device))
-            ]
+            return [to_rgb(frame) for frame in interpolator.interpolate(img0.to(self.device), img1.to(self.device))]
 
-    def _finish(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], pred: Rgb) -> dict[str, Any]:
+    def _keep(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], pred: Rgb) -> dict[str, Any]:
         img0, gt, img1 = triplet
         path = prediction_path(row, predictor=self.name, weights_sha256=self.weights_sha256)
         write_image(inside(root, path), pred)
@@ -153,16 +159,20 @@ class Predictor:
         return dict(zip(COLUMNS, values, strict=True))
 
     def _compare(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], accurate: Rgb) -> dict[str, Any]:
-        if row["pred"] is None:
-            raise ManifestError("it has no prediction to compare with; run dataset_tools.predict without --as first")
-        pred, gt = read_image(inside(root, row["pred"])), triplet[1]
-        if pred.shape != gt.shape:
-            size, wanted = f"{pred.shape[1]}x{pred.shape[0]}", f"{gt.shape[1]}x{gt.shape[0]}"
-            raise FrameError(f"{root / row['pred']} is {size}, must be {wanted} as the frames are")
         assert self._lpips is not None
         return measure_accurate(
-            pred, accurate, gt, lpips=self._lpips, predictor=self.name, weights_sha256=self.weights_sha256
+            _read_pred(row, root),
+            accurate,
+            triplet[1],
+            lpips=self._lpips,
+            predictor=self.name,
+            weights_sha256=self.weights_sha256,
         )
+
+    def _measure(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb]) -> dict[str, Any]:
+        img0, gt, img1 = triplet
+        assert self._lpips is not None
+        return measure_motion(_read_pred(row, root), gt, img0, img1, lpips=self._lpips)
 
 
 def prediction_path(row: Row, *, predictor: str, weights_sha256: str) -> str:
@@ -185,7 +195,19 @@ def _read_triplet(row: Row, root: Path) -> tuple[Rgb, Rgb, Rgb]:
         raise FrameError(f"{row['width']}x{row['height']} must be at least {MIN_LPIPS_SIDE} pixels each way for LPIPS")
     img0, gt, img1 = (read_image(inside(root, row[column])) for column in ("img0", "gt", "img1"))
     for column, image in (("img0", img0), ("gt", gt), ("img1", img1)):
-        if image.shape[:2] != (row["height"], row["width"]):
-            size, wanted = f"{image.shape[1]}x{image.shape[0]}", f"{row['width']}x{row['height']}"
-            raise FrameError(f"{root / row[column]} is {size}, must be {wanted} as the manifest says")
+        _check_size(image, row, root / row[column])
     return img0, gt, img1
+
+
+def _read_pred(row: Row, root: Path) -> Rgb:
+    if row["pred"] is None:
+        raise ManifestError("it has no prediction to compare with; run dataset_tools.predict without --as first")
+    pred = read_image(inside(root, row["pred"]))
+    _check_size(pred, row, root / row["pred"])
+    return pred
+
+
+def _check_size(image: Rgb, row: Row, path: Path) -> None:
+    if image.shape[:2] != (row["height"], row["width"]):
+        size, wanted = f"{image.shape[1]}x{image.shape[0]}", f"{row['width']}x{row['height']}"
+        raise FrameError(f"{path} is {size}, must be {wanted} as the manifest says")

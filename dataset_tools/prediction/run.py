@@ -23,7 +23,7 @@ from dataset_tools.common.parquet import Described
 from dataset_tools.common.progress import track
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA
-from dataset_tools.prediction.columns import ACCURATE_COLUMNS, READ_COLUMNS, ROLES
+from dataset_tools.prediction.columns import OF_PRED, READ_COLUMNS, ROLES
 from dataset_tools.prediction.proxy_levels import level_by_proxy
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _SAID = ("votes", "num_pairs")  # what people said about a prediction
 _JOURNALS = ".prediction"
 _JUDGED = "judged_pred_sha256"  # of the prediction that was there when a row was worked on
 _MAKER = ("predictor", "predictor_sha256")
+_MAKERS = {"pred": _MAKER, "accurate": ("accurate_predictor", "accurate_predictor_sha256"), "measures": ()}
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,9 @@ def predict_rows(
     """Predict what is wanted and say how it went; see ``predict_manifest``.
 
     Args:
-        role: ``pred``, or ``accurate``: measure what this interpolator would add to the predictions that are there
-            (see ``gains``), and leave those as they are.
+        role: ``pred``; or ``accurate``: measure what this interpolator would add to the predictions that are there
+            (see ``gains``); or ``measures``: fill ``MEASURE_COLUMNS`` (see ``motion_measures``). Both leave the
+            predictions as they are.
         only_missing: Leave predictions of other predictors alone as well.
         overwrite: Predict rows anew whose prediction is there. Votes belong to the pixels that were seen: rows with
             votes keep their prediction even then.
@@ -159,25 +161,26 @@ def _choose(
     """Return the places of wanted rows in every piece, and how many rows are current, or keep what people saw."""
     # Older manifests have no fingerprint: no reason to replace what people saw.
     needed = [name for name in engine.columns if name != "pred_fingerprint"]
-    is_accurate = engine.role == "accurate"  # nobody sees it
-    maker = ("accurate_predictor", "accurate_predictor_sha256") if is_accurate else ("predictor", "predictor_sha256")
+    is_pred = engine.role == "pred"  # nobody sees the others' results
+    maker = _MAKERS[engine.role]
     files = FolderContents(manifest.root)
     wanted: list[npt.NDArray[np.int64]] = []
     num_current = num_voted = 0
     names = list(dict.fromkeys((*needed, *maker, *IMAGE_COLUMNS, *_SAID)))  # paths are checked before any work
     for piece in manifest.batches(names, rows=_ROWS_AT_ONCE):
         is_whole = np.logical_and.reduce([_mask(pc.is_valid(piece.column(name))) for name in needed])
-        if not is_accurate:
+        if is_pred:
             paths = piece.column("pred").to_pylist()
             is_whole &= [there and files.has(path) for there, path in zip(is_whole.tolist(), paths, strict=True)]
-        values = zip(maker, (engine.name, engine.weights_sha256), strict=True)
-        is_same = np.logical_and.reduce([_mask(pc.equal(piece.column(name), value)) for name, value in values])
+        values = zip(maker, (engine.name, engine.weights_sha256), strict=False)  # measures have no maker's columns
+        same = [_mask(pc.equal(piece.column(name), value)) for name, value in values]
+        is_same = np.logical_and.reduce([np.ones(len(piece), np.bool_), *same])
         has_votes = _mask(pc.greater(pc.list_value_length(piece.column("votes")), 0))
         has_votes |= _mask(pc.greater(piece.column("num_pairs"), 0))
         is_current = is_whole & (is_same | only_missing) & (not overwrite)
         was_seen = has_votes & _mask(pc.is_valid(piece.column("pred"))) & ~is_same
         # Those that are whole keep theirs even from the same predictor: bits may differ on another machine.
-        is_voted = np.zeros_like(is_whole) if is_accurate else ~is_current & (was_seen | (is_whole & has_votes))
+        is_voted = is_pred & ~is_current & (was_seen | (is_whole & has_votes))
         wanted.append(np.flatnonzero(~is_current & ~is_voted))
         num_current += int(is_current.sum())
         num_voted += int(is_voted.sum())
@@ -217,15 +220,14 @@ def take_over_results(path: Path) -> None:
 def _with_results(piece: pa.Table, updates: Updates, role: str) -> pa.Table:
     """Return a piece of a manifest with new results in place, as far as they still hold."""
     is_new, found = updates.align(piece)
-    names = (*ROLES[role], *ACCURATE_COLUMNS) if role == "pred" else ROLES[role]
-    names = tuple(dict.fromkeys(names))
+    names = (*ROLES[role], *OF_PRED) if role == "pred" else ROLES[role]
     old = piece.select(dict.fromkeys(("triplet_id", "pred", "pred_sha256", *_SAID, *names, *_MAKER))).filter(is_new)
     merged = []
     for row, result in zip(old.to_pylist(), found.filter(is_new).to_pylist(), strict=True):
         judged = result.pop(_JUDGED)
         new = {**row, **result}
         if role == "pred":
-            merged.append(_without_old_gain(row, row if _was_seen(row, new) else new))
+            merged.append(_without_old_results(row, row if _was_seen(row, new) else new))
         else:  # what was measured against a prediction holds for that one only
             merged.append(new if row["pred_sha256"] == judged else row)
     fresh = [pa.array([row[name] for row in merged], SCHEMA.field(name).type) for name in ("triplet_id", *names)]
@@ -233,11 +235,11 @@ def _with_results(piece: pa.Table, updates: Updates, role: str) -> pa.Table:
     return level_by_proxy(updated, add=False) if role == "pred" else updated
 
 
-def _without_old_gain(row: Row, new: Row) -> Row:
-    """Return ``new``, without what an accurate model added to another prediction than it has."""
+def _without_old_results(row: Row, new: Row) -> Row:
+    """Return ``new``, without what was measured on another prediction than it has."""
     if new["pred_sha256"] == row["pred_sha256"]:
-        return {**new, **{name: row[name] for name in ACCURATE_COLUMNS}}
-    return {**new, **dict.fromkeys(ACCURATE_COLUMNS)}
+        return {**new, **{name: row[name] for name in OF_PRED}}
+    return {**new, **dict.fromkeys(OF_PRED)}
 
 
 def _was_seen(row: Row, new: Row) -> bool:

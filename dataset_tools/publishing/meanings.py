@@ -17,6 +17,8 @@ MEANINGS = {
     "pred_psnr": "PSNR of pred against gt, dB",
     "pred_ssim": "SSIM of pred against gt",
     "pred_lpips": "LPIPS of pred against gt; small is good",
+    "pred_flolpips": "FloLPIPS of pred against gt, by OpenCV's DIS flow; small is good",
+    "pred_psnr_div": "PSNR_DIV of pred against gt, dB, by OpenCV's DIS flow",
     "inputs_lpips": "LPIPS between img0 and img1",
     "motion": "mean optical flow from img0 to img1, pixels of the stored size",
     "split": "train, val or test",

@@ -28,7 +28,8 @@ def test_columns_are_those_of_the_design():
     accurate = ["accurate_predictor", "accurate_predictor_sha256", "accurate_psnr", "accurate_lpips", "accurate_gain"]
     assert SCHEMA.names[40:45] == accurate
     assert SCHEMA.names[45:53] == ["clip_group", *CLIP_COLUMNS]
-    assert SCHEMA.names[53:] == ["score_pairs", "score_pairs_low", "score_pairs_high", "num_pairs"]
+    assert SCHEMA.names[53:57] == ["score_pairs", "score_pairs_low", "score_pairs_high", "num_pairs"]
+    assert SCHEMA.names[57:] == ["pred_flolpips", "pred_psnr_div"]
     assert SCHEMA.field("img0_index").type == pa.int64()
     assert SCHEMA.field("votes").type.value_type.field("created_at").type == pa.timestamp("us", tz="UTC")
 
@@ -44,7 +45,7 @@ def test_round_trip_keeps_rows_order_metadata_and_unknown_columns(tmp_path):
     assert [row["score"] for row in manifest.rows()] == [1.5, 2.5]
     assert manifest.rows()[0]["votes"] == [VOTE]
     assert manifest.metadata["seed"] == "7"
-    assert manifest.metadata["schema_version"] == "1.3"
+    assert manifest.metadata["schema_version"] == "1.4"
     assert extraction_options(manifest) == {"count": 2}
     first = path.read_bytes()
     manifest.write()
@@ -68,9 +69,9 @@ def _with_version(version):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (_with_version("2.0"), "newer than 1.3"),
-        (_with_version("soon"), "must be like 1.3"),
-        (_with_version("²"), "must be like 1.3"),
+        (_with_version("2.0"), "newer than 1.4"),
+        (_with_version("soon"), "must be like 1.4"),
+        (_with_version("²"), "must be like 1.4"),
         (pa.Table.from_arrays([pa.array(["a"])] * 3, ["triplet_id", "x", "x"]), "column 'x' must be there once"),
         (pa.table({"x": [1]}), "no column triplet_id"),
         (pa.table({"triplet_id": ["a", "a"]}), "unique, found twice"),

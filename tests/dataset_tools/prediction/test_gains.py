@@ -76,7 +76,7 @@ def test_without_a_prediction_there_is_nothing_to_add_to(unpredicted, capsys):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--as", "best"], "--as ('best') must be one of pred, accurate"),
+        (["--as", "best"], "--as ('best') must be one of pred, accurate, measures"),
         (["--as", "accurate", "--proxy-levels"], "--proxy-levels goes with --as pred"),
     ],
 )
