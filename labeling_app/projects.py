@@ -22,7 +22,7 @@ from labeling_app.settings import LIMITS, Order, Settings
 
 # A name stands in addresses and in the browser's storage: nothing there needs escaping.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-_RESERVED = frozenset({"healthz"})  # the server's own addresses
+_RESERVED = frozenset({"healthz", "texts", "viewer"})  # the server's own addresses
 # What a project may say for itself, by the option's name; where the server listens is the server's.
 _KEYS = {
     "manifest": str,
@@ -58,7 +58,10 @@ def read_projects(path: Path, defaults: Settings) -> dict[str, Settings]:
     found = {}
     for name, values in content.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.lower() in _RESERVED:
-            raise UsageError(f"project {name!r} in {path}: a name has 1 to 40 of A-Z a-z 0-9 . _ -, and is not healthz")
+            raise UsageError(
+                f"project {name!r} in {path}: a name has 1 to 40 of A-Z a-z 0-9 . _ -, and is not one of"
+                f" {', '.join(sorted(_RESERVED))}"
+            )
         found[name] = _project(name, values, path.parent, defaults)
     _refuse_shared(found, path)
     return found

@@ -1,8 +1,10 @@
 // The OpenAPI description as a page. FastAPI's own page loads its code from elsewhere; this one works without a network.
 
 import { el, find } from "./dom.js";
+import { useTheme } from "./entrance.js";
 import { at } from "./project.js";
 
+useTheme();
 const description = await (await fetch(at("/openapi.json"))).json();
 const schemas = description.components?.schemas ?? {};
 

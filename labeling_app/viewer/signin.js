@@ -1,21 +1,13 @@
 // The sign-in page: name and password, or a name alone in open mode.
 
 import { find } from "./dom.js";
+import { enter } from "./entrance.js";
 import { at, PROJECT } from "./project.js";
-import { keep, kept, onBroken } from "./storage.js";
-import { applyTexts, fillLanguages, hasText, loadTexts, t } from "./texts.js";
+import { onBroken } from "./storage.js";
+import { hasText, t } from "./texts.js";
 
-const LANGUAGE = "vfi.language"; // of this browser, until an annotator's own setting is known
 const body = document.body;
 const form = find(body, "form");
-
-async function useLanguage(language) {
-  await loadTexts(language);
-  document.documentElement.lang = t("language.code");
-  document.title = `${t("signin.title")} · ${t("app.name")}`;
-  await fillLanguages(find(body, "language"));
-  applyTexts(body);
-}
 
 function say(key) {
   const note = find(body, "error");
@@ -44,17 +36,11 @@ form.addEventListener("submit", async (event) => {
   }
 });
 
-find(body, "language").addEventListener("change", (event) => {
-  keep(LANGUAGE, event.target.value);
-  useLanguage(event.target.value);
-});
-
 onBroken(() => (find(body, "unkept").hidden = false));
-document.documentElement.dataset.theme = kept("vfi.theme") === "light" ? "light" : "dark";
 const isOpen = body.dataset.open === "true";
 find(body, "password").hidden = isOpen;
 find(body, "project").textContent = PROJECT;
 find(body, "open-hint").hidden = !isOpen;
 find(body, "ended").hidden = !new URLSearchParams(location.search).has("ended");
 form.elements.password.required = !isOpen;
-useLanguage(kept(LANGUAGE) ?? body.dataset.language);
+enter("signin.title");

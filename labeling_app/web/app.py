@@ -1,24 +1,20 @@
 """The web application: our own routes first, then Gradio's page below ``/`` for who is signed in."""
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
 from labeling_app.annotation.state import open_state
 from labeling_app.database.events import Clock, now_us
 from labeling_app.settings import Settings
 from labeling_app.web import api
+from labeling_app.web.files import FRESH, file_routes, fill
 from labeling_app.web.gate import OnlyWhatIsNeeded, SignInFirst, page_user
-from labeling_app.web.page import MEDIA_TYPES, TEXTS, VIEWER, build_page, page_head, viewer_base, viewer_files
-
-_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
-_FRESH = {"Cache-Control": "no-store"}
+from labeling_app.web.page import build_page, page_head
 
 
 def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
@@ -63,40 +59,16 @@ def create_app(settings: Settings, *, clock: Clock = now_us) -> FastAPI:
 
 
 def _add_pages(app: FastAPI, settings: Settings) -> None:
-    """Add the sign-in page and the constant files of the page, which need no session."""
-    values = {"base": "." + viewer_base(), "open": str(settings.open_mode).lower(), "language": settings.language}
-    signin, reference = (_fill(VIEWER / name, values) for name in ("signin.html", "reference.html"))
-    texts = {path.stem: path.read_bytes() for path in sorted(TEXTS.glob("*.json"))}
-    names = {language: json.loads(data)["language.name"] for language, data in texts.items()}
+    """Add the sign-in page, the description of the API, and the constant files of the page: they need no session."""
+    signin = fill("signin.html", {"open": str(settings.open_mode).lower(), "language": settings.language})
+    reference = fill("reference.html", {})
 
     @app.get("/signin", include_in_schema=False)
     def signin_page() -> HTMLResponse:
-        return HTMLResponse(signin, headers=_FRESH)
+        return HTMLResponse(signin, headers=FRESH)
 
     @app.get("/docs", include_in_schema=False)
     def reference_page() -> HTMLResponse:
         return HTMLResponse(reference)
 
-    @app.get("/texts", include_in_schema=False)
-    def page_languages() -> dict[str, str]:
-        return names
-
-    @app.get("/texts/{language}.json", include_in_schema=False)
-    def page_texts(language: str) -> Response:
-        data = texts.get(language, texts["en"])
-        return Response(data, media_type=MEDIA_TYPES[".json"], headers={"Cache-Control": "no-cache"})
-
-    @app.get(viewer_base() + "/{name:path}", include_in_schema=False)
-    def viewer_file(name: str) -> Response:
-        data = viewer_files().get(name)
-        if data is None:
-            return Response(status_code=404)
-        return Response(data, media_type=MEDIA_TYPES["." + name.rpartition(".")[2]], headers=_FOR_EVER)
-
-
-def _fill(path: Path, values: Mapping[str, str]) -> str:
-    """Return a page's markup with its constants put in; nothing that a user wrote gets here."""
-    markup = path.read_text(encoding="utf-8")
-    for name, value in values.items():
-        markup = markup.replace("{{" + name + "}}", value)
-    return markup
+    app.router.routes.extend(file_routes())

@@ -62,6 +62,10 @@ def build_page() -> gr.Blocks:
 def page_head() -> str:
     """Return what the page needs in its head: the style sheet, and the modules early."""
     base = viewer_base()
-    modules = [name for name in viewer_files() if name.endswith(".js") and name not in ("signin.js", "reference.js")]
+    modules = [
+        name
+        for name in viewer_files()
+        if name.endswith(".js") and name not in ("signin.js", "projects.js", "entrance.js", "reference.js")
+    ]
     links = [f'<link rel="modulepreload" href=".{base}/{name}">' for name in modules]
     return "\n".join([f'<link rel="stylesheet" href=".{base}/viewer.css">', *links])

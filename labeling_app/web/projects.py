@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from html import escape
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -10,14 +11,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from dataset_tools.common.pages import render_page
 from labeling_app.database.events import Clock, now_us
 from labeling_app.settings import Settings
 from labeling_app.web.api import check_health
 from labeling_app.web.app import create_app
+from labeling_app.web.files import FRESH, file_routes, fill
 from labeling_app.web.guard import Guard
-
-_FRESH = {"Cache-Control": "no-store"}
 
 
 def create_projects_app(projects: Mapping[str, Settings], *, clock: Clock = now_us) -> Starlette:
@@ -41,6 +40,7 @@ def create_projects_app(projects: Mapping[str, Settings], *, clock: Clock = now_
     return Starlette(
         routes=[
             Route("/", _list_of(projects)),
+            *file_routes(),
             Route("/healthz", _health_of(apps)),
             *(Mount(f"/{name}", app) for name, app in apps.items()),
         ],
@@ -50,16 +50,12 @@ def create_projects_app(projects: Mapping[str, Settings], *, clock: Clock = now_
 
 
 def _list_of(projects: Mapping[str, Settings]) -> Callable[[Request], Response]:
-    page = render_page(
-        "labeling_app.web",
-        "projects.html.jinja",
-        title="Labelling bench",
-        summary="Choose a project; each has accounts of its own.",
-        projects=list(projects),
-    )
+    links = "\n".join(f'<li><a href="{escape(name)}/">{escape(name)}</a></li>' for name in projects)
+    languages = {one.language for one in projects.values()}  # theirs if they agree, until the visitor chooses
+    page = fill("projects.html", {"projects": links, "language": languages.pop() if len(languages) == 1 else "en"})
 
     def show(_: Request) -> Response:
-        return HTMLResponse(page, headers=_FRESH)
+        return HTMLResponse(page, headers=FRESH)
 
     return show
 

@@ -9,8 +9,8 @@ from labeling_app.web.page import TEXTS, VIEWER, build_page, page_head, viewer_b
 from tests.contrast import contrast
 
 SCRIPTS = sorted(VIEWER.glob("*.js"))
-PAGES = [VIEWER / name for name in ("viewer.html", "signin.html", "reference.html")]
-SOURCES = [*SCRIPTS, *PAGES, VIEWER.parent / "web" / "app.py"]
+PAGES = [VIEWER / name for name in ("viewer.html", "signin.html", "projects.html", "reference.html")]
+SOURCES = [*SCRIPTS, *PAGES, VIEWER.parent / "web" / "files.py"]
 
 
 def texts(language: str) -> dict[str, str]:
@@ -37,7 +37,7 @@ def test_languages_have_the_same_keys_and_placeholders() -> None:
 def test_every_text_that_is_asked_for_exists_and_is_used() -> None:
     english = texts("en")
     source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    asked = re.findall(r'\bt\("([a-z_.]+[\w.]*)"', source)
+    asked = re.findall(r'\b(?:t|told|enter)\("([a-z_.]+[\w.]*)"', source)
     asked += re.findall(r'data-(?:text|label)="([^"]+)"', source)
     assert sorted(set(asked) - set(english)) == []
     families = {match.rstrip(".") for match in re.findall(r"`([a-z]+(?:\.[a-z]+)*)\.\$\{", source)}
@@ -54,7 +54,7 @@ def test_every_text_that_is_asked_for_exists_and_is_used() -> None:
 def test_markup_holds_nothing_that_gradio_would_run(path) -> None:
     markup = path.read_text(encoding="utf-8")
     assert "${" not in markup
-    constants = set() if path.name == "viewer.html" else {"base", "open", "language"}
+    constants = set() if path.name == "viewer.html" else {"base", "open", "language", "projects"}
     assert set(re.findall(r"{{(\w+)}}", markup)) <= constants
     assert not re.search(r"""\son\w+=|https?://""", markup)
 

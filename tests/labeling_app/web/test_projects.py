@@ -112,7 +112,7 @@ def test_what_a_project_does_not_say_is_the_servers(tmp_path: Path) -> None:
         ("cats: {manifest: a.parquet, overlap: 3, overlap: 5}", "'overlap' stands twice"),
         ("../cats: {manifest: a.parquet}", "a name has 1 to 40"),
         ("'<b>': {manifest: a.parquet}", "a name has 1 to 40"),
-        ("healthz: {manifest: a.parquet}", "is not healthz"),
+        ("healthz: {manifest: a.parquet}", "is not one of healthz, texts, viewer"),
         ("cats: {overlap: 3}", "must name its manifest"),
         ("cats: {manifest: a.parquet, host: 0.0.0.0}", "'host' is not one of"),
         ("cats: {manifest: a.parquet, overlap: 0}", "overlap is 0; it must lie in 1 to 100"),
