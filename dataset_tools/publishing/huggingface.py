@@ -1,6 +1,8 @@
 """A data set for the Hugging Face hub: Parquet with the pictures inside, a configuration per resolution, and a card."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from dataset_tools.levels import LEVEL_NAMES, LEVELS
 from dataset_tools.manifest import IMAGE_COLUMNS
 from dataset_tools.publishing.features import feature, plain
 from dataset_tools.publishing.meanings import HASHES, MEANINGS, RIGHTS
-from dataset_tools.publishing.shards import Shard, plan_shards, read_pictures, shard_rows
+from dataset_tools.publishing.shards import Shard, Write, plan_shards, read_pictures, write_shards
 from dataset_tools.publishing.source import Outgoing
 
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # what the ``datasets`` library calls an image
@@ -28,10 +30,9 @@ def write_huggingface(manifest: Outgoing, out: Path) -> list[str]:
     """
     fields, notes = _fields(manifest)
     shards = plan_shards(manifest)
-    for shard in shards:
-        path = out / "data" / shard.resolution / f"{shard.split}-{shard.number:05d}.parquet"
-        if not path.exists():
-            _write_shard(manifest, shard, path, fields)
+    missing = [shard for shard in shards if not _path(out, shard).exists()]
+    columns = [name for name in fields if name != _CLASS]
+    write_shards(manifest, missing, columns, open_shard=lambda shard: _open_shard(manifest, _path(out, shard), fields))
     write_bytes(out / "README.md", card(manifest, shards, fields).encode())
     return notes
 
@@ -50,16 +51,23 @@ def _fields(manifest: Outgoing) -> tuple[dict[str, pa.DataType], list[str]]:
     return {**fields, _CLASS: pa.int64()}, left_out
 
 
-def _write_shard(manifest: Outgoing, shard: Shard, path: Path, fields: dict[str, pa.DataType]) -> None:
+def _path(out: Path, shard: Shard) -> Path:
+    return out / "data" / shard.resolution / f"{shard.split}-{shard.number:05d}.parquet"
+
+
+@contextmanager
+def _open_shard(manifest: Outgoing, path: Path, fields: dict[str, pa.DataType]) -> Iterator[Write]:
     schema = pa.schema(list(fields.items()))
-    columns = [name for name in fields if name != _CLASS]
     with atomic_writer(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for rows in shard_rows(manifest, shard, columns):
+
+        def write(rows: pa.Table) -> None:
             listed = [
                 {**row, **read_pictures(manifest.root, row), _CLASS: _level_class(row.get("level"))}
                 for row in rows.to_pylist()
             ]
             writer.write_table(pa.Table.from_pylist(listed, schema=schema))
+
+        yield write
 
 
 def _level_class(level: float | None) -> int | None:

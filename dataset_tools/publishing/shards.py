@@ -1,6 +1,8 @@
 """Rows and their pictures in portions of bounded size, the same for every run over the same data set."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,10 @@ class Shard:
     number: int
     start: int
     end: int
+
+
+Write = Callable[[pa.Table], None]
+OpenShard = Callable[[Shard], AbstractContextManager[Write]]
 
 
 def plan_shards(manifest: Columns, *, max_bytes: int | None = None) -> list[Shard]:
@@ -78,23 +84,49 @@ class _Sizes:
         return self._known[relative]
 
 
-def shard_rows(
-    manifest: Columns, shard: Shard, columns: Sequence[str], *, rows: int = ROWS_PER_GROUP
-) -> Iterator[pa.Table]:
-    """Yield the rows of a portion in small tables."""
-    place = 0
+def write_shards(manifest: Columns, shards: Sequence[Shard], columns: Sequence[str], *, open_shard: OpenShard) -> None:
+    """Write portions in one pass over the manifest: as many are open at a time as there are resolutions and splits.
+
+    Args:
+        shards: Of ``plan_shards``; those that are left out are passed over.
+        columns: What is written of each row.
+        open_shard: Gives a portion's file as a function that takes small tables; the file is whole when the context
+            ends without an error, and not there when it ends with one.
+
+    Raises:
+        FrameError: An image file is missing.
+    """
+    waiting: dict[tuple[str, str], deque[Shard]] = {}
+    for shard in sorted(shards, key=lambda shard: shard.start):
+        waiting.setdefault((shard.resolution, shard.split), deque()).append(shard)
+    opened: dict[tuple[str, str], tuple[ExitStack, Write]] = {}
+    places = dict.fromkeys(waiting, 0)  # of the next row of a resolution and split
     needed = dict.fromkeys(("resolution", "split", *columns))
-    for piece in manifest.batches(list(needed), rows=_ROWS_AT_ONCE):
-        resolutions = pc.fill_null(piece.column("resolution").cast(pa.string()), "none")
-        splits = [HUB_SPLITS.get(name, str(name)) for name in piece.column("split").to_pylist()]
-        mask = pc.and_(pc.equal(resolutions, shard.resolution), pc.equal(pa.array(splits, pa.string()), shard.split))
-        mine = piece.filter(mask)
-        low, high = max(shard.start - place, 0), min(shard.end - place, len(mine))
-        place += len(mine)
-        for start in range(low, high, rows):
-            yield mine.slice(start, min(rows, high - start)).select(list(columns))
-        if place >= shard.end:
-            return
+    with ExitStack() as everything:
+        for piece in manifest.batches(list(needed), rows=_ROWS_AT_ONCE) if waiting else ():
+            for key, rows in _by_key(piece, list(waiting)):
+                while waiting[key] and (shard := waiting[key][0]).start < places[key] + len(rows):
+                    if key not in opened:
+                        stack = everything.enter_context(ExitStack())
+                        opened[key] = stack, stack.enter_context(open_shard(shard))
+                    low, high = max(shard.start - places[key], 0), min(shard.end - places[key], len(rows))
+                    for start in range(low, high, ROWS_PER_GROUP):
+                        opened[key][1](rows.slice(start, min(ROWS_PER_GROUP, high - start)).select(list(columns)))
+                    if shard.end > places[key] + len(rows):
+                        break  # it goes on in the next piece
+                    opened.pop(key)[0].close()
+                    waiting[key].popleft()
+                places[key] += len(rows)
+
+
+def _by_key(piece: pa.Table, keys: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], pa.Table]]:
+    """Yield the rows of each resolution and split."""
+    resolutions = pc.fill_null(piece.column("resolution").cast(pa.string()), "none")
+    splits = pa.array([HUB_SPLITS.get(name, str(name)) for name in piece.column("split").to_pylist()], pa.string())
+    for key in keys:
+        rows = piece.filter(pc.and_(pc.equal(resolutions, key[0]), pc.equal(splits, key[1])))
+        if len(rows):
+            yield key, rows
 
 
 def read_pictures(root: Path, row: dict[str, Any]) -> dict[str, dict[str, Any] | None]:

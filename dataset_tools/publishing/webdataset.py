@@ -4,13 +4,17 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from dataset_tools.common.files import atomic_writer
 from dataset_tools.manifest import IMAGE_COLUMNS
 from dataset_tools.publishing.meanings import HASHES
-from dataset_tools.publishing.shards import Shard, plan_shards, read_pictures, shard_rows
+from dataset_tools.publishing.shards import Shard, Write, plan_shards, read_pictures, write_shards
 from dataset_tools.publishing.source import Outgoing
 
 
@@ -25,18 +29,22 @@ def write_webdataset(manifest: Outgoing, out: Path) -> list[str]:
 
     Files that are there already are taken as written by a run that was broken off.
     """
-    for shard in plan_shards(manifest):
-        path = out / shard.resolution / f"{shard.split}-{shard.number:06d}.tar"
-        if not path.exists():
-            _write_shard(manifest, shard, path)
+    left_out = () if manifest.with_hashes else HASHES
+    columns = [name for name in manifest.schema.names if name not in left_out]
+    missing = [shard for shard in plan_shards(manifest) if not _path(out, shard).exists()]
+    write_shards(manifest, missing, columns, open_shard=lambda shard: _open_shard(manifest, _path(out, shard)))
     return []
 
 
-def _write_shard(manifest: Outgoing, shard: Shard, path: Path) -> None:
-    left_out = () if manifest.with_hashes else HASHES
-    columns = [name for name in manifest.schema.names if name not in left_out]
+def _path(out: Path, shard: Shard) -> Path:
+    return out / shard.resolution / f"{shard.split}-{shard.number:06d}.tar"
+
+
+@contextmanager
+def _open_shard(manifest: Outgoing, path: Path) -> Iterator[Write]:
     with atomic_writer(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for rows in shard_rows(manifest, shard, columns):
+
+        def write(rows: pa.Table) -> None:
             for row in rows.to_pylist():
                 key = sample_key(row["triplet_id"])
                 for column, picture in read_pictures(manifest.root, row).items():
@@ -44,6 +52,8 @@ def _write_shard(manifest: Outgoing, shard: Shard, path: Path) -> None:
                         _add(archive, f"{key}.{column}.png", picture["bytes"])
                 facts = {name: value for name, value in row.items() if name not in IMAGE_COLUMNS}
                 _add(archive, f"{key}.json", json.dumps(facts, default=_as_json, sort_keys=True).encode())
+
+        yield write
 
 
 def _as_json(value: Any) -> str:

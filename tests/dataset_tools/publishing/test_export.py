@@ -21,10 +21,11 @@ from dataset_tools.columns.file import open_manifest
 from dataset_tools.common.files import sha256_file
 from dataset_tools.frames import read_image
 from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA, read_manifest
+from dataset_tools.publishing.huggingface import write_huggingface
 from dataset_tools.publishing.meanings import MEANINGS
 from dataset_tools.publishing.shards import HUB_SPLITS
 from dataset_tools.publishing.source import Outgoing
-from dataset_tools.publishing.webdataset import sample_key
+from dataset_tools.publishing.webdataset import sample_key, write_webdataset
 
 
 def vote(name, day):
@@ -215,6 +216,26 @@ def test_rows_without_predictions_and_many_shards(unpredicted, tmp_path, monkeyp
     assert len(files) > 1
     assert [path.name for path in files] == [f"validation-{number:05d}.parquet" for number in range(len(files))]
     assert [row["pred"] for path in files for row in pq.read_table(path).to_pylist()] == [None] * 3
+
+
+class CountingRows(Outgoing):
+    """A manifest that counts the rows read of it."""
+
+    num_read = 0
+
+    def batches(self, *arguments, **options):
+        for piece in super().batches(*arguments, **options):
+            self.__dict__["num_read"] = self.num_read + len(piece)
+            yield piece
+
+
+@pytest.mark.parametrize("write", [write_huggingface, write_webdataset])
+def test_rows_are_read_twice_however_many_shards(unpredicted, tmp_path, monkeypatch, write):
+    monkeypatch.setattr("dataset_tools.publishing.shards.MAX_BYTES", 100)  # a row each
+    manifest = CountingRows(open_manifest(unpredicted.path))
+    write(manifest, tmp_path / "out")
+    assert len(list((tmp_path / "out").rglob("*-0*"))) == len(manifest)
+    assert manifest.num_read == 2 * len(manifest)  # to plan, and to write
 
 
 def test_a_broken_off_export_goes_on(unpredicted, tmp_path, monkeypatch):
