@@ -202,12 +202,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the order of the triplets")
     parser.add_argument("--out", type=Path, default=Path("runs/dynamic-curve"))
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--backend", default="torch", help="engine of the interpolators: torch, ncnn or auto")
     options = parser.parse_args()
     keep_freed_memory()
     device, files = select_device(options.device), pairs_of(options.weights)
     names = {"fast": options.fast, "accurate": options.accurate, "reference": options.reference}
     models = {
-        role: create_interpolator(name, weights=Path(files[name]) if name in files else None, device=device)
+        role: create_interpolator(
+            name, weights=Path(files[name]) if name in files else None, device=device, backend=options.backend
+        )
         for role, name in names.items()
         if name
     }

@@ -44,7 +44,7 @@ from vfidpa_model.training.schedule import learning_rate
 from vfidpa_model.training.session import running_mean, start_at
 
 ROWS = 128  # rows the model sees: a quarter of 256's cost
-PER_CLIP = {"train": 56, "val": 44, "test": 10}
+PER_CLIP = (56, 44, 10)  # of the splits train, val, test
 MIRRORS = ((), (3,), (2,), (2, 3))  # axes of (B, 3, H, W)
 _PERMISSIVE = re.compile(r"MIT|Apache-2\.0|BSD-[23]-Clause|CC0|Unlicense")
 # Near-static, repeated frames, time stamps out of order: see the library's own notes.
@@ -85,18 +85,18 @@ def _is_fit(row: dict[str, str]) -> bool:
     )
 
 
-def make_set(library: Path, work: Path) -> Manifest:
-    """Return the manifest with proxy levels and gains, made where it is not there yet."""
+def make_set(library: Path, work: Path, *, per_clip: dict[str, int]) -> Manifest:
+    """Return the manifest with proxy levels, made where it is not there yet."""
     path = work / "data_manifest.parquet"
     rows = []
-    for split, per_clip in PER_CLIP.items():
+    for split, number in per_clip.items():
         clips = [name for name, chosen in choose_clips(library / "clips.tsv").items() if chosen == split]
         for name in clips:
             link = work / "clips" / split / name
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
                 link.symlink_to(library / name)
-        count = ["--count", str(-(-per_clip * len(clips) // 10) * 10), "--per-clip", str(per_clip), "--split", "1,0,0"]
+        count = ["--count", str(-(-number * len(clips) // 10) * 10), "--per-clip", str(number), "--split", "1,0,0"]
         source = ["--source", f"videos:{work / 'clips' / split}", "--resolutions", "256p", "--seed", "10"]
         _run(extract.main, [*source, "--out", str(work / split), *count])
         for row in read_manifest(work / split / path.name).rows():
@@ -104,7 +104,6 @@ def make_set(library: Path, work: Path) -> Manifest:
             rows.append({**row, **files, "split": split})
     if not path.exists():
         with_proxy_levels(from_rows(path, rows, metadata={"seed": "10"})).write()
-    _run(predict.main, [str(path), "--predictor", "rife-refined", "--as", "accurate"])
     return read_manifest(path)
 
 
@@ -274,9 +273,16 @@ def main() -> None:
     parser.add_argument("--weight-decay", type=float, default=0.05)
     parser.add_argument("--ema", type=float, default=0.995)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--per-clip", default=",".join(map(str, PER_CLIP)), help="pairs of a clip: train,val,test")
+    parser.add_argument("--only-set", action="store_true", help="make the set with its proxy levels, and no more")
     options = parser.parse_args()
     torch.set_flush_denormal(True)
-    manifest = make_set(options.library, options.work)
+    per_clip = dict(zip(("train", "val", "test"), map(int, options.per_clip.split(",")), strict=True))
+    manifest = make_set(options.library, options.work, per_clip=per_clip)
+    if options.only_set:
+        return
+    _run(predict.main, [str(manifest.path), "--predictor", "rife-refined", "--as", "accurate"])
+    manifest = read_manifest(manifest.path)
     samples, gain_scale = select_samples(manifest, resolution="256p", labels="proxy"), None
     if options.target == "gain":
         samples, gain_scale = gain_samples(manifest, resolution="256p")

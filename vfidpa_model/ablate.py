@@ -5,19 +5,17 @@ kept: run the same command again to go on.
 """
 
 import json
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dataset_tools.common import cli
-from dataset_tools.common.markdown import to_table
 from dataset_tools.errors import UsageError
-from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.networks.config import WIDTH_NAMES, ModelConfig
 from vfidpa_model.training import options
 from vfidpa_model.training.config import Machine, TrainConfig
 from vfidpa_model.training.config_file import preset_config
@@ -26,23 +24,47 @@ if TYPE_CHECKING:
     from vfidpa_model.evaluation.cost import Cost
 
 _PLAIN = ModelConfig(backbone="swin_t", upsample="nearest", temporal_difference=False)
-# key -> (title, model, whether the auxiliary loss is on), in the order of the paper's table. ``full`` is the preset
-# "default"; "paper" and "ahiq-own" bring their presets' recipe with them and share only the budget and the data.
-ROWS: dict[str, tuple[str, ModelConfig, bool]] = {
-    "ahiq": ("AHIQ (ViT-B + ResNet-50)", ModelConfig(backbone="ahiq"), False),
-    "baseline": ("Swin-T baseline", _PLAIN, False),
-    "pixelshuffle": ("+ PixelShuffle", replace(_PLAIN, upsample="pixelshuffle"), False),
-    "temporal": ("+ temporal difference", ModelConfig(), False),
-    "full": ("+ auxiliary loss = VFI-DPA", ModelConfig(), True),
-    "light": ("light VFI-DPA (EfficientNet-Lite0)", ModelConfig(backbone="efficientnet_lite0"), True),
-    "paper": ("VFI-DPA, preset paper", preset_config("paper").model, True),
-    "ahiq-own": ("AHIQ, its own recipe", preset_config("ahiq").model, False),
-}
-_PRESET_OF = {"paper": "paper", "ahiq-own": "ahiq"}
-_TABLE = tuple(key for key in ROWS if key not in _PRESET_OF)
 _BUDGET = ("resolution", "labels", "epochs", "crop", "seed", "patience", "pretrained", "precision")
+_BACKBONES = ("", "swin_t", "efficientnet_lite0")
 _ASPECT = 16 / 9  # of the pair whose cost is measured
-_MEASURES = ("acc@0.25", "acc@0.5", "acc@0.75", "acc@1", "mae", "srcc", "plcc")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row of the table.
+
+    Attributes:
+        preset: Preset whose recipe it is trained by; empty for the recipe that all others share.
+        train: Where it differs from that recipe.
+    """
+
+    title: str
+    model: ModelConfig
+    preset: str = ""
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+    def config(self, shared: TrainConfig) -> TrainConfig:
+        """Return how it is trained: budget and data are those of ``shared``, a preset's recipe its own."""
+        if self.preset:
+            budget = {name: getattr(shared, name) for name in _BUDGET}
+            return replace(preset_config(self.preset).train, **budget)
+        return replace(shared, **self.train)
+
+
+# In the order of the paper's table, then what else is worth asking. ``full`` is the preset "default".
+ROWS: dict[str, Part] = {
+    "ahiq": Part("AHIQ (ViT-B + ResNet-50)", ModelConfig(backbone="ahiq"), train={"aux_weight": 0.0}),
+    "baseline": Part("Swin-T baseline", _PLAIN, train={"aux_weight": 0.0}),
+    "pixelshuffle": Part("+ PixelShuffle", replace(_PLAIN, upsample="pixelshuffle"), train={"aux_weight": 0.0}),
+    "temporal": Part("+ temporal difference", ModelConfig(), train={"aux_weight": 0.0}),
+    "full": Part("+ auxiliary loss = VFI-DPA", ModelConfig()),
+    "light": Part("light VFI-DPA (EfficientNet-Lite0)", ModelConfig(backbone="efficientnet_lite0")),
+    "paper": Part("VFI-DPA, preset paper", preset_config("paper").model, "paper"),
+    "ahiq-own": Part("AHIQ, its own recipe", preset_config("ahiq").model, "ahiq"),
+    "crop-labels": Part("VFI-DPA, labels of crops", ModelConfig(), train={"crop_labels": "crop"}),
+    "no-channel-swap": Part("VFI-DPA, channels as they are", ModelConfig(), train={"augment_channels": False}),
+}
+_TABLE = ("ahiq", "baseline", "pixelshuffle", "temporal", "full", "light")
 
 
 def ablate(
@@ -52,6 +74,7 @@ def ablate(
     rows: Sequence[str] = _TABLE,
     seeds: int = 3,
     config: TrainConfig,
+    backbone: str = "",
     ahiq_patch: int = 8,
     split: str = "test",
     machine: Machine = Machine(),
@@ -60,48 +83,63 @@ def ablate(
 
     A row with a seed lies in ``out/KEY/seed-S``; one that has its ``evaluation.json`` is not done again.
 
+    Args:
+        backbone: Takes the place of Swin-T in every row; empty leaves each row its own.
+
     Raises:
         UsageError: An unknown row or split; ``out`` was begun with other options.
         ManifestError: As in training and evaluation; nothing is labelled in ``split``.
     """
+    from vfidpa_model.evaluation.ablation import summarise
+
     unknown = [key for key in rows if key not in ROWS]
     if unknown:
         raise UsageError(f"row {unknown[0]!r} must be one of {', '.join(ROWS)}")
-    models = {key: _model_of(key, tier=config.resolution, ahiq_patch=ahiq_patch) for key in rows}
+    if backbone not in _BACKBONES:
+        raise UsageError(f"--backbone ({backbone!r}) must be one of {', '.join(_BACKBONES[1:])}")
+    models = {key: _model_of(key, tier=config.resolution, backbone=backbone, ahiq_patch=ahiq_patch) for key in rows}
     _check_split(manifest, split, config)
     records: dict[str, list[dict[str, Any]]] = {key: [] for key in rows}
     for seed in range(config.seed, config.seed + seeds):  # seed by seed: the table is complete early
         for key in rows:
-            print(f"{ROWS[key][0]}, seed {seed}", file=sys.stderr)
+            print(f"{ROWS[key].title}, seed {seed}", file=sys.stderr)
             records[key].append(
                 _row_with_seed(
                     manifest,
                     out / key / f"seed-{seed}",
                     model_config=models[key],
-                    config=_config_of(key, replace(config, seed=seed)),
+                    config=ROWS[key].config(replace(config, seed=seed)),
                     split=split,
                     machine=machine,
                     with_baselines=key == rows[0] and seed == config.seed,
                 )
             )
     costs = _measure_costs([out / key / f"seed-{config.seed}" for key in rows], device=machine.device)
-    table = _summarise(records, dict(zip(rows, costs, strict=True)))
-    table["options"] = {**config.to_dict(), "seeds": seeds, "split": split, "ahiq_patch": ahiq_patch}
+    clips = _clips_of(manifest, records[rows[0]][0])
+    table = summarise(
+        records, titles={key: ROWS[key].title for key in rows}, costs=dict(zip(rows, costs, strict=True)), clips=clips
+    )
+    table["options"] = {
+        **config.to_dict(), "seeds": seeds, "split": split, "backbone": backbone, "ahiq_patch": ahiq_patch
+    }  # fmt: skip
     return table
 
 
-def _config_of(key: str, config: TrainConfig) -> TrainConfig:
-    """Return how a row is trained: all alike but for the auxiliary loss; a preset's row by its own recipe."""
-    if key in _PRESET_OF:
-        same = {name: getattr(config, name) for name in _BUDGET}
-        return replace(preset_config(_PRESET_OF[key]).train, **same)
-    return config if ROWS[key][2] else replace(config, aux_weight=0.0)
+def _model_of(key: str, *, tier: str, backbone: str, ahiq_patch: int) -> ModelConfig:
+    model = ROWS[key].model
+    changed: dict[str, Any] = {"tier": tier}
+    if model.backbone == "ahiq":
+        changed["ahiq_patch"] = ahiq_patch
+    elif backbone and model.backbone == "swin_t":
+        changed |= {"backbone": backbone, **_widths_for(model, backbone)}
+    return options.from_options(replace, model, **changed)
 
 
-def _model_of(key: str, *, tier: str, ahiq_patch: int) -> ModelConfig:
-    model = ROWS[key][1]
-    patch = ahiq_patch if model.backbone == "ahiq" else model.ahiq_patch
-    return options.from_options(replace, model, tier=tier, ahiq_patch=patch)
+def _widths_for(model: ModelConfig, backbone: str) -> dict[str, Any]:
+    """Return the widths that belong to another backbone where a row leaves them to it; a preset's own stay."""
+    own = ModelConfig(backbone=model.backbone)
+    other = ModelConfig(backbone=backbone)
+    return {name: getattr(other, name) for name in WIDTH_NAMES if getattr(model, name) == getattr(own, name)}
 
 
 def _check_split(manifest: Path, split: str, config: TrainConfig) -> None:
@@ -153,56 +191,14 @@ def _measure_costs(runs: Sequence[Path], *, device: str) -> "list[Cost]":
     return [found[str(run)] for run in runs]
 
 
-def _summarise(records: Mapping[str, Sequence[Mapping[str, Any]]], costs: "Mapping[str, Cost]") -> dict[str, Any]:
-    """Return the rows with mean and standard deviation over the seeds, and the baselines of the first evaluation."""
-    from vfidpa_model.evaluation.comparison import MODEL
+def _clips_of(manifest: Path, record: Mapping[str, Any]) -> list[str]:
+    """Return the clip of each evaluated pair, in the record's order."""
+    from dataset_tools.columns.file import open_manifest
 
-    rows = []
-    for key, found in records.items():
-        values = {name: [record["rows"][MODEL]["measures"][name] for record in found] for name in _MEASURES}
-        started_from = found[0]["facts"]["backbone started from"]
-        rows.append(
-            {"title": ROWS[key][0], "started_from": started_from, "measures": values, "cost": costs[key].to_dict()}
-        )
-    first = next(iter(records.values()))[0]
-    for name, row in sorted(first["rows"].items()):
-        if name != MODEL:
-            values = {measure: [row["measures"][measure]] for measure in _MEASURES}
-            rows.append({"title": name, "started_from": "", "measures": values, "cost": None})
-    facts = {name: first[name] for name in ("num_pairs", "num_clips")}
-    return {"rows": rows, **facts, "device": first["facts"]["device"]}
-
-
-def to_markdown(table: Mapping[str, Any]) -> str:
-    """Return the table of ``ablate`` as Markdown: mean ± standard deviation over the seeds."""
-    options = table["options"]
-    head = ["model", "backbone from", *_MEASURES, "parameters (M)", "GMACs", "ms per pair"]
-    lines = [
-        f"Trained on {options['labels']} labels at {options['resolution']} for {options['epochs']} epochs, batch "
-        f"{options['batch']}, crop {options['crop']}, {options['seeds']} seeds; "
-        f"{table['num_pairs']} {options['split']} pairs of {table['num_clips']} clips; {table['device']}; "
-        f"AHIQ with patches of {options['ahiq_patch']}.",
-        "",
-    ]
-    rows = []
-    for row in table["rows"]:
-        cost = row["cost"]
-        numbers = (
-            [f"{cost['parameters'] / 1e6:.1f}", f"{cost['gmacs']:.1f}", f"{cost['milliseconds']:.0f}"]
-            if cost
-            else ["", "", ""]
-        )
-        cells = [row["title"], row["started_from"], *(_spread(row["measures"][name]) for name in _MEASURES), *numbers]
-        rows.append(cells)
-    return "\n".join([*lines, to_table(head, rows)]) + "\n"
-
-
-def _spread(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "–"
-    mean = f"{statistics.mean(known):.3f}"
-    return f"{mean} ± {statistics.stdev(known):.3f}" if len(known) > 1 else mean
+    names = ("triplet_id", "clip")
+    table = open_manifest(manifest).read(names)
+    clips = dict(zip(*(table[name].to_pylist() for name in names), strict=True))
+    return [clips[pair["triplet_id"]] for pair in record["pairs"]]
 
 
 def ablate_command(
@@ -218,6 +214,9 @@ def ablate_command(
     batch: options.Batch = TrainConfig.batch,
     lr: options.LearningRate = TrainConfig.lr,
     crop: options.Crop = TrainConfig.crop,
+    backbone: Annotated[
+        str, typer.Option(help="In place of Swin-T in every row, for example efficientnet_lite0.")
+    ] = "",
     aux_weight: options.AuxWeight = TrainConfig.aux_weight,
     ahiq_patch: options.AhiqPatch = ModelConfig.ahiq_patch,
     device: options.Device = Machine.device,
@@ -227,13 +226,15 @@ def ablate_command(
     """Train and evaluate the paper's ablation rows under equal budget and print the table.
 
     No row stops early. --aux-weight is for the rows that have the auxiliary loss, --cache is shared by all. The rows
-    paper and ahiq-own are trained by their presets, for as many epochs.
+    paper and ahiq-own are trained by their presets, for as many epochs. Without ImageNet weights of Swin-T, --backbone
+    efficientnet_lite0 tells the parts apart by a backbone whose weights come along.
 
     \b
     Example:
       python -m vfidpa_model.ablate data/data_manifest.parquet --out runs/ablation --labels proxy --seeds 3
     """
     from dataset_tools.common.files import write_bytes, write_json
+    from vfidpa_model.evaluation.ablation import to_markdown
 
     config = options.from_options(
         TrainConfig, resolution=resolution, epochs=epochs, batch=batch, lr=lr, crop=crop, aux_weight=aux_weight,
@@ -245,6 +246,7 @@ def ablate_command(
         rows=list(dict.fromkeys(key.strip() for key in rows.split(","))),
         seeds=seeds,
         config=config,
+        backbone=backbone,
         ahiq_patch=ahiq_patch,
         split=split,
         machine=Machine(device, workers, cache),

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.vfidpa_model.labelled_set import labelled_manifest
-from vfidpa_model.ablate import ROWS, _config_of, main
+from vfidpa_model.ablate import ROWS, _model_of, main
 from vfidpa_model.evaluation.cost import measure_costs
-from vfidpa_model.networks.config import ModelConfig
+from vfidpa_model.networks.config import WIDTH_NAMES, ModelConfig
 from vfidpa_model.networks.vfidpa import VFIDPA
 from vfidpa_model.training.config import TrainConfig
 from vfidpa_model.training.config_file import preset_config
@@ -31,24 +31,38 @@ def command(manifest, out, *more):
     [
         ("baseline", "pixelshuffle", {"upsample"}),
         ("pixelshuffle", "temporal", {"temporal_difference"}),
-        ("temporal", "full", {"auxiliary"}),
+        ("temporal", "full", {"aux_weight"}),
+        ("full", "light", {"backbone", *WIDTH_NAMES}),
+        ("full", "crop-labels", {"crop_labels"}),
+        ("full", "no-channel-swap", {"augment_channels"}),
     ],
 )
 def test_each_row_has_one_part_more(before, after, part):
-    first, second = ({**asdict(ROWS[key][1]), "auxiliary": ROWS[key][2]} for key in (before, after))
+    first, second = ({**asdict(ROWS[key].model), **asdict(ROWS[key].config(TrainConfig()))} for key in (before, after))
     assert {name for name in first if first[name] != second[name]} == part
-    assert ROWS["full"][1] == ModelConfig()
+    assert ROWS["full"].model == ModelConfig()
 
 
 def test_a_presets_row_has_its_recipe_and_the_others_budget():
     budget = TrainConfig(epochs=3, labels="proxy", resolution="720p", seed=5, crop=64, patience=0, batch=2, lr=1.0)
     for key, preset in (("paper", "paper"), ("ahiq-own", "ahiq")):
-        found, own = asdict(_config_of(key, budget)), asdict(preset_config(preset).train)
+        found, own = asdict(ROWS[key].config(budget)), asdict(preset_config(preset).train)
         differing = {name for name in found if found[name] != own[name]}
         assert differing <= {"epochs", "labels", "resolution", "seed", "crop", "patience"}
         assert (found["epochs"], found["seed"], found["lr"]) == (3, 5, 1e-4)
-    assert _config_of("full", budget) == budget
-    assert _config_of("baseline", budget) == replace(budget, aux_weight=0.0)
+    assert ROWS["full"].config(budget) == budget
+    assert ROWS["baseline"].config(budget) == replace(budget, aux_weight=0.0)
+
+
+def test_another_backbone_takes_swins_place_with_its_own_widths_and_a_presets_stay():
+    found = {key: _model_of(key, tier="256p", backbone="efficientnet_lite0", ahiq_patch=16) for key in ROWS}
+    assert found["full"] == replace(ROWS["light"].model, tier="256p") == found["light"]
+    assert {model.backbone for key, model in found.items() if "ahiq" not in key} == {"efficientnet_lite0"}
+    assert (found["ahiq"].backbone, found["ahiq"].ahiq_patch) == ("ahiq", 16)
+    paper = ROWS["paper"].model
+    for name in ("shallow_width", "fusion_width", "head_widths", "deform_form", "difference_of"):
+        assert getattr(found["paper"], name) == getattr(paper, name)
+    assert found["paper"].deep_width == found["light"].deep_width  # what PixelShuffle makes of the backbone's
 
 
 def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsys):
@@ -61,7 +75,7 @@ def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsy
     table = json.loads((tmp_path / "ablation.json").read_text())
     row = table["rows"][0]
     assert len(row["measures"]["mae"]) == 2
-    assert row["cost"]["parameters"] == sum(p.numel() for p in VFIDPA(ROWS["light"][1]).parameters())
+    assert row["cost"]["parameters"] == sum(p.numel() for p in VFIDPA(ROWS["light"].model).parameters())
 
     kept = tmp_path / "light/seed-0/evaluation-test/evaluation.json"
     redone = tmp_path / "light/seed-1/evaluation-test/evaluation.json"
@@ -84,6 +98,7 @@ def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsy
             ["--rows", "light,heavy"],
             "row 'heavy' must be one of ahiq, baseline, pixelshuffle, temporal, full, light, p",
         ),
+        (["--backbone", "resnet"], "--backbone ('resnet') must be one of swin_t, efficientnet_lite0"),
         (["--resolution", "720p"], "resolution (720p) must be a tier of"),
         (["--resolution", "480p"], "resolution ('480p') must be one of 256p"),
         (["--split", "exam"], "--split ('exam') must be one of train, val, test"),
@@ -98,7 +113,7 @@ def test_refused_before_anything_is_trained(manifest, tmp_path, capsys, more, wo
 
 def test_costs_count_every_pixel_and_take_medians():
     ticks = itertools.accumulate([0.0, 0.010, 1.0, 0.030, 1.0, 0.020])
-    model = VFIDPA(ROWS["light"][1])
+    model = VFIDPA(ROWS["light"].model)
     options = {"width": 64, "device": torch.device("cpu")}
     small = measure_costs({"a": model}, height=64, rounds=3, clock=lambda: next(ticks), **options)["a"]
     assert small.milliseconds == pytest.approx(20)
