@@ -7,7 +7,7 @@ kept: run the same command again to go on.
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,66 +15,27 @@ import typer
 
 from dataset_tools.common import cli
 from dataset_tools.errors import UsageError
-from vfidpa_model.networks.config import WIDTH_NAMES, ModelConfig
+from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.training import options
 from vfidpa_model.training.config import Machine, TrainConfig
-from vfidpa_model.training.config_file import preset_config
+from vfidpa_model.training.parts import ROWS, TABLE, model_of
 
 if TYPE_CHECKING:
     from vfidpa_model.evaluation.cost import Cost
 
-_PLAIN = ModelConfig(backbone="swin_t", upsample="nearest", temporal_difference=False)
-_BUDGET = ("resolution", "labels", "epochs", "crop", "seed", "patience", "pretrained", "precision")
 _BACKBONES = ("", "swin_t", "efficientnet_lite0")
 _ASPECT = 16 / 9  # of the pair whose cost is measured
-
-
-@dataclass(frozen=True)
-class Part:
-    """One row of the table.
-
-    Attributes:
-        preset: Preset whose recipe it is trained by; empty for the recipe that all others share.
-        train: Where it differs from that recipe.
-    """
-
-    title: str
-    model: ModelConfig
-    preset: str = ""
-    train: Mapping[str, Any] = field(default_factory=dict)
-
-    def config(self, shared: TrainConfig) -> TrainConfig:
-        """Return how it is trained: budget and data are those of ``shared``, a preset's recipe its own."""
-        if self.preset:
-            budget = {name: getattr(shared, name) for name in _BUDGET}
-            return replace(preset_config(self.preset).train, **budget)
-        return replace(shared, **self.train)
-
-
-# In the order of the paper's table, then what else is worth asking. ``full`` is the preset "default".
-ROWS: dict[str, Part] = {
-    "ahiq": Part("AHIQ (ViT-B + ResNet-50)", ModelConfig(backbone="ahiq"), train={"aux_weight": 0.0}),
-    "baseline": Part("Swin-T baseline", _PLAIN, train={"aux_weight": 0.0}),
-    "pixelshuffle": Part("+ PixelShuffle", replace(_PLAIN, upsample="pixelshuffle"), train={"aux_weight": 0.0}),
-    "temporal": Part("+ temporal difference", ModelConfig(), train={"aux_weight": 0.0}),
-    "full": Part("+ auxiliary loss = VFI-DPA", ModelConfig()),
-    "light": Part("light VFI-DPA (EfficientNet-Lite0)", ModelConfig(backbone="efficientnet_lite0")),
-    "paper": Part("VFI-DPA, preset paper", preset_config("paper").model, "paper"),
-    "ahiq-own": Part("AHIQ, its own recipe", preset_config("ahiq").model, "ahiq"),
-    "crop-labels": Part("VFI-DPA, labels of crops", ModelConfig(), train={"crop_labels": "crop"}),
-    "no-channel-swap": Part("VFI-DPA, channels as they are", ModelConfig(), train={"augment_channels": False}),
-}
-_TABLE = ("ahiq", "baseline", "pixelshuffle", "temporal", "full", "light")
 
 
 def ablate(
     manifest: Path,
     out: Path,
     *,
-    rows: Sequence[str] = _TABLE,
+    rows: Sequence[str] = TABLE,
     seeds: int = 3,
     config: TrainConfig,
     backbone: str = "",
+    input_height: int = 0,
     ahiq_patch: int = 8,
     split: str = "test",
     machine: Machine = Machine(),
@@ -85,6 +46,7 @@ def ablate(
 
     Args:
         backbone: Takes the place of Swin-T in every row; empty leaves each row its own.
+        input_height: Rows that every model sees; 0 takes the tier's.
 
     Raises:
         UsageError: An unknown row or split; ``out`` was begun with other options.
@@ -97,7 +59,8 @@ def ablate(
         raise UsageError(f"row {unknown[0]!r} must be one of {', '.join(ROWS)}")
     if backbone not in _BACKBONES:
         raise UsageError(f"--backbone ({backbone!r}) must be one of {', '.join(_BACKBONES[1:])}")
-    models = {key: _model_of(key, tier=config.resolution, backbone=backbone, ahiq_patch=ahiq_patch) for key in rows}
+    shared: dict[str, Any] = {"tier": config.resolution, "input_height": input_height}
+    models = {key: model_of(key, backbone=backbone, ahiq_patch=ahiq_patch, **shared) for key in rows}
     _check_split(manifest, split, config)
     records: dict[str, list[dict[str, Any]]] = {key: [] for key in rows}
     for seed in range(config.seed, config.seed + seeds):  # seed by seed: the table is complete early
@@ -120,26 +83,10 @@ def ablate(
         records, titles={key: ROWS[key].title for key in rows}, costs=dict(zip(rows, costs, strict=True)), clips=clips
     )
     table["options"] = {
-        **config.to_dict(), "seeds": seeds, "split": split, "backbone": backbone, "ahiq_patch": ahiq_patch
+        **config.to_dict(), "seeds": seeds, "split": split, "backbone": backbone, "input_height": input_height,
+        "ahiq_patch": ahiq_patch,
     }  # fmt: skip
     return table
-
-
-def _model_of(key: str, *, tier: str, backbone: str, ahiq_patch: int) -> ModelConfig:
-    model = ROWS[key].model
-    changed: dict[str, Any] = {"tier": tier}
-    if model.backbone == "ahiq":
-        changed["ahiq_patch"] = ahiq_patch
-    elif backbone and model.backbone == "swin_t":
-        changed |= {"backbone": backbone, **_widths_for(model, backbone)}
-    return options.from_options(replace, model, **changed)
-
-
-def _widths_for(model: ModelConfig, backbone: str) -> dict[str, Any]:
-    """Return the widths that belong to another backbone where a row leaves them to it; a preset's own stay."""
-    own = ModelConfig(backbone=model.backbone)
-    other = ModelConfig(backbone=backbone)
-    return {name: getattr(other, name) for name in WIDTH_NAMES if getattr(model, name) == getattr(own, name)}
 
 
 def _check_split(manifest: Path, split: str, config: TrainConfig) -> None:
@@ -204,7 +151,7 @@ def _clips_of(manifest: Path, record: Mapping[str, Any]) -> list[str]:
 def ablate_command(
     manifest: options.LabelledManifest,
     out: Annotated[Path, typer.Option(help="Folder for all runs and the table.")],
-    rows: Annotated[str, typer.Option(help=f"Rows, by comma: {','.join(ROWS)}.")] = ",".join(_TABLE),
+    rows: Annotated[str, typer.Option(help=f"Rows, by comma: {','.join(ROWS)}.")] = ",".join(TABLE),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings per row.")] = 3,
     seed: options.Seed = TrainConfig.seed,
     resolution: options.Resolution = TrainConfig.resolution,
@@ -218,6 +165,7 @@ def ablate_command(
         str, typer.Option(help="In place of Swin-T in every row, for example efficientnet_lite0.")
     ] = "",
     aux_weight: options.AuxWeight = TrainConfig.aux_weight,
+    input_height: options.InputHeight = 0,
     ahiq_patch: options.AhiqPatch = ModelConfig.ahiq_patch,
     device: options.Device = Machine.device,
     workers: options.Workers = Machine.workers,
@@ -247,6 +195,7 @@ def ablate_command(
         seeds=seeds,
         config=config,
         backbone=backbone,
+        input_height=input_height,
         ahiq_patch=ahiq_patch,
         split=split,
         machine=Machine(device, workers, cache),

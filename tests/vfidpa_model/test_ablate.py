@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from tests.vfidpa_model.labelled_set import labelled_manifest
-from vfidpa_model.ablate import ROWS, _model_of, main
+from vfidpa_model.ablate import main
 from vfidpa_model.evaluation.cost import measure_costs
 from vfidpa_model.networks.config import WIDTH_NAMES, ModelConfig
 from vfidpa_model.networks.vfidpa import VFIDPA
 from vfidpa_model.training.config import TrainConfig
 from vfidpa_model.training.config_file import preset_config
+from vfidpa_model.training.parts import ROWS, model_of
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_a_presets_row_has_its_recipe_and_the_others_budget():
 
 
 def test_another_backbone_takes_swins_place_with_its_own_widths_and_a_presets_stay():
-    found = {key: _model_of(key, tier="256p", backbone="efficientnet_lite0", ahiq_patch=16) for key in ROWS}
+    found = {key: model_of(key, tier="256p", backbone="efficientnet_lite0", ahiq_patch=16) for key in ROWS}
     assert found["full"] == replace(ROWS["light"].model, tier="256p") == found["light"]
     assert {model.backbone for key, model in found.items() if "ahiq" not in key} == {"efficientnet_lite0"}
     assert (found["ahiq"].backbone, found["ahiq"].ahiq_patch) == ("ahiq", 16)

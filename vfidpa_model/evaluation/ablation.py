@@ -74,9 +74,10 @@ def to_markdown(table: Mapping[str, Any]) -> str:
     head = ["model", "backbone from", *MEASURES, "srcc above reference [95 % over clips]"]
     head += ["parameters (M)", "GMACs", "ms per pair"]
     backbone = f"backbone {options['backbone']} in place of Swin-T; " if options["backbone"] else ""
+    seen = f", {options['input_height']} rows seen" if options["input_height"] else ""
     lines = [
         f"Trained on {options['labels']} labels at {options['resolution']} for {options['epochs']} epochs, batch "
-        f"{options['batch']}, crop {options['crop']}, {options['seeds']} seeds; {backbone}"
+        f"{options['batch']}, crop {options['crop']}{seen}, {options['seeds']} seeds; {backbone}"
         f"{table['num_pairs']} {options['split']} pairs of {table['num_clips']} clips; {table['device']}; "
         f"AHIQ with patches of {options['ahiq_patch']}; reference: {table['reference']}.",
         "",

@@ -37,7 +37,10 @@ def table():
     costs = {key: Cost(parameters=1e6, gmacs=2.0, milliseconds=3.0) for key in records}
     found = summarise(records, titles={key: key for key in records}, costs=costs, clips=CLIPS)
     options = {"labels": "proxy", "resolution": "256p", "epochs": 2, "batch": 8, "crop": 128, "seeds": 2}
-    return {**found, "options": {**options, "split": "test", "backbone": "efficientnet_lite0", "ahiq_patch": 8}}
+    return {
+        **found,
+        "options": {**options, "split": "test", "backbone": "efficientnet_lite0", "input_height": 128, "ahiq_patch": 8},
+    }
 
 
 def test_the_difference_is_that_of_the_mean_srcc_and_tells_rows_apart_only_where_they_differ(table):
@@ -58,5 +61,6 @@ def test_the_page_names_backbone_and_reference_and_shows_intervals(table):
     page = to_markdown(table)
     assert "backbone efficientnet_lite0 in place of Swin-T" in page
     assert "reference: full." in page
+    assert "crop 128, 128 rows seen, 2 seeds" in page
     value, low, high = table["rows"][0]["srcc_gain"]
     assert f"| {value:+.3f} [{low:+.3f}, {high:+.3f}] | 1.0 | 2.0 | 3 |" in page
