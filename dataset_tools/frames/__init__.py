@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
@@ -41,10 +42,10 @@ def fingerprint(rgb: Rgb) -> bytes:
     rows, columns = (_cells(length) for length in rgb.shape[:2])
     means = np.empty((FINGERPRINT_GRID, FINGERPRINT_GRID, 3), "<u2")
     for i, (top, bottom) in enumerate(rows):
-        sums = rgb[top:bottom].sum(axis=0, dtype=np.uint32)
         for j, (left, right) in enumerate(columns):
             count = (bottom - top) * (right - left)
-            means[i, j] = (512 * sums[left:right].sum(axis=0, dtype=np.int64) + count) // (2 * count)
+            sums = cv2.sumElems(rgb[top:bottom, left:right])[:3]  # whole numbers, exact in the doubles they come in
+            means[i, j] = [(512 * int(total) + count) // (2 * count) for total in sums]
     return means.tobytes()
 
 

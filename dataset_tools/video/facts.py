@@ -38,20 +38,25 @@ def clip_facts(path: Path, *, decoder: str) -> dict[str, Any]:
         VideoError: The file is missing or unreadable.
     """
     with PyavReader(path) as reader:
-        first, stream = reader.peek(), reader.stream
-        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        if aspect and reader.matrix[0] == 0:  # turned by a quarter
-            aspect = 1 / aspect
-        return {
-            "frame_rate": float(reader.usual_fps),
-            "field_order": flagged_field_order(reader),
-            "transfer": _TRANSFERS.get(int(first.color_trc)),
-            "pixel_aspect": float(aspect) if aspect else 1.0,
-            "bit_depth": first.format.components[0].bits,
-            "codec": stream.codec_context.name,
-            "decoder": decoder_version(decoder),
-            "duration_seconds": _claimed_seconds(reader),
-        }
+        return facts_of(reader, decoder=decoder)
+
+
+def facts_of(reader: PyavReader, *, decoder: str) -> dict[str, Any]:
+    """Return what ``clip_facts`` does of an open clip of which no frame has been taken."""
+    first, stream = reader.peek(), reader.stream
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if aspect and reader.matrix[0] == 0:  # turned by a quarter
+        aspect = 1 / aspect
+    return {
+        "frame_rate": float(reader.usual_fps),
+        "field_order": flagged_field_order(reader),
+        "transfer": _TRANSFERS.get(int(first.color_trc)),
+        "pixel_aspect": float(aspect) if aspect else 1.0,
+        "bit_depth": first.format.components[0].bits,
+        "codec": stream.codec_context.name,
+        "decoder": decoder_version(decoder),
+        "duration_seconds": _claimed_seconds(reader),
+    }
 
 
 def cut_off_note(claimed_seconds: float | None, last_pts: float | None, frame_rate: float | None) -> str:

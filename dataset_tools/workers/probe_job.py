@@ -11,8 +11,8 @@ from PIL import Image
 from dataset_tools.errors import FrameError
 from dataset_tools.sources.clip_frames import clip_sha256, clip_stamp
 from dataset_tools.video import open_video
-from dataset_tools.video.facts import clip_facts
-from dataset_tools.video.pyav import open_container
+from dataset_tools.video.facts import clip_facts, facts_of
+from dataset_tools.video.pyav import PyavReader, open_container
 from dataset_tools.workers.messages import ProbeJob
 
 _FEW_FRAMES = 64  # below that, a clip is counted by decoding: it could be taken for too short
@@ -39,12 +39,15 @@ def probe(job: ProbeJob, *, heartbeat: Callable[[], None]) -> dict[str, Any]:
         facts = {"frame_rate": clip.frame_rate}
     else:
         with open_video(clip.path, decoder=decoder) as reader:
+            if isinstance(reader, PyavReader):
+                facts = facts_of(reader, decoder=decoder)
+            else:
+                facts = clip_facts(clip.path, decoder=decoder)
             width, height = reader.info.width, reader.info.height
             num_frames = reader.info.num_frames_from_header or _count_packets(clip.path)
             if num_frames < _FEW_FRAMES:
                 num_frames = sum(1 for _ in with_heartbeats(reader.frames(), heartbeat))
         sha256 = clip_sha256(clip)
-        facts = clip_facts(clip.path, decoder=decoder)
     known = {"width": width, "height": height, "num_frames": num_frames, "sha256": sha256, "stamp": stamp}
     return {**known, **facts}
 
