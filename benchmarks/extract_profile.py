@@ -17,6 +17,7 @@ from typing import TypeVar
 import cv2
 
 from dataset_tools.common.batches import publish, write_aside
+from dataset_tools.common.memory import keep_freed_memory
 from dataset_tools.frames import (
     RESOLUTION_HEIGHTS,
     fingerprint,
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5, help="keep one frame of so many")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
+    keep_freed_memory()  # as a worker does
     with tempfile.TemporaryDirectory(dir=".") as folder:
         for clip in arguments.clips:
             profile(clip, every=arguments.every, folder=Path(folder))
