@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_tools.checks.hashing import first_64_bits
+from dataset_tools.columns.runs import runs_of_equal
 from dataset_tools.common.parquet import Columns
 from dataset_tools.frames import FINGERPRINT_BYTES
-from dataset_tools.sampling.near_frames import MIN_FRAMES, find_matches, telling
+from dataset_tools.sampling.near_frames import MIN_FRAMES, find_matches, held_by_several, telling
 from dataset_tools.sampling.splits import Key
 
 _FRAMES = ("img0", "gt", "img1")
@@ -131,23 +132,20 @@ class _Gathered:
 
     def _codes(self, piece: pa.Table) -> npt.NDArray[np.int64]:
         """Return the number of each row's clip, and note what else the rows say of clips."""
-        names = ["source", "clip", "clip_sha256", "clip_group", "split"]
-        plain = pa.table({name: piece.column(name).cast(pa.string()) for name in names})
-        for row in plain.group_by(names).aggregate([]).to_pylist():
-            key = (row["source"] or "", row["clip"] or "")
-            number = self.numbers.setdefault(key, len(self.numbers))
+        runs, lengths = runs_of_equal(piece, ["source", "clip", "clip_sha256", "clip_group", "split"])
+        codes = np.empty(len(runs), np.int64)
+        for place, (source, clip, clip_sha256, group, split) in enumerate(runs):
+            key = (source or "", clip or "")
+            number = codes[place] = self.numbers.setdefault(key, len(self.numbers))
             if number == len(self.found.keys):
                 self.found.keys.append(key)
                 self.found.splits.append(set())
-                self.found.groups.append(row["clip_group"])
-            self.found.splits[number].add(row["split"] or "train")
-            for value, known in ((row["clip_sha256"], self.files), (row["clip_group"], self.groups)):
+                self.found.groups.append(group)
+            self.found.splits[number].add(split or "train")
+            for value, known in ((clip_sha256, self.files), (group, self.groups)):
                 if value:
-                    known[value].add(number)
-        sources, clips = (pc.fill_null(plain.column(name), "") for name in ("source", "clip"))
-        joined = pc.binary_join_element_wise(sources, clips, "\0").combine_chunks().dictionary_encode()
-        table = np.array([self.numbers[tuple(text.split("\0", 1))] for text in joined.dictionary.to_pylist()], np.int64)
-        return table[joined.indices.to_numpy()]
+                    known[value].add(int(number))
+        return np.repeat(codes, lengths)
 
     def _add_hashes(self, sha256: pa.Array, codes: npt.NDArray[np.int64], tells: npt.NDArray[np.bool_]) -> None:
         keep = tells & pc.fill_null(pc.equal(pc.binary_length(sha256), 64), False).to_numpy(zero_copy_only=False)
@@ -187,9 +185,10 @@ def _means(prints: pa.Array) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.boo
 
 def _equal_pairs(hashes: npt.NDArray[np.uint64], owners: npt.NDArray[np.int32]) -> Iterator[tuple[int, int]]:
     """Yield pairs of clips for every hash that both have; of many clips with one hash each is paired with the next."""
-    order = np.argsort(hashes)
-    ordered = hashes[order]
-    is_same = ordered[1:] == ordered[:-1]
-    for place in np.flatnonzero(is_same & (owners[order[1:]] != owners[order[:-1]])):
-        a, b = sorted((int(owners[order[place]]), int(owners[order[place + 1]])))
-        yield a, b
+    kept = held_by_several(hashes, owners)
+    hashes, owners = hashes[kept], owners[kept]
+    order = np.lexsort((owners, hashes))
+    ordered, of_order = hashes[order], owners[order]
+    is_same = (ordered[1:] == ordered[:-1]) & (of_order[1:] != of_order[:-1])
+    for place in np.flatnonzero(is_same):
+        yield int(of_order[place]), int(of_order[place + 1])

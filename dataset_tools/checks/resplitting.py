@@ -5,11 +5,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from dataset_tools.checks.leaks import Recordings, find_recordings
 from dataset_tools.columns.file import ManifestFile, open_manifest
 from dataset_tools.columns.rewrite import rewrite_manifest, with_values
+from dataset_tools.columns.runs import runs_of_equal
 from dataset_tools.manifest import extraction_options
 from dataset_tools.sampling.groups import group_clips, own_name, parse_group_by
 from dataset_tools.sampling.splits import Key, parse_split, split_of
@@ -86,12 +88,11 @@ def _groups(recordings: Recordings, group_by: str | None) -> dict[Key, str]:
 
 def _write(manifest: ManifestFile, groups: dict[Key, str], splits: dict[Key, str]) -> None:
     def change(piece: pa.Table) -> pa.Table:
-        keys = [
-            (source or "", clip or "")
-            for source, clip in zip(piece.column("source").to_pylist(), piece.column("clip").to_pylist(), strict=True)
-        ]
-        split = pa.array([splits[key] for key in keys], pa.string()).dictionary_encode()
-        group = pa.array([groups[key] for key in keys], pa.string())
+        runs, lengths = runs_of_equal(piece, ["source", "clip"])
+        keys = [(source or "", clip or "") for source, clip in runs]
+        rows = pa.array(np.repeat(np.arange(len(keys)), lengths))
+        split = pa.array([splits[key] for key in keys], pa.string()).dictionary_encode().take(rows)
+        group = pa.array([groups[key] for key in keys], pa.string()).take(rows)
         return with_values(piece, {"split": pa.chunked_array([split]), "clip_group": pa.chunked_array([group])})
 
     stamp = json.dumps(dict(Counter(splits.values())), sort_keys=True)

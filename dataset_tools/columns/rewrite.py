@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -108,12 +109,12 @@ class Updates:
         Args:
             table: ``triplet_id`` and the columns to replace; of a row named twice the last counts.
         """
-        numbered = table.append_column("_number", pa.array(range(len(table)), pa.int64()))
+        numbered = table.append_column("_number", pa.array(np.arange(len(table))))
         ordered = numbered.sort_by([("triplet_id", "ascending"), ("_number", "ascending")])
         ids = ordered.column("triplet_id").combine_chunks()
         if len(ids) > 1:
-            is_last = pc.not_equal(ids.slice(0, len(ids) - 1), ids.slice(1)).to_pylist()
-            ordered = ordered.filter(pa.array([*is_last, True]))
+            is_last = pc.not_equal(ids.slice(0, len(ids) - 1), ids.slice(1))
+            ordered = ordered.filter(pa.concat_arrays([is_last, pa.array([True])]))
         self.table = ordered.drop_columns("_number").combine_chunks()
         self._ids = self.table.column("triplet_id").combine_chunks()
         self.names = [name for name in self.table.column_names if name != "triplet_id"]
@@ -161,7 +162,7 @@ def _choose(is_new: pa.Array, fresh: pa.ChunkedArray, old: pa.ChunkedArray) -> p
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     both = pa.chunked_array([*old.cast(plain).chunks, *fresh.cast(plain).chunks], type=plain)
     number = len(old)
-    rows = pa.array(range(number), pa.int64())
+    rows = pa.array(np.arange(number))
     taken = both.take(pc.if_else(is_new, pc.add(rows, number), rows))
     if pa.types.is_dictionary(kind):
         taken = taken.dictionary_encode()

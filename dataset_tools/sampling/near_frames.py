@@ -21,6 +21,8 @@ _ROUNDS = 8
 _STEP_LEVELS = 32.0
 _BLOCKS_PER_ROUND = 16
 _CHUNK = 1 << 20
+_CACHED = 1 << 13  # frames whose means stay in a core's cache
+_MAX_BUCKET_BITS = 26  # 320 MB
 
 Means = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -89,15 +91,41 @@ def _round_keys(means: Means, generator: np.random.Generator, *, step: float) ->
     offsets = generator.uniform(0, step, len(chosen)).astype(np.float32)
     factors = generator.integers(1, 1 << 63, len(chosen), dtype=np.uint64) | np.uint64(1)
     keys = np.empty(len(means), np.uint64)
-    for start in range(0, len(means), _CHUNK):
-        part = means[start : start + _CHUNK]
+    for start in range(0, len(means), _CACHED):
+        part = means[start : start + _CACHED]
         key = np.zeros(len(part), np.uint64)
         for block, offset, factor in zip(chosen, offsets, factors, strict=True):
-            cell = ((part[:, block] + offset) * np.float32(1 / step)).astype(np.uint64)
+            cell = ((part[:, block] + offset) * np.float32(1 / step)).astype(np.int32).astype(np.uint64)
             key = (key ^ cell) * factor
             key ^= key >> np.uint64(29)
-        keys[start : start + _CHUNK] = key
+        keys[start : start + _CACHED] = key
     return keys
+
+
+def held_by_several(keys: npt.NDArray[np.uint64], owners: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Return which keys may have several owners: all that do, and some others; it saves sorting the rest.
+
+    Args:
+        keys: Numbers whose first bits are as good as random.
+        owners: Of each key; not negative.
+    """
+    bits = min(_MAX_BUCKET_BITS, len(keys).bit_length() + 1)
+    owner_of = np.zeros(1 << bits, np.int32)
+    has_several = np.zeros(1 << bits, np.bool_)
+    result = np.empty(len(keys), np.bool_)
+
+    def buckets(start: int) -> npt.NDArray[np.int64]:
+        return (keys[start : start + _CHUNK] >> np.uint64(64 - bits)).astype(np.int64)
+
+    starts = range(0, len(keys), _CHUNK)
+    for start in starts:
+        owner_of[buckets(start)] = owners[start : start + _CHUNK]  # the last one stays
+    for start in starts:
+        bucket = buckets(start)
+        has_several[bucket[owner_of[bucket] != owners[start : start + _CHUNK]]] = True
+    for start in starts:
+        result[start : start + _CHUNK] = has_several[buckets(start)]
+    return result
 
 
 def _candidates(
@@ -108,17 +136,16 @@ def _candidates(
     Of each clip in a cell one frame stands for all; clips are paired with their neighbours in the cell and with its
     first clip, so that a crowded cell costs no more than its size.
     """
-    order = np.argsort(keys)
-    ordered = keys[order]
+    order = np.flatnonzero(held_by_several(keys, owners))
+    order = order[np.lexsort((owners[order], keys[order]))]  # by clip in a cell, then by place
+    ordered, of_order = keys[order], owners[order]
     cells = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    of_order = owners[order]
-    is_shared = np.minimum.reduceat(of_order, cells) != np.maximum.reduceat(of_order, cells)
-    kept = np.repeat(is_shared, np.diff(np.append(cells, len(order))))
-    order, ordered, of_order = order[kept], ordered[kept], of_order[kept]
+    if len(order):
+        is_shared = np.minimum.reduceat(of_order, cells) != np.maximum.reduceat(of_order, cells)
+        kept = np.repeat(is_shared, np.diff(np.append(cells, len(order))))
+        order, ordered, of_order = order[kept], ordered[kept], of_order[kept]
     if not len(order):
         return
-    by_owner = np.lexsort((of_order, ordered))
-    order, ordered, of_order = order[by_owner], ordered[by_owner], of_order[by_owner]
     starts = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]) | (of_order[1:] != of_order[:-1])))
     sizes = np.diff(np.append(starts, len(order)))
     is_first = np.append(True, ordered[starts[1:]] != ordered[starts[:-1]])

@@ -1,5 +1,7 @@
 """Which rows of a manifest are samples, what their labels are, and every check that comes before any work."""
 
+import contextlib
+import gc
 import hashlib
 import itertools
 import json
@@ -45,9 +47,9 @@ _COLUMNS = (
 _NOT_IN_SAMPLES = ("source", "clip", "split", "resolution", "votes", "level_source")  # as they are
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, making one would take three times as long
 class Sample:
-    """A labelled frame pair, in little memory: a training may have millions.
+    """A labelled frame pair, in little memory: a training may have millions. Not to be changed.
 
     Attributes:
         clip: ``source/clip``; splits and bootstraps go by it.
@@ -124,15 +126,28 @@ def select_samples(manifest: Columns, *, resolution: str, labels: str) -> list[S
     check_no_leaks(manifest)
     samples = []
     others: set[str | None] = set()  # sources of the tier's labels
-    for piece in pieces_of_tier(manifest, resolution):
-        labelled = piece.filter(pc.is_valid(piece.column("level")))
-        others.update(labelled.column("level_source").unique().to_pylist())
-        if labels != "any":
-            labelled = labelled.filter(pc.equal(labelled.column("level_source").cast(pa.string()), labels))
-        samples += _samples(manifest.root, labelled)
+    with _no_collection():
+        for piece in pieces_of_tier(manifest, resolution):
+            labelled = piece.filter(pc.is_valid(piece.column("level")))
+            others.update(labelled.column("level_source").unique().to_pylist())
+            if labels != "any":
+                labelled = labelled.filter(pc.equal(labelled.column("level_source").cast(pa.string()), labels))
+            samples += _samples(manifest.root, labelled)
     if not samples:
         raise ManifestError(_no_labels(manifest.path, resolution=resolution, labels=labels, others=others))
     return samples
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let Python not look for circles among millions of new objects that have none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def pieces_of_tier(manifest: Columns, resolution: str, *, more: Sequence[str] = ()) -> Iterator[pa.Table]:
@@ -271,7 +286,7 @@ def _samples(root: Path, labelled: pa.Table) -> list[Sample]:
     has_votes = pc.any(pc.greater(pc.list_value_length(labelled.column("votes")), 0)).as_py()
     if has_votes or not pc.all(is_fit).as_py():
         return [row_sample(root, row) for row in labelled.to_pylist()]
-    column = {name: labelled.column(name).to_pandas().tolist() for name in _COLUMNS if name not in _NOT_IN_SAMPLES}
+    column = {name: labelled.column(name).to_numpy().tolist() for name in _COLUMNS if name not in _NOT_IN_SAMPLES}
     sources, clips = (pc.fill_null(labelled.column(name).cast(pa.string()), "None") for name in ("source", "clip"))
     start = os.path.join(os.fspath(root), "")
     distributions = {value: level_distribution({}, level=value) for value in set(column["level"])}
