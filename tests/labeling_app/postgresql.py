@@ -35,9 +35,10 @@ def running_server() -> Iterator[PostgreSQLExecutor]:
 
 
 @contextmanager
-def new_database(server: PostgreSQLExecutor, name: str) -> Iterator[str]:
-    """Yield the URL of an empty database, which is dropped in the end."""
-    with DatabaseJanitor(user=server.user, host=server.host, port=server.port, dbname=name):
+def new_database(server: PostgreSQLExecutor, name: str, *, template: str | None = None) -> Iterator[str]:
+    """Yield the URL of a database, empty or a copy of ``template``, which is dropped in the end."""
+    options = {"user": server.user, "host": server.host, "port": server.port}
+    with DatabaseJanitor(**options, dbname=name, template_dbname=template):
         yield f"postgresql+psycopg://{server.user}@{server.host}:{server.port}/{name}"
 
 
