@@ -1,8 +1,11 @@
 """Inputs and outputs that are no video files: pictures, moving pictures, pipes, and several files in one call."""
 
+import contextlib
 import io
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -124,9 +127,36 @@ def test_an_apng_goes_in(tmp_path):
         assert [read_number(frame.rgb()) for frame in reader.frames()][::4] == list(range(4))
 
 
-def pipe(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def process(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "vfidpa_model.interpolate", *arguments, *BASE]
     return subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    """A function that runs the command in this process between two real pipes: exit code and what came out."""
+
+    def run(data: bytes, *arguments: str) -> tuple[int, bytes]:
+        (stdin, source), (sink, stdout) = os.pipe(), os.pipe()
+
+        def feed() -> None:
+            with contextlib.suppress(BrokenPipeError), open(source, "wb") as file:
+                file.write(data)
+
+        def drain() -> bytes:
+            with open(sink, "rb") as file:
+                return file.read()
+
+        with ThreadPoolExecutor(2) as pool:
+            pool.submit(feed)
+            drained = pool.submit(drain)
+            with monkeypatch.context() as patch, open(stdin) as reading, open(stdout, "w") as writing:
+                patch.setattr(sys, "stdin", reading)
+                patch.setattr(sys, "stdout", writing)
+                code = main([*arguments, *BASE])
+            return code, drained.result()
+
+    return run
 
 
 def y4m(numbers: range) -> bytes:
@@ -142,9 +172,9 @@ def y4m(numbers: range) -> bytes:
     return file.getvalue()
 
 
-def test_it_stands_between_two_pipes(tmp_path):
+def test_it_stands_between_two_pipes(tmp_path, pipe, capsys):
     data = y4m(range(5))
-    both = pipe(data, "-", "-")
+    both = process(data, "-", "-")
     assert both.returncode == 0, both.stderr
     assert b"10 frames" in both.stderr
     with av.open(io.BytesIO(both.stdout), format="yuv4mpegpipe") as clip:
@@ -152,19 +182,18 @@ def test_it_stands_between_two_pipes(tmp_path):
         frames = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
     assert [read_number(frame) for frame in frames[::2]] == list(range(5))
     assert len(frames) == 10
-    into = pipe(data, "-", str(tmp_path / "out.mkv"))
-    assert into.returncode == 0, into.stderr
+    assert pipe(data, "-", str(tmp_path / "out.mkv"))[0] == 0
     with PyavReader(tmp_path / "out.mkv") as reader:
         assert [read_number(frame.rgb()) for frame in reader.frames()][::2] == list(range(5))
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
     bare = b"".join(data.split(b"FRAME\n")[1:])
-    raw = pipe(bare, "-", "-", "--raw", "160x96:yuv420p", "--input-fps", "25", "--container", "rawvideo")
-    assert raw.returncode == 0, raw.stderr
-    assert len(raw.stdout) == 2 * len(bare)
-    assert raw.stdout[: len(bare) // 5] == bare[: len(bare) // 5]
-    wrong = pipe(b"no video", "-", "-")
-    assert wrong.returncode == 1
-    assert b"standard input is no yuv4mpegpipe video" in wrong.stderr
+    code, raw = pipe(bare, "-", "-", "--raw", "160x96:yuv420p", "--input-fps", "25", "--container", "rawvideo")
+    assert code == 0
+    assert len(raw) == 2 * len(bare)
+    assert raw[: len(bare) // 5] == bare[: len(bare) // 5]
+    capsys.readouterr()
+    assert pipe(b"no video", "-", "-") == (1, b"")
+    assert "standard input is no yuv4mpegpipe video" in capsys.readouterr().err
 
 
 def test_a_varying_rate_is_said_where_it_is_lost(tmp_path, capsys):
