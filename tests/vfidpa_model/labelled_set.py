@@ -1,7 +1,12 @@
 """A small labelled manifest from real frames: windows of the demo clips; the more changes, the higher the level."""
 
+import copy
 import hashlib
+import shutil
+import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +56,19 @@ def vote(annotator: str, level: int, *, flagged: bool = False, day: int = 1) -> 
 
 def labelled_rows(folder: Path, demo_clips: Path) -> list[dict[str, Any]]:
     """Return 72 rows: 3 clips x 6 windows (each a clip of its own, in one split) x 4 intervals; frames are written."""
+    made, rows = _made(demo_clips)
+    shutil.copytree(made.name, folder, dirs_exist_ok=True)
+    return copy.deepcopy(rows)
+
+
+@cache
+def _made(demo_clips: Path) -> tuple[tempfile.TemporaryDirectory[str], list[dict[str, Any]]]:
+    """Make the frames once for all tests of a process, in a folder that goes with it, and their rows."""
+    made = tempfile.TemporaryDirectory()
+    return made, _make(Path(made.name), demo_clips)
+
+
+def _make(folder: Path, demo_clips: Path) -> list[dict[str, Any]]:
     rows = []
     for clip in sorted(demo_clips.glob("*.mp4")):
         tiles = [windows(rgb) for rgb in decode(clip)]
@@ -99,3 +117,10 @@ def labelled_manifest(folder: Path, demo_clips: Path) -> Manifest:
     manifest = from_rows(folder / "data_manifest.parquet", labelled_rows(folder, demo_clips), metadata={"seed": "0"})
     manifest.write()
     return manifest
+
+
+def few_of(manifest: Manifest) -> Manifest:
+    """Write and return every fifth row of it, ``few.parquet``: 10 pairs for train, 2 for val, 3 for test."""
+    few = replace(manifest, path=manifest.path.with_name("few.parquet"), table=manifest.table[::5])
+    few.write()
+    return few

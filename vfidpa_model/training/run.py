@@ -229,6 +229,7 @@ def _validate(session: "Session") -> tuple[dict[str, float], "ScoreScale | None"
 
     Measures hold for the mapped scores, as a user gets them; every process scores its share, all get the result.
     """
+    import numpy as np
     import torch
 
     from vfidpa_model.evaluation.measures import measure_all
@@ -249,6 +250,8 @@ def _validate(session: "Session") -> tuple[dict[str, float], "ScoreScale | None"
     whole = scores
     if accelerator.num_processes > 1:  # alone there is nothing to add, and mps has no float64
         whole = accelerator.reduce(torch.from_numpy(scores).to(accelerator.device), "sum").cpu().numpy()
+    if not np.isfinite(whole).all():  # of finite weights, too
+        raise _diverged(session)
     levels = levels_of(session.val)
     scale = fit_score_scale(whole, levels)
     if scale is not None:

@@ -41,6 +41,22 @@ def frame_files(tmp_path_factory, demo_clips) -> list[str]:
     return [str(path) for path in paths]
 
 
+@pytest.fixture(scope="module")
+def _traced_once():
+    """Let exports of one model share its trace, which takes longer than writing any format."""
+    traces, trace = {}, exporting._trace
+
+    def kept(model, **options):
+        key = tuple(options.items())
+        traces[key] = traces.get(key) or trace(model, **options)
+        return traces[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "_trace", kept)
+        yield
+
+
+@pytest.mark.usefixtures("_traced_once")
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
 def test_exported_file_equals_pytorch_on_real_frames_of_any_size_and_batch(run, demo_clips, frame_files, name, capsys):
     assert main([str(run), "--format", name, "--frames", *frame_files]) == 0

@@ -29,10 +29,9 @@ LIGHT = ModelConfig(backbone="efficientnet_lite0")
 @pytest.fixture(scope="module")
 def gains(tmp_path_factory, demo_clips):
     """The small labelled manifest, the mean of both frames as prediction and RIFE as the accurate model."""
-    path = labelled_manifest(tmp_path_factory.mktemp("gains"), demo_clips).path
-    assert predict.main([str(path), "--predictor", MEAN, "--overwrite", "--device", "cpu"]) == 0
-    unvoted = read_manifest(path)
-    unvoted.with_columns({"votes": [None] * len(unvoted)}).write()
+    labelled = labelled_manifest(tmp_path_factory.mktemp("gains"), demo_clips)
+    path = labelled.path
+    labelled.with_columns({"votes": [None] * len(labelled)}).write()
     assert predict.main([str(path), "--predictor", MEAN, "--device", "cpu"]) == 0
     assert predict.main([str(path), "--predictor", "rife", "--as", "accurate", "--device", "cpu"]) == 0
     return path

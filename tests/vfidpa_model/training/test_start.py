@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.vfidpa_model.labelled_set import labelled_manifest
+from dataset_tools.manifest import read_manifest
+from tests.vfidpa_model.labelled_set import few_of, labelled_manifest
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.pairs.loading import batches_from, epoch_batches
 from vfidpa_model.training.config import Machine, TrainConfig
@@ -20,6 +21,11 @@ CPU = Machine("cpu")
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory, demo_clips):
     return labelled_manifest(tmp_path_factory.mktemp("labelled"), demo_clips).path
+
+
+@pytest.fixture(scope="module")
+def few(manifest):
+    return few_of(read_manifest(manifest)).path
 
 
 def a_session(manifest, out, model=LIGHT, **changes):
@@ -76,10 +82,10 @@ def test_the_running_mean_is_what_is_kept(manifest, tmp_path):
     assert not torch.equal(weight, expected)
 
 
-def test_a_killed_run_with_a_running_mean_goes_on_to_the_bit(manifest, tmp_path):
+def test_a_killed_run_with_a_running_mean_goes_on_to_the_bit(few, tmp_path):
     ways = {"whole": None, "stopped": 2}
     for name, stop in ways.items():
-        config = TrainConfig(epochs=2, batch=24, crop=0, ema=0.9, accumulate=2)
+        config = TrainConfig(epochs=2, batch=4, crop=0, ema=0.9, accumulate=2)
         ticks = iter(range(0, 10**6, 1000))
 
         def clock(ticks=ticks, stop=stop):
@@ -90,24 +96,22 @@ def test_a_killed_run_with_a_running_mean_goes_on_to_the_bit(manifest, tmp_path)
 
         options = {"model_config": LIGHT, "config": config, "machine": CPU}
         try:
-            train(manifest, tmp_path / name, **options, save_every_seconds=1, clock=clock)
+            train(few, tmp_path / name, **options, save_every_seconds=1, clock=clock)
         except KeyboardInterrupt:
-            train(manifest, tmp_path / name, **options, resume=True)
+            train(few, tmp_path / name, **options, resume=True)
     for kind in ("best", "last"):
         files = [(tmp_path / name / kind / "model.safetensors").read_bytes() for name in ways]
         assert files[0] == files[1]
 
 
-def test_a_run_can_start_from_another_models_weights(manifest, tmp_path, capsys):
-    first = train(
-        manifest, tmp_path / "a", model_config=LIGHT, config=TrainConfig(epochs=1, batch=12, crop=64), machine=CPU
-    )
-    config = TrainConfig(epochs=1, batch=12, crop=64, lr=0.0, start=str(first))
-    second = train(manifest, tmp_path / "b", model_config=LIGHT, config=config, machine=CPU)
+def test_a_run_can_start_from_another_models_weights(few, tmp_path):
+    first = train(few, tmp_path / "a", model_config=LIGHT, config=TrainConfig(epochs=1, batch=10, crop=64), machine=CPU)
+    config = TrainConfig(epochs=1, batch=10, crop=64, lr=0.0, start=str(first))
+    second = train(few, tmp_path / "b", model_config=LIGHT, config=config, machine=CPU)
     weights = [(run / "last" / "model.safetensors").read_bytes() for run in (first, second)]
     assert weights[0] == weights[1]
     shutil.rmtree(first)  # what a run began with is not needed to go on with it
-    assert train(manifest, second, model_config=LIGHT, config=config, machine=CPU, resume=True) == second
+    assert train(few, second, model_config=LIGHT, config=config, machine=CPU, resume=True) == second
 
 
 def test_whole_frames_come_in_batches_of_one_shape():

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from dataset_tools.common.files import sha256_file
 from dataset_tools.errors import UsageError
 from dataset_tools.manifest import read_manifest
-from tests.vfidpa_model.labelled_set import labelled_manifest
+from tests.vfidpa_model.labelled_set import few_of, labelled_manifest
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.inference.checkpoint import read_checkpoint
 from vfidpa_model.networks.backbones import EfficientNetLite0
@@ -49,6 +49,12 @@ PATIENCE_SECONDS = 180  # a loaded machine takes its time to import torch; below
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory, demo_clips):
     return labelled_manifest(tmp_path_factory.mktemp("labelled"), demo_clips).path
+
+
+@pytest.fixture(scope="module")
+def few(manifest):
+    """A manifest of 10 pairs for train, 2 for val and 3 for test, where more would show no more."""
+    return few_of(read_manifest(manifest)).path
 
 
 def arguments(manifest, out, *more, **changed):
@@ -264,26 +270,23 @@ def test_a_damaged_state_is_one_line(run, manifest, tmp_path, capsys, damage):
     assert "cannot resume from" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_training_that_diverges_ends_in_one_line_and_is_not_the_best(manifest, tmp_path, capsys):
-    assert main(arguments(manifest, tmp_path / "wild", lr="1e9")) == 1
+@pytest.mark.parametrize("pairs", ["manifest", "few"])  # seen at a loss, or at the first validation
+def test_a_training_that_diverges_ends_in_one_line_and_is_not_the_best(request, pairs, tmp_path, capsys):
+    assert main(arguments(request.getfixturevalue(pairs), tmp_path / "wild", lr="1e9")) == 1
     assert "training diverged after" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "wild/best").exists()
 
 
-def test_stops_early_and_lives_without_validation(manifest, tmp_path):
-    stale = replace(CONFIG, lr=0.0, epochs=5, patience=1, batch=24)
-    train(manifest, tmp_path / "stale", model_config=LIGHT, config=stale, machine=CPU)
+def test_stops_early_and_lives_without_validation(few, tmp_path):
+    stale = replace(CONFIG, lr=0.0, epochs=5, patience=1)
+    train(few, tmp_path / "stale", model_config=LIGHT, config=stale, machine=CPU)
     assert [record["epoch"] for record in read_records(tmp_path / "stale") if record["kind"] == "val"] == [1, 2]
     assert read_checkpoint(tmp_path / "stale").meta["counters"]["best_epoch"] == 1
-    known = read_manifest(manifest)
+    known, only_train = read_manifest(few), few.with_name("train_only.parquet")
     rows = [row for row in known.rows() if row["split"] == "train"]
-    only_train = known.with_columns({})
-    only_train = replace(only_train, table=known.table.slice(0, 0).from_pylist(rows, schema=known.table.schema))
-    only_train.write(manifest.parent / "train_only.parquet")
-    config = replace(CONFIG, epochs=1, batch=24, precision="fp32")
-    out = train(
-        manifest.parent / "train_only.parquet", tmp_path / "blind", model_config=LIGHT, config=config, machine=CPU
-    )
+    replace(known, path=only_train, table=known.table.from_pylist(rows, schema=known.table.schema)).write()
+    config = replace(CONFIG, epochs=1, precision="fp32")
+    out = train(only_train, tmp_path / "blind", model_config=LIGHT, config=config, machine=CPU)
     assert weights_of(out)["best"] == weights_of(out)["last"]
 
 
@@ -296,8 +299,8 @@ def test_overfits_16_real_pairs(manifest):
     model = create_model(LIGHT).train()
     optimizer = torch.optim.AdamW(model.parameters())
     nothing = torch.full((16,), math.nan)
-    for step in range(45):
-        optimizer.param_groups[0]["lr"] = learning_rate(step, base=1.5e-3, num_steps=45, warmup_steps=3)
+    for step in range(30):
+        optimizer.param_groups[0]["lr"] = learning_rate(step, base=2e-3, num_steps=30, warmup_steps=3)
         assessment = model(batch["img0"], batch["img1"])
         losses = compute_losses(
             assessment, level=batch["level"], distribution=batch["distribution"], lpips_level=nothing, aux_weight=0
@@ -351,9 +354,9 @@ def test_a_swinging_learning_rate_is_pytorchs_cosine_stepped_every_iteration():
         schedule.step()
 
 
-def test_the_backbone_starts_from_what_was_asked_for(manifest, tmp_path, capsys):
-    assert main(arguments(manifest, tmp_path / "scratch", epochs=1, batch=48, pretrained="none")) == 0
+def test_the_backbone_starts_from_what_was_asked_for(few, tmp_path, capsys):
+    assert main(arguments(few, tmp_path / "scratch", epochs=1, pretrained="none")) == 0
     assert read_checkpoint(tmp_path / "scratch").config.pretrained == "none"
-    assert main(arguments(manifest, tmp_path / "file", pretrained=tmp_path / "mine.pth")) == 1
+    assert main(arguments(few, tmp_path / "file", pretrained=tmp_path / "mine.pth")) == 1
     assert "mine.pth" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "file").exists()
