@@ -2,7 +2,9 @@
 
 import copy
 import importlib.util
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -89,6 +91,24 @@ def test_batches_and_threads(engines):
     same(torch.cat(singles), expected)
     again = other.interpolate(img0[:1], img1[:1])
     assert torch.equal(again, singles[0])  # the same call gives the same bits, from whichever thread
+
+
+def num_os_threads():
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@needs_ncnn
+def test_no_more_threads_than_asked_for():
+    model = create_interpolator("rife-v4", backend="ncnn")
+    frames = [torch.cat([frame] * 3) for frame in golden_inputs("64x96")]
+    with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:  # two stages of one core each
+        both = threading.Barrier(2)
+        list(pool.map(lambda _: both.wait(10), range(2)))
+        before = num_os_threads()
+        list(pool.map(lambda _: (both.wait(10), model.interpolate(*frames)), range(2)))
+        assert num_os_threads() == before  # engines start none of their own
+    parts = [part.convolutions for part in model.modules() if "convolutions" in vars(part)]
+    assert {count for part in parts for count in part._nets} == {1}
 
 
 @needs_ncnn
