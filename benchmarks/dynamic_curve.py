@@ -17,7 +17,6 @@ their own beside.
 """
 
 import argparse
-import hashlib
 import sys
 import time
 from collections import Counter
@@ -40,7 +39,6 @@ from vfidpa_model.benchmarking.sets import frames_sha256, manifest_items
 from vfidpa_model.evaluation.charts import png_bytes
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.routing.dynamic import ModelRouter
-from vfidpa_model.routing.learned import WEIGHTS, ExpectedGain
 from vfidpa_model.routing.quality_cost import draw_groups
 from vfidpa_model.routing.routers import FlowMagnitude
 from vfidpa_model.routing.shares import hardest_first
@@ -141,7 +139,7 @@ def summary(rows, groups, tier):
     part = np.mean([row["overhead"] for row in rows]) / alone["fast"][:, 3].mean()
     lines.append(f"- the cascade's signal and choice take {part:.1%} of fast's time")
     for name in rows[0]["settings"]:
-        if name.rpartition(" @ ")[0] in (ExpectedGain().name, WarpedDifference().name):
+        if name.rpartition(" @ ")[0] == DecidedDifference().name:
             values = np.array([row["settings"][name] for row in rows])
             lines.append(
                 f"- {name}: cost {values[:, 4].mean():.2f}, area {values[:, 5].mean():.2f}, "
@@ -160,11 +158,11 @@ def draw(rows, title):
             sums = np.array([fast, *(values.sum(0) for values in settings), accurate])
             sums = sums[np.argsort(sums[:, 3], kind="stable")]
             gains = (sums[:, column] - fast[column]) / (accurate[column] - fast[column])
-            style = "-" if name.startswith("expected") else "--" if "oracle" in name else ":"
+            style = "-" if name.startswith("decided") else "--" if "oracle" in name else ":"
             axes.plot(sums[:, 3] / accurate[3], gains, style, marker=".", markersize=3, label=name)
         axes.set(xlabel="share of the accurate model's time", ylabel="share of its gain", title=measure_name)
         axes.grid(alpha=0.2)
-    axes.legend(fontsize=7)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     figure.suptitle(title)
     return png_bytes(figure)
 
@@ -236,7 +234,7 @@ def main() -> int:
             "runs": {name: assessor.weights_sha256 for name, assessor in assessors.items()},
             "signals": [[signal.name for signal in signals_of(assessors, options.signals)], efforts],
             "frames": [frames_sha256(options.manifest), [item.key for item in items]],
-            "code": [code_sha256(), sha256_of(WEIGHTS)],
+            "code": code_sha256(),
         }
         items = items[: limits.get(tier)]
         if not items:
@@ -279,15 +277,10 @@ def in_order(items, seed):
 
 def signals_of(assessors, words):
     """Return new signals, those whose name ends with one of ``words`` (by comma), or all."""
-    found = [ExpectedGain(), ExpectedGain(0.8), DecidedDifference(), WarpedDifference(0.5), WarpedDifference(0)]
+    found = [*(DecidedDifference(evenness) for evenness in (0.5, 0.25, 0)), WarpedDifference(0.5), WarpedDifference(0)]
     found += [FrameDifference(), FlowTiles(), *(ScoreMap(name, assessor) for name, assessor in assessors.items())]
     found += [RandomTiles(), OracleTiles()]
     return [signal for signal in found if not words or any(signal.name.endswith(word) for word in words.split(","))]
-
-
-def sha256_of(path):
-    """Return the hash of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataset_tools.frames import resize_area, to_tensor
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.tiles import Rect, TilePlan
 from dataset_tools.video import open_video
-from vfidpa_model.routing.learned import default_signal
+from vfidpa_model.routing.signals import DecidedDifference
 
 SIZES = {"256p": (448, 256), "720p": (1280, 704)}  # width and height that need no padding
 PARTS = {
@@ -61,7 +61,7 @@ def measure(model, size, repeat):
         name: TilePlan(begun.size, tuple(Rect(t, x, t + (h or height - t), x + w) for t, x, h, w in rects))
         for name, rects in PARTS.items()
     }
-    signal = default_signal(model, goes_on=True)
+    signal = DecidedDifference()
     scores = signal.tiles(*pair, begun)[0]
     calls = {name: lambda plan=plan: model.go_on(begun, [plan]) for name, plan in plans.items()}
     calls |= {

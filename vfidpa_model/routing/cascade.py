@@ -22,8 +22,7 @@ from dataset_tools.interpolators.tiles import TILE, TilePlan
 from vfidpa_model.routing.any_timestep import AnyTimestep
 from vfidpa_model.routing.dynamic import Decision, Route, obvious_routes
 from vfidpa_model.routing.effort import MARGINS, EffortControl
-from vfidpa_model.routing.learned import default_signal
-from vfidpa_model.routing.signals import Signal
+from vfidpa_model.routing.signals import DecidedDifference, Signal
 
 DEFAULT_EFFORT = 0.4  # docs/interpolate.md says why
 
@@ -54,7 +53,7 @@ class CascadeInterpolator:
 
         Args:
             effort: Share of the accurate model's extra cost that may be spent, 0 to 1.
-            signal: What tells where; ``learned.default_signal`` by default.
+            signal: What tells where; ``DecidedDifference`` by default.
             control: What turns the signal into a choice; ``EffortControl(effort)`` by default.
             scene_cuts: Repeat the nearer frame across a cut.
 
@@ -75,7 +74,7 @@ class CascadeInterpolator:
             fast.weights_sha256,
         )
         self._first: Any = accurate if self.goes_on else fast
-        self.signal = signal or default_signal(fast, goes_on=self.goes_on)
+        self.signal: Signal = signal or DecidedDifference()
         self.scene_cuts = scene_cuts
         self.name = f"cascade({fast.name}, {accurate.name})"
         self.decisions: list[Decision] = []

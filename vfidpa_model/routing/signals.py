@@ -60,7 +60,7 @@ class DecidedDifference:
     (docs/results.md).
     """
 
-    def __init__(self, evenness: float = 0.25) -> None:
+    def __init__(self, evenness: float = 0.5) -> None:
         """Divide each frame's scores by their mean to the power of ``evenness``, see ``WarpedDifference``."""
         self.evenness = evenness
         self.name = f"decided difference, evenness {evenness:g}"

@@ -87,7 +87,7 @@ def test_it_goes_on_as_if_nothing_had_happened(models, frames):
 
 
 def test_a_stranger_takes_over_whole_frames(models, frames):
-    cascade = CascadeInterpolator(models[0], Mean(), 0.5, scene_cuts=False)
+    cascade = CascadeInterpolator(models[0], Mean(), 0.4, scene_cuts=False)
     assert not cascade.goes_on
     made = [cascade.interpolate(*pair) for pair in pairs(frames)]
     for (img0, img1), frame, decision in zip(pairs(frames), made, cascade.decisions, strict=True):
