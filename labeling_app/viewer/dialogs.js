@@ -7,6 +7,7 @@ import { dateTime, fillLanguages, reasonText, t } from "./texts.js";
 
 export const SKIP_REASONS = ["same_frames", "scene_cut", "broken_picture", "unsure", "other"];
 
+const EXAMPLES = [1, 2, 3]; // of each level, from two clips
 const UNPAIRED = ["rate4", "side", "realA", "realB"]; // keys that do nothing where pairs are compared
 
 export class Dialogs {
@@ -154,7 +155,7 @@ export class Dialogs {
   #explained(level) {
     const kind = this.paired ? "pair" : "level";
     const words = el("figcaption", {}, el("b", { text: t(`${kind}.${level}.name`) }), " ", t(`${kind}.${level}.text`));
-    const pictures = this.paired ? [] : [1, 2].map((number) => this.examples(level, number));
+    const pictures = this.paired ? [] : EXAMPLES.map((number) => this.examples(level, number));
     return el("figure", { class: "example" }, ...pictures, words);
   }
 

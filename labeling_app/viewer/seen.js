@@ -133,10 +133,11 @@ export class Seen {
     }
     const scale = width / picture.width;
     const box = [view.left * scale, view.top * scale, (view.right - view.left) * scale, (view.bottom - view.top) * scale];
-    context.lineWidth = 6;
+    const thin = canvas.clientWidth ? (2 * width) / canvas.clientWidth : 3; // two pixels of the page, however small the map
+    context.lineWidth = 2 * thin;
     context.strokeStyle = "#000";
     context.strokeRect(...box);
-    context.lineWidth = 3;
+    context.lineWidth = thin;
     context.strokeStyle = "#fff";
     context.strokeRect(...box);
   }

@@ -66,9 +66,10 @@ function alphaRow({ group, alpha, low, high, items }) {
 }
 
 function annotators(stats) {
-  const columns = ["name", "votes", "rate", "median", "gap", "gold", "kappa", "repeats", "bias", "noise", "run", "levels", "remarks", "excluded", "flags"];
+  const columns = ["name", "flags", "votes", "rate", "median", "gap", "gold", "kappa", "repeats", "bias", "noise", "run", "levels", "remarks", "excluded"];
   const rows = stats.annotators.map((who) => [
     who.name,
+    who.flags.map((flag) => (hasText(`flag.${flag}`) ? t(`flag.${flag}`) : flag)).join(", "),
     number(who.votes),
     shown(who.votes_per_hour, (value) => number(value)),
     shown(who.median_seconds, (value) => t("stats.seconds", { seconds: number(value, 1) })),
@@ -82,7 +83,6 @@ function annotators(stats) {
     who.histogram.map((count) => number(count)).join(" · "),
     [who.flagged, who.commented, who.skipped].map((count) => number(count)).join(" · "),
     number(who.excluded),
-    who.flags.map((flag) => (hasText(`flag.${flag}`) ? t(`flag.${flag}`) : flag)).join(", "),
   ]);
   return table(columns.map((column) => told(`stats.column.${column}`, stats.paired)), rows, "annotators");
 }

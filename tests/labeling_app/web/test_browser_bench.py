@@ -188,6 +188,47 @@ def test_loupe_and_help(looking: BenchPage) -> None:
     looking.expect_done(0)
 
 
+READ_HALF = """(loupe, half) => {
+    const { data } = loupe.getContext("2d").getImageData(half * 208, 0, 200, 172); // above the name
+    const rgb = [];
+    for (let y = 2; y < 172; y += 5) {
+        for (let x = 2; x < 200; x += 5) rgb.push(...data.slice((y * 200 + x) * 4, (y * 200 + x) * 4 + 3));
+    }
+    return btoa(String.fromCharCode(...rgb));
+}"""  # each pixel of the picture once
+NAMED = """(loupe, [half, name]) => {
+    const [width, height] = [200, 22];
+    const written = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");
+    written.fillRect(0, 0, width, height);
+    written.fillStyle = "#fff";
+    written.font = "600 13px system-ui, sans-serif";
+    written.fillText(name, 7, 15);
+    const white = (context, x, y) => [...context.getImageData(x, y, width, height).data].map((value) => value > 230);
+    const wanted = white(written, 0, 0);
+    const seen = white(loupe.getContext("2d"), half * 208, 178);
+    const letters = [...wanted.keys()].filter((at) => at % 4 === 0 && wanted[at]);
+    return letters.filter((at) => seen[at] && seen[at + 1] && seen[at + 2]).length / letters.length;
+}"""
+
+
+def test_the_loupe_names_its_halves_and_shows_what_it_names(looking: BenchPage) -> None:
+    looking.press("q")
+    looking.press("l")
+    looking.stage.hover()
+    loupe = looking.page.get_by_test_id("loupe")
+    expect(loupe).to_be_visible()
+    for half, (pane, name, other) in enumerate([("pane-a", "Real", "Made"), ("pane-b", "Made", "Real")]):
+        magnified = np.frombuffer(base64.b64decode(loupe.evaluate(READ_HALF, half)), np.uint8).reshape(34, 40, 3)
+        canvas = looking.stage.locator(f"[data-id={pane}] canvas").first
+        picture = np.frombuffer(base64.b64decode(canvas.evaluate(READ_CANVAS)), np.uint8).reshape(HEIGHT, WIDTH, 3)
+        windows = np.lib.stride_tricks.sliding_window_view(picture, magnified.shape)
+        assert (windows == magnified).all(axis=(-3, -2, -1)).any(), name
+        assert loupe.evaluate(NAMED, [half, name]) == 1
+        assert loupe.evaluate(NAMED, [half, other]) < 0.9
+    looking.press("l")
+    expect(loupe).to_be_hidden()
+
+
 def test_keys_that_must_not_rate(looking: BenchPage) -> None:
     before = looking.ready()
     for chord in ("Control+1", "Alt+2", "Meta+3"):

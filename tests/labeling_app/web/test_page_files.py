@@ -3,7 +3,10 @@
 import json
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
+from scipy.ndimage import uniform_filter
 
 from labeling_app.web.page import TEXTS, VIEWER, build_page, page_head, viewer_base, viewer_files
 from tests.contrast import contrast
@@ -65,6 +68,20 @@ def test_scripts_write_text_only(path) -> None:
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script)
     for name in re.findall(r'from "\./([\w.]+)"', script):
         assert name in viewer_files()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_examples_of_a_higher_level_are_further_off(number: int) -> None:
+    """By the largest mean difference over 9x9 pixels, 0..255, in the part of a cut that the help shows."""
+    furthest = []
+    for level in (1, 2, 3, 4):
+        kinds = (VIEWER / "examples" / f"level-{level}-{number}-{kind}.webp" for kind in ("real", "made"))
+        real, made = (np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) for path in kinds)
+        assert real.shape == made.shape == (150, 200, 3)
+        furthest.append(float(uniform_filter(np.abs(real - made).mean(axis=2), size=9)[5:-5, 17:-17].max()))
+    assert furthest == sorted(furthest)
+    assert furthest[0] < 15
+    assert furthest[1] > 20
 
 
 def test_addresses_change_with_the_files_and_the_page_uses_no_events() -> None:
