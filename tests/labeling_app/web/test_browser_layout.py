@@ -79,6 +79,20 @@ def test_the_picture_has_all_the_room_and_the_panel_shows_all(
         expect(again.page.locator("html")).to_have_attribute("lang", language)
 
 
+@pytest.mark.parametrize("view", ["stats", "desk", "review", "users"])
+def test_on_a_phone_no_button_of_the_leads_pages_is_off_the_screen(browser: Browser, server: Server, view: str) -> None:
+    outside = """() => [...document.querySelectorAll(".vb .page button, .vb .page a.button, .vb .page select")]
+        .filter((node) => node.checkVisibility() && !node.closest(".table-box"))
+        .filter((node) => node.getBoundingClientRect().right > innerWidth)
+        .map((node) => node.innerText)"""
+    with signed_in(browser, server, "Phone", viewport={"width": 390, "height": 844}) as bench:
+        bench.ready()
+        bench.page.goto(f"{server.url}/#{view}")
+        expect(bench.page.locator(f"[data-id={view}] h2").first).to_be_visible()
+        settled(lambda: bench.page.locator(f"[data-id={view}]").inner_html())
+        assert bench.page.evaluate(outside) == []
+
+
 def test_the_help_shows_examples_of_two_clips_in_turns(browser: Browser, server: Server) -> None:
     with signed_in(browser, server, "Eva") as bench:
         bench.ready()
