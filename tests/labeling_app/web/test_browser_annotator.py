@@ -150,7 +150,7 @@ def test_the_help_opens_by_itself_once_per_account(browser: Browser, server: Ser
         help_ = bench.page.get_by_test_id("dialog")
         expect(help_).to_contain_text("Examples at 1:1")
         pictures = help_.locator(".example-image img")
-        expect(pictures).to_have_count(16)  # two of each level, real and made
+        expect(pictures).to_have_count(24)  # three of each level, real and made
         loaded = "all => all.every((one) => one.complete && one.naturalWidth === 200)"
         eventually(lambda: pictures.evaluate_all(loaded), True)
         bench.press("2")  # rates nothing while the help is open
