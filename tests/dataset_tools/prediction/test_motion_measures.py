@@ -12,6 +12,8 @@ from dataset_tools.manifest import SCHEMA, read_manifest
 from dataset_tools.prediction.columns import COLUMNS, MEASURE_COLUMNS
 from dataset_tools.prediction.metrics import Lpips, optical_flow, psnr
 from dataset_tools.prediction.motion_measures import flolpips, measure_motion, psnr_div
+from dataset_tools.prediction.predictor import Predictor
+from dataset_tools.prediction.ray_predictor import Making, predict_block
 from tests.dataset_tools.prediction.test_predict import MEAN, VOTE, rewrite
 
 
@@ -140,6 +142,15 @@ def test_measures_are_columns_that_go_with_the_prediction(predicted, capsys):
     assert predict.main([str(before.path), "--predictor", MEAN, "--device", "cpu"]) == 0
     kept = [row["pred_flolpips"] is not None for row in read_manifest(before.path).rows()]
     assert kept == [True, False, False, False, False]  # people voted on the first one's prediction: it stays
+
+
+def test_a_machine_of_a_cluster_measures_the_same(predicted):
+    rows = predicted.rows()[:2]
+    here = dict(Predictor(role="measures", device="cpu").predict(rows, root=predicted.root))
+    made = ("opencv-dis", "")
+    making = Making("rife", weights=None, device="cpu", backend="torch", role="measures", num_threads=1, made=made)
+    assert predict_block(making, rows, predicted.root) == [(here[0], ""), (here[1], "")]
+    assert set(here[0]) == set(MEASURE_COLUMNS)
 
 
 def test_without_a_prediction_there_is_nothing_to_measure(unpredicted, capsys):
