@@ -26,6 +26,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m tests.browser
+	$(BIN)/python -m tests.s3_server
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(VENV)/.dev

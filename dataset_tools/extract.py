@@ -50,6 +50,13 @@ def extract(
     clip_timeout: Annotated[
         float, typer.Option(help="Give a clip up after so many seconds without a frame.")
     ] = SILENCE_SECONDS,
+    frames_root: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where image files go: s3://BUCKET/PATH, gs://BUCKET/PATH or an absolute folder; else into --out.",
+        ),
+    ] = None,
     ray: RayOption = None,
 ) -> int:
     """Extract triplets from clips, predict their middle frames, and write data_manifest.parquet.
@@ -84,6 +91,7 @@ def extract(
         hdr=hdr,
         damage=damage,
         ray=ray,
+        frames_root=frames_root,
     )
     if ray is not None:
         check_device(device)

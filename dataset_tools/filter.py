@@ -15,7 +15,7 @@ from dataset_tools.columns.rewrite import rewrite_manifest
 from dataset_tools.common import cli
 from dataset_tools.common.linking import link_files
 from dataset_tools.errors import UsageError
-from dataset_tools.manifest import DEFAULT_NAME, IMAGE_COLUMNS
+from dataset_tools.manifest import DEFAULT_NAME, FRAMES_ROOT, IMAGE_COLUMNS
 
 
 def keep_rows(path: Path, ids: pa.Array, *, out: Path) -> ManifestFile:
@@ -30,7 +30,7 @@ def keep_rows(path: Path, ids: pa.Array, *, out: Path) -> ManifestFile:
         path, lambda piece: piece.filter(pc.is_in(piece.column("triplet_id"), value_set=_part(ids, piece))), out=out
     )
     source = open_manifest(path)
-    if chosen.root.resolve() != source.root.resolve():
+    if FRAMES_ROOT not in source.metadata and chosen.root.resolve() != source.root.resolve():
         link_files(image_files(chosen), source.root, chosen.root)
     return chosen
 

@@ -2,10 +2,10 @@
 
 import itertools
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_tools.common.files import atomic_writer, inside
-from dataset_tools.common.parquet import ROWS_PER_GROUP, Described, find_parts, open_part, part_path
+from dataset_tools.common.parquet import ROWS_PER_GROUP, Described, find_parts, open_part, write_partitioned
+from dataset_tools.common.remote import File, Folder, parse_folder, reachable
 from dataset_tools.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "1.4"  # major.minor: a reader refuses a newer major version
 DEFAULT_NAME = "data_manifest.parquet"
 IMAGE_COLUMNS = ("img0", "gt", "img1", "pred")
+FRAMES_ROOT = "frames_root"  # key of the metadata: a URL or an absolute folder, where image files lie elsewhere
 
 _FLOW = {"optical_flow": "OpenCV DIS, medium preset"}  # such measures differ with it
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
@@ -121,8 +123,13 @@ class Manifest:
 
     @property
     def root(self) -> Path:
-        """The data set's folder, which no path of the manifest may leave."""
+        """The data set's folder: that of the manifest."""
         return self.path.parent
+
+    @cached_property
+    def frames(self) -> Folder:
+        """Where the image files lie, which no path of the manifest may leave; see ``frames_folder``."""
+        return frames_folder(self)
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -144,7 +151,7 @@ class Manifest:
         """Return the rows as a DataFrame (categories as ``category``)."""
         return self.table.to_pandas()
 
-    def file(self, row: Mapping[str, Any], column: str) -> Path:
+    def file(self, row: Mapping[str, Any], column: str) -> File:
         """Return the path of a row's image file.
 
         Raises:
@@ -153,7 +160,7 @@ class Manifest:
         relative = row[column]
         if relative is None:
             raise ManifestError(f"triplet {row['triplet_id']} has no {column}; run dataset_tools.predict first")
-        return inside(self.root, relative)
+        return inside(self.frames, relative)
 
     def with_columns(self, columns: Mapping[str, Sequence[Any]]) -> "Manifest":
         """Return a copy whose named columns hold these values, one per row in order (new columns come last)."""
@@ -266,30 +273,15 @@ def check_header(schema: pa.Schema, path: Path) -> None:
         raise ManifestError(f"manifest {path} has no column triplet_id: it is not a triplet manifest")
 
 
-def write_partitioned(folder: Path, table: pa.Table) -> None:
-    """Write a table as a folder of Parquet files, one for each source and resolution, each atomically.
+def frames_folder(manifest: Described) -> Folder:
+    """Return the folder of a manifest's image files: what its metadata says, by default the folder it lies in.
 
-    Which file a row belongs to follows from its ``triplet_id``, so a run that is killed in between leaves every row
-    once, old or new.
+    Raises:
+        ManifestError: The metadata says no such place.
+        RemoteError: It is at a URL that cannot be reached.
     """
-    written = set()
-    keys = table.select(["source", "resolution"]).group_by(["source", "resolution"]).aggregate([]).to_pylist()
-    for key in keys:
-        masks = [
-            pc.is_null(table.column(name)) if value is None else pc.equal(table.column(name).cast(pa.string()), value)
-            for name, value in key.items()
-        ]
-        path = part_path(folder, key["source"], key["resolution"])
-        with atomic_writer(path) as file:
-            rows = table.filter(pc.and_(*masks)).unify_dictionaries()
-            pq.write_table(rows, file, compression="zstd", row_group_size=ROWS_PER_GROUP)
-        written.add(path)
-    for path in folder.rglob("*.parquet"):
-        if path not in written:
-            path.unlink()
-    for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        if not any(path.iterdir()):
-            shutil.rmtree(path)
+    stated = manifest.metadata.get(FRAMES_ROOT)
+    return manifest.path.parent if stated is None else reachable(parse_folder(stated))
 
 
 def extraction_options(manifest: Described) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from dataset_tools.columns.file import open_manifest
 from dataset_tools.common import cli
 from dataset_tools.common.cluster import RayOption, check_workers, join_cluster
+from dataset_tools.common.remote import parse_place, reachable
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.rebuilding import rebuild_frames
 from dataset_tools.video import check_decoder
@@ -20,7 +21,9 @@ from dataset_tools.workers.ray_pool import open_pool
 def materialize(
     manifest: Annotated[Path, typer.Argument(help="The manifest (data_manifest.parquet).")],
     source: Annotated[list[str], typer.Option(help="Where the clips are: KIND:PATH, or demo. Repeatable.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the frames; the manifest's own by default.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder or URL (s3://, gs://) for the frames; where they are by default.")
+    ] = None,
     predictions: Annotated[bool, typer.Option("--predictions", help="Make the predictions again, too.")] = False,
     predictor: Annotated[str, typer.Option(help="Interpolator that made them.")] = "rife",
     weights: Annotated[Path | None, typer.Option(help="Its weights file; RIFE has its own by default.")] = None,
@@ -48,19 +51,19 @@ def materialize(
     if decoder is not None:
         check_decoder(decoder, name="--decoder")
     table = open_manifest(manifest)
-    out = out or table.root
-    with join_cluster(ray, writes_to=out) as cluster:
+    to = table.frames if out is None else reachable(parse_place(out))
+    with join_cluster(ray, writes_to=to) as cluster:
         if predictions:
             from dataset_tools.prediction.ray_predictor import open_predictor
 
             # A wrong name should not wait for the frames.
             engine = open_predictor(cluster, predictor, weights=weights, device=device, backend=backend)
         with open_pool(workers, silence_seconds=clip_timeout, cluster=cluster) as pool:
-            checks = {"frames": rebuild_frames(table, sources=source, out=out, decoder=decoder, pool=pool)}
+            checks = {"frames": rebuild_frames(table, sources=source, out=to, decoder=decoder, pool=pool)}
         if predictions:
             from dataset_tools.checks.predictions import rebuild_predictions
 
-            checks["predictions"] = rebuild_predictions(table, out=out, engine=engine)
+            checks["predictions"] = rebuild_predictions(table, out=to, engine=engine)
     for check in checks.values():
         for fault in check.faults:
             cli.say(fault)
@@ -68,7 +71,7 @@ def materialize(
             cli.say(f"accepted: {line}")
     for name, check in checks.items():
         accepted = f"{len(check.accepted)} accepted with differences"
-        cli.say(f"{out}: {check.num_equal} {name} equal, {accepted}, {len(check.faults)} faults")
+        cli.say(f"{to}: {check.num_equal} {name} equal, {accepted}, {len(check.faults)} faults")
     return cli.FAILED if any(check.faults for check in checks.values()) else cli.OK
 
 

@@ -14,7 +14,7 @@ from dataset_tools.common import cli
 from dataset_tools.common.linking import link_files
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.journal import join_journals
-from dataset_tools.manifest import DEFAULT_NAME, IMAGE_COLUMNS, VOTE, Manifest, read_manifest
+from dataset_tools.manifest import DEFAULT_NAME, FRAMES_ROOT, IMAGE_COLUMNS, VOTE, Manifest, read_manifest
 
 LEFT_OUT_NAME = "left_out.parquet"
 _SCORES = ("score_pairs", "score_pairs_low", "score_pairs_high", "num_pairs")  # what people said in paired comparison
@@ -55,6 +55,9 @@ def merge_data_sets(sources: Sequence[Path], out: Path) -> Merged:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} must be a new or empty folder")
     sets = [read_manifest(path) for path in sources]
+    roots = {each.metadata.get(FRAMES_ROOT) for each in sets}
+    if len(roots) > 1:
+        raise UsageError("the sets' frames lie at different places; bring them to one by dataset_tools.relocate first")
     names = list(dict.fromkeys(name for each in sets for name in each.table.column_names))
     whole = pa.concat_tables([each.table for each in sets], promote_options="permissive").select(names)
     origin = [number for number, each in enumerate(sets) for _ in range(len(each))]
@@ -73,7 +76,8 @@ def merge_data_sets(sources: Sequence[Path], out: Path) -> Merged:
     for number, each in enumerate(sets):
         rows = whole.take(pa.array([place for place in chosen if origin[place] == number], pa.int64()))
         files = (path for column in IMAGE_COLUMNS for path in rows.column(column).drop_null().unique().to_pylist())
-        missing += link_files(files, each.root, out)
+        if roots == {None}:
+            missing += link_files(files, each.root, out)
     join_journals([each.root for each in sets], out)
     if left_out:
         Manifest(out / LEFT_OUT_NAME, whole.take(pa.array(left_out, pa.int64())), merged.metadata).write()

@@ -73,7 +73,7 @@ def predict(
     if proxy_levels and role != "pred":
         raise UsageError("--proxy-levels goes with --as pred: levels follow the prediction")
     table = open_manifest(manifest)
-    with join_cluster(ray, writes_to=table.root) as cluster:
+    with join_cluster(ray, writes_to=table.frames) as cluster:
         outcome = predict_rows(
             table,
             predictor=predictor,

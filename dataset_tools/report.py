@@ -15,6 +15,7 @@ from dataset_tools.common import cli
 from dataset_tools.common.files import inside, write_bytes
 from dataset_tools.common.pages import render_page
 from dataset_tools.common.parquet import Columns, Described
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import VfiError
 from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA, extraction_options
 from dataset_tools.rejected import DEFAULT_NAME as REJECTED_NAME
@@ -60,7 +61,7 @@ def report_html(manifest: Source) -> str:
         summary=_summary(manifest, facts),
         tables=_count_tables(facts),
         histograms=histograms(facts),
-        examples=[_example(manifest.root, row) for row in examples],
+        examples=[_example(manifest.frames, row) for row in examples],
         rejections=_rejections(manifest.root),
         options=_options(manifest),
     )
@@ -118,7 +119,7 @@ def _counts(column: pa.ChunkedArray) -> list[tuple[Any, int]]:
     return [(item["values"], item["counts"]) for item in pc.value_counts(column).to_pylist()]
 
 
-def _example(root: Path, row: Row) -> dict[str, Any]:
+def _example(root: Folder, row: Row) -> dict[str, Any]:
     from dataset_tools.publishing.figures import thumbnail
 
     frames = []

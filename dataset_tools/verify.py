@@ -86,7 +86,7 @@ def repair_frames(
     if not broken:
         return []
     with open_pool(0, silence_seconds=SILENCE_SECONDS, cluster=cluster) as pool:
-        made = rebuild_frames(manifest, sources=sources, out=manifest.root, decoder=None, pool=pool, only=broken)
+        made = rebuild_frames(manifest, sources=sources, out=manifest.frames, decoder=None, pool=pool, only=broken)
     others = [found for found in verdict.findings if found.file not in broken]
     with track("verify", len(broken)) as progress:
         verdict.findings = others + check_files(manifest, progress=progress, cluster=cluster, only=broken)
@@ -122,7 +122,7 @@ def verify(
     if repair and rows_only:
         raise UsageError("--repair and --rows-only exclude each other: what is broken is found by reading the files")
     table = open_manifest(manifest)
-    with join_cluster(ray, reads=table.path, writes_to=table.root if repair else None) as cluster:
+    with join_cluster(ray, reads=table.frames, writes_to=table.frames if repair else None) as cluster:
         verdict = verify_data_set(table, files=not rows_only, cluster=cluster)
         num_broken = len(verdict.faults)
         not_made = repair_frames(table, verdict, sources=source, cluster=cluster) if source else []

@@ -50,6 +50,7 @@ COMMANDS = {
     "export": _command("dataset_tools.export", "export", "A data set for others: recipe, Hugging Face, WebDataset."),
     "filter": _command("dataset_tools.filter", "filter_rows", "The rows that fit an SQL expression, as a data set."),
     "merge": _command("dataset_tools.merge", "merge", "Several data sets as one, votes kept."),
+    "relocate": _command("dataset_tools.relocate", "relocate", "Put image files into an object store or a folder."),
     "resplit": _command("dataset_tools.resplit", "resplit", "Put every recording into one split."),
     "drop": _command("dataset_tools.drop", "drop", "Take rows out of a manifest."),
     "assets": _command("dataset_tools.assets", "fetch_command", "Fetch pinned weights and demo clips."),

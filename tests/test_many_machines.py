@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_tools import extract, materialize, predict, verify
@@ -127,6 +128,25 @@ def test_predictions_checks_and_scores(cluster, here, tmp_path, capsys):
         ]
 
 
+def test_ray_data_gives_what_the_commands_give(cluster, here, tmp_path):
+    manifest, run = Path(shutil.copytree(here, tmp_path / "set")) / "data_manifest.parquet", tmp_path / "run"
+    save_light_run(run)
+    example = Path(__file__).parents[1] / "examples" / "ray_data.py"
+    command = [sys.executable, str(example), str(manifest), str(run), str(tmp_path / "scored")]
+    environment = {**os.environ, "RAY_ADDRESS": cluster.address, "PYTHONPATH": str(example.parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert predict.main([str(manifest), "--device", "cpu"]) == 0
+    assert assess.main([str(run), "--manifest", str(manifest), "--device", "cpu"]) == 0
+    scored = {row["triplet_id"]: row for row in pq.read_table(tmp_path / "scored").to_pylist()}
+    rows = read_manifest(manifest).rows()
+    assert scored.keys() == {row["triplet_id"] for row in rows}
+    for row in rows:
+        of_row = scored[row["triplet_id"]]
+        assert of_row["psnr"] == pytest.approx(row["pred_psnr"], abs=1e-3)
+        assert of_row["score"] == pytest.approx(row["score"], abs=1e-4)
+
+
 def test_frames_made_again(cluster, clips, here, tmp_path, capsys, monkeypatch):
     shutil.copy(here / "data_manifest.parquet", tmp_path)
     monkeypatch.chdir(tmp_path)  # machines work elsewhere
@@ -139,7 +159,7 @@ def test_frames_made_again(cluster, clips, here, tmp_path, capsys, monkeypatch):
 
 def test_machines_that_do_not_fit(cluster, clips, here, tmp_path, capsys):
     with (
-        join_cluster("auto", reads=tmp_path / "mount" / "data_manifest.parquet") as joined,
+        join_cluster("auto", reads=tmp_path / "mount") as joined,
         pytest.raises(VfiError, match=r"does not see \S+mount: it must be one shared folder, at the same path"),
     ):
         list(joined.run(str, [("only", (1,))]))
@@ -155,9 +175,10 @@ def test_machines_that_do_not_fit(cluster, clips, here, tmp_path, capsys):
 
 
 def test_nobody_listens():
-    with pytest.raises(UsageError, match=r"--ray 127\.0\.0\.1:1: no Ray cluster answers there .* ray start --head"):
-        check_answers("127.0.0.1:1")
-    for other in ("auto", "local", "ray://127.0.0.1:1"):  # Ray's to find out
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
+        with pytest.raises(UsageError, match=rf"--ray {address}: no Ray cluster answers there .* ray start --head"):
+            check_answers(address)
+    for other in ("auto", "local", "anyscale://name"):  # Ray's to find out
         check_answers(other)
 
 

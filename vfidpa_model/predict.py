@@ -98,7 +98,7 @@ def _predict_manifest(run: Path, path: Path, *, device: str, backend: str, ray: 
     from dataset_tools.columns.file import open_manifest
     from vfidpa_model.inference.scoring import score_manifest
 
-    with join_cluster(ray, writes_to=open_manifest(path).root) as cluster:
+    with join_cluster(ray, reads=open_manifest(path).frames) as cluster:
         done = score_manifest(path, run, device=device, backend=backend, cluster=cluster)
     for failure in done.failures:
         cli.say(failure, is_error=True)

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +16,7 @@ from dataset_tools.common.cores import num_cores
 from dataset_tools.common.files import inside
 from dataset_tools.common.parquet import Columns
 from dataset_tools.common.progress import Progress
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import VfiError
 from dataset_tools.frames import pixels_sha256, read_image
 from dataset_tools.manifest import IMAGE_COLUMNS
@@ -54,19 +54,19 @@ def check_files(
     """
     uses = (use for use in _first_uses(manifest) if only is None or use[0][use[1]] in only)
     if cluster is None:
-        return list(_check_here(uses, manifest.root, progress))
+        return list(_check_here(uses, manifest.frames, progress))
     found: list[tuple[int, list[Finding]]] = []
     numbered = enumerate(iter(lambda: list(itertools.islice(uses, _FILES_PER_TASK)), []))
-    root = manifest.root.absolute()
+    root = manifest.frames.absolute()
     tasks = (((number, block), (block, root)) for number, block in numbered)
     for (number, block), said in cluster.run(check_block, tasks):
         answers = [(False, str(said))] * len(block) if isinstance(said, LostError) else said
-        found.append((number, list(_findings(block, answers, manifest.root))))
+        found.append((number, list(_findings(block, answers, manifest.frames))))
         progress.advance(len(block))
     return [finding for _, findings in sorted(found, key=lambda pair: pair[0]) for finding in findings]
 
 
-def _check_here(uses: Iterator[Use], root: Path, progress: Progress) -> Iterator[Finding]:
+def _check_here(uses: Iterator[Use], root: Folder, progress: Progress) -> Iterator[Finding]:
     with ThreadPoolExecutor(num_cores()) as pool:
         while block := list(itertools.islice(uses, _FILES_AT_ONCE)):
             for use, said in zip(block, pool.map(lambda use: _check_file(root, *use), block), strict=True):
@@ -74,12 +74,12 @@ def _check_here(uses: Iterator[Use], root: Path, progress: Progress) -> Iterator
                 progress.advance()
 
 
-def check_block(uses: Sequence[Use], root: Path) -> list[tuple[bool, str | None]]:
+def check_block(uses: Sequence[Use], root: Folder) -> list[tuple[bool, str | None]]:
     """Return for each image file whether it is accepted, and what is to be said about it."""
     return [_check_file(root, *use) for use in uses]
 
 
-def _findings(uses: Sequence[Use], answers: Sequence[tuple[bool, str | None]], root: Path) -> Iterator[Finding]:
+def _findings(uses: Sequence[Use], answers: Sequence[tuple[bool, str | None]], root: Folder) -> Iterator[Finding]:
     for (row, column), (is_accepted, said) in zip(uses, answers, strict=True):
         if said is not None:
             text = f"{row['triplet_id']}: {column} {row[column]}: {as_typed(said, root)}"
@@ -99,7 +99,7 @@ def _first_uses(manifest: Columns) -> Iterator[Use]:
                 yield row, name
 
 
-def _check_file(root: Path, row: Row, column: str) -> tuple[bool, str | None]:
+def _check_file(root: Folder, row: Row, column: str) -> tuple[bool, str | None]:
     """Return whether an image file is accepted, and what is to be said about it."""
     try:
         image = read_image(inside(root, row[column]))

@@ -1,7 +1,6 @@
 """Makes the predictions of a manifest again and checks them; whole originals are never overwritten."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pyarrow.compute as pc
 
@@ -10,6 +9,7 @@ from dataset_tools.columns.file import ManifestFile
 from dataset_tools.common.cores import num_cores
 from dataset_tools.common.files import inside
 from dataset_tools.common.progress import track
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image
 from dataset_tools.prediction.columns import COLUMNS, READ_COLUMNS
@@ -20,20 +20,20 @@ _COLUMNS = tuple(dict.fromkeys(("triplet_id", *READ_COLUMNS, *COLUMNS)))
 _ROWS_AT_ONCE = 1 << 12
 
 
-def rebuild_predictions(manifest: ManifestFile, *, out: Path, engine: Engine) -> Check:
+def rebuild_predictions(manifest: ManifestFile, *, out: Folder, engine: Engine) -> Check:
     """Predict every row again that has a prediction, from the frames under ``out``, and return the check.
 
     In the manifest's own folder, predictions that are there and have the manifest's hash stay as they are.
     """
     check = Check()
-    is_home = out.resolve() == manifest.root.resolve()
+    is_home = out.resolve() == manifest.frames.resolve()
     with ThreadPoolExecutor(num_cores()) as pool, track("predictions", len(manifest)) as progress:
         for piece in manifest.batches(_COLUMNS, rows=_ROWS_AT_ONCE):
             rows = piece.filter(pc.is_valid(piece.column("pred"))).to_pylist()
-            stays = list(pool.map(lambda row: is_home and _original(row, manifest.root) is not None, rows))
+            stays = list(pool.map(lambda row: is_home and _original(row, manifest.frames) is not None, rows))
             wanted = [row for row, is_kept in zip(rows, stays, strict=True) if _is_wanted(row, is_kept, engine, check)]
             for place, result in engine.predict(wanted, root=out):
-                _judge(wanted[place], result, manifest.root, out, check)
+                _judge(wanted[place], result, manifest.frames, out, check)
             progress.advance(len(piece))
     return check
 
@@ -46,7 +46,7 @@ def _is_wanted(row: Row, is_kept: bool, engine: Engine, check: Check) -> bool:
     return not is_kept
 
 
-def _judge(row: Row, result: dict[str, object] | VfiError, root: Path, out: Path, check: Check) -> None:
+def _judge(row: Row, result: dict[str, object] | VfiError, root: Folder, out: Folder, check: Check) -> None:
     if isinstance(result, VfiError):
         check.faults.append(f"{row['pred']}: {result}")
         return
@@ -60,14 +60,14 @@ def _judge(row: Row, result: dict[str, object] | VfiError, root: Path, out: Path
     check.add(row["pred"], is_equal=is_equal, difference=difference, accepted=MAX_PREDICTION_DIFFERENCE)
 
 
-def _difference(row: Row, made: Rgb, root: Path) -> Difference | None:
+def _difference(row: Row, made: Rgb, root: Folder) -> Difference | None:
     original = _original(row, root)
     if original is not None and original.shape == made.shape:
         return mean_difference(original, made)
     return block_difference(row["pred_fingerprint"], made)
 
 
-def _original(row: Row, root: Path) -> Rgb | None:
+def _original(row: Row, root: Folder) -> Rgb | None:
     """Return the prediction in the manifest's folder if it has the manifest's hash."""
     try:
         pixels = read_image(inside(root, row["pred"]))

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_tools.common.parquet import ROWS_PER_GROUP, find_parts, open_part, read_batches
-from dataset_tools.manifest import Manifest, check_header, conform, metadata_of, resolve
+from dataset_tools.common.remote import Folder
+from dataset_tools.manifest import Manifest, check_header, conform, frames_folder, metadata_of, resolve
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,13 @@ class ManifestFile:
 
     @property
     def root(self) -> Path:
-        """The data set's folder."""
+        """The data set's folder: that of the manifest."""
         return self.path.parent
+
+    @cached_property
+    def frames(self) -> Folder:
+        """Where the image files lie, which no path of the manifest may leave; see ``manifest.frames_folder``."""
+        return frames_folder(self)
 
     def __len__(self) -> int:
         return self.num_rows

@@ -18,7 +18,7 @@ Change = Callable[[pa.Table], pa.Table]
 
 
 def rewrite_manifest(
-    path: Path, change: Change, *, metadata: Mapping[str, str] | None = None, out: Path | None = None
+    path: Path, change: Change, *, metadata: Mapping[str, str | None] | None = None, out: Path | None = None
 ) -> ManifestFile:
     """Apply ``change`` to every piece of a manifest and return the manifest that is there afterwards.
 
@@ -28,14 +28,15 @@ def rewrite_manifest(
     Args:
         change: Gets a table with every column of the schema, then the unknown ones; also called with no rows, to learn
             the columns that come out.
-        metadata: Parquet metadata to add or replace.
+        metadata: Parquet metadata to add or replace; ``None`` removes a key.
         out: A file to write to instead; the manifest stays as it is.
 
     Raises:
         ManifestError: The manifest is damaged, or a ``triplet_id`` is null or repeated.
     """
     manifest = open_manifest(path)
-    known = {"created_by": created_by(), **manifest.metadata, **(metadata or {}), "schema_version": SCHEMA_VERSION}
+    wanted = {"created_by": created_by(), **manifest.metadata, **(metadata or {}), "schema_version": SCHEMA_VERSION}
+    known = {name: value for name, value in wanted.items() if value is not None}
     if out is not None and len(manifest.parts) > 1:
         whole = read_manifest(path)
         Manifest(out, change(whole.table), known).write()

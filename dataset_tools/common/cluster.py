@@ -15,6 +15,8 @@ import typer
 
 from dataset_tools import __version__
 from dataset_tools.common.extras import require
+from dataset_tools.common.files import try_lock
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import UsageError, VfiError
 
 Tag = TypeVar("Tag")
@@ -25,7 +27,8 @@ RayOption = Annotated[
     typer.Option(
         "--ray",
         metavar="ADDRESS",
-        help="Work on the machines of a Ray cluster: auto, HOST:PORT, or local for one started here (extra ray).",
+        help="Work on the machines of a Ray cluster: auto, HOST:PORT, ray://HOST:PORT from a machine outside it, or "
+        "local for one started here (extra ray).",
     ),
 ]
 
@@ -33,6 +36,7 @@ _MAX_RETRIES = 16  # of a task whose machine was lost; an error of the task itse
 _AHEAD = 2  # tasks handed to Ray per core, so that none waits and a long list costs no memory
 _ANSWER_SECONDS = 5.0
 _LEAST_AHEAD = 16  # also on a small cluster: waiting tasks are what makes an autoscaler add machines
+_WITNESS = ".ray-"  # how names of files begin that machines are to see
 _DECIDES_PIXELS = ("av", "decord", "numpy", "opencv-python-headless", "pillow", "torch")
 
 
@@ -65,19 +69,20 @@ class _Terms:
 
     Attributes:
         software: Of the driver.
-        witness: A file that the machine has to see; ``None`` where no folder is shared.
+        witness: A file or folder that the machine has to see; ``None`` where none is shared.
+        folder: The shared one, for the message.
     """
 
     software: dict[str, str]
     witness: str | None
+    folder: str
 
     def check(self, *, name: str) -> None:
         """Raise a ``VfiError`` when this machine may not work; ``name`` is its own."""
         if told := difference(self.software, software()):
             raise VfiError(f"machine {name} has {told}: pixels could differ; install the same versions on all machines")
         if self.witness and not os.path.exists(self.witness):
-            folder = os.path.dirname(self.witness)
-            raise VfiError(f"machine {name} does not see {folder}: it must be one shared folder, at the same path")
+            raise VfiError(f"machine {name} does not see {self.folder}: it must be one shared folder, at the same path")
 
 
 def _on_machine(function: Callable[..., Any], terms: _Terms, *arguments: Any) -> Any:
@@ -88,9 +93,10 @@ def _on_machine(function: Callable[..., Any], terms: _Terms, *arguments: Any) ->
 class Cluster:
     """A Ray cluster that this process has joined; see ``join_cluster``."""
 
-    def __init__(self, ray: Any, witness: Path | None) -> None:
+    def __init__(self, ray: Any, witness: Path | None, folder: Path | None) -> None:
         self._ray = ray
-        self._terms = _Terms(software(), None if witness is None else str(witness.absolute()))
+        seen = None if witness is None else str(witness.absolute())
+        self._terms = _Terms(software(), seen, "" if folder is None else str(folder.absolute()))
 
     @property
     def has_gpus(self) -> bool:
@@ -165,14 +171,14 @@ class Cluster:
 
 @contextmanager
 def join_cluster(
-    address: str | None, *, reads: Path | None = None, writes_to: Path | None = None
+    address: str | None, *, reads: Folder | None = None, writes_to: Folder | None = None
 ) -> Iterator[Cluster | None]:
     """Join a Ray cluster for the length of the block; ``None`` without an address. A connection that is there is used.
 
     Args:
         address: As ``--ray`` takes it.
-        reads: A file that each machine has to see before it may work.
-        writes_to: Folder that machines write into: each has to see it, too.
+        reads: Folder that each machine has to see before it may work; any one sees what lies at a URL.
+        writes_to: Folder that machines write into: each has to see what the driver puts there.
 
     Raises:
         UsageError: Ray is not installed, or there is no cluster at the address.
@@ -190,28 +196,57 @@ def join_cluster(
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise _no_cluster(address, str(error).strip().partition("\n")[0]) from error
-    written = None
     try:
-        if writes_to is not None:
-            writes_to.mkdir(parents=True, exist_ok=True)
-            written = writes_to / f".ray-{secrets.token_hex(8)}"
-            written.touch()
-        yield Cluster(ray, written or reads)
+        shared, seen = (folder if isinstance(folder, Path) else None for folder in (writes_to, reads))
+        with _witness(shared) as written:
+            yield Cluster(ray, written or seen, shared or seen)
     finally:
-        if written is not None:
-            written.unlink(missing_ok=True)
         if is_ours:
             ray.shutdown()
 
 
+@contextmanager
+def _witness(folder: Path | None) -> Iterator[Path | None]:
+    """Yield a new file for machines to look for; those that killed runs have left behind go.
+
+    Each is locked by its run as long as that lives, on whatever machine. Where a folder knows no locks, none goes.
+    """
+    if folder is None:
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{_WITNESS}{secrets.token_hex(8)}"
+    file = path.open("wb")
+    try:
+        while not (try_lock(file.fileno()) and path.exists()):  # another run took it for a dead one's meanwhile
+            file.close()
+            file = path.open("wb")
+        if _is_locked(path):
+            for other in folder.glob(f"{_WITNESS}*"):
+                if not _is_locked(other):
+                    other.unlink(missing_ok=True)
+        yield path
+    finally:
+        file.close()
+        path.unlink(missing_ok=True)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return not try_lock(file.fileno())
+    except OSError:  # its run has ended, or another user's
+        return True
+
+
 def check_answers(address: str) -> None:
-    """Find out at once that nobody listens at ``HOST:PORT``: Ray itself would try for minutes.
+    """Find out at once that nobody listens at ``HOST:PORT`` or ``ray://HOST:PORT``: Ray itself would try for minutes.
 
     Raises:
         UsageError: Nobody does.
     """
-    host, _, port = address.rpartition(":")
-    if not host or "/" in address or not port.isdecimal():
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
         return
     try:
         socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
@@ -225,7 +260,7 @@ def _no_cluster(address: str, said: str) -> UsageError:
     )
 
 
-def as_typed(message: str, *paths: Path) -> str:
+def as_typed(message: str, *paths: Folder) -> str:
     """Return a message of another machine with paths as they were typed here: machines are told absolute ones."""
     for path in paths:
         message = message.replace(str(path.absolute()), str(path))

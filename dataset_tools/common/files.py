@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, overload
 
+from dataset_tools.common.remote import File, Folder, RemoteFile, RemoteFolder
 from dataset_tools.errors import ManifestError
 
 _CHUNK_BYTES = 1 << 20
@@ -64,7 +65,11 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def inside(root: Path, relative: str) -> Path:
+@overload
+def inside(root: Path, relative: str) -> Path: ...
+@overload
+def inside(root: RemoteFolder, relative: str) -> RemoteFile: ...
+def inside(root: Folder, relative: str) -> File:
     """Return ``root / relative`` after checking that it cannot leave ``root``, not even through a link.
 
     Args:
@@ -73,11 +78,13 @@ def inside(root: Path, relative: str) -> Path:
     Raises:
         ManifestError: The path is empty, absolute, holds ``..`` or a backslash, or resolves outside ``root``.
     """
-    top = os.path.realpath(root)
-    path = os.path.join(top, relative)
     bad = not relative or relative.startswith("/") or "\x00" in relative or "\\" in relative
     if bad or ".." in relative.split("/"):
         raise ManifestError(f"path {relative!r} must stay inside {root}")
+    if isinstance(root, RemoteFolder):
+        return root / str(PurePosixPath(relative))
+    top = os.path.realpath(root)
+    path = os.path.join(top, relative)
     if _leads_outside(path, top):
         parts = PurePosixPath(relative).parts
         steps = [os.path.join(top, *parts[: number + 1]) for number in range(len(parts))]
@@ -95,8 +102,8 @@ def _leads_outside(path: str, top: str) -> bool:
 class FolderContents:
     """Tells whether files are there; each folder is looked at once, which counts where it lies on a network."""
 
-    def __init__(self, root: Path) -> None:
-        self._top = os.path.realpath(root)
+    def __init__(self, root: Folder) -> None:
+        self._root = root
         self._names: dict[str, set[str]] = {}
 
     def has(self, relative: str) -> bool:
@@ -106,18 +113,22 @@ class FolderContents:
         """
         folder, _, name = relative.rpartition("/")
         if folder not in self._names:
-            self._names[folder] = self._list(os.path.join(self._top, folder))
+            root = self._root
+            self._names[folder] = root.names(folder) if isinstance(root, RemoteFolder) else self._list(root, folder)
         return name in self._names[folder]
 
-    def _list(self, folder: str) -> set[str]:
-        if _leads_outside(folder, self._top):
+    @staticmethod
+    def _list(root: Path, relative: str) -> set[str]:
+        top = os.path.realpath(root)
+        folder = os.path.join(top, relative)
+        if _leads_outside(folder, top):
             return set()
         try:
             with os.scandir(folder) as entries:
                 return {
                     entry.name
                     for entry in entries
-                    if entry.is_file() and not (entry.is_symlink() and _leads_outside(entry.path, self._top))
+                    if entry.is_file() and not (entry.is_symlink() and _leads_outside(entry.path, top))
                 }
         except OSError:
             return set()

@@ -1,5 +1,6 @@
 """Which Parquet files a manifest consists of: one file, or a folder of them by source and resolution."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dataset_tools.common.files import atomic_writer
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import ManifestError
 
 ROWS_PER_GROUP = 1 << 17  # about 100 MB in memory: what a stream over a manifest holds at a time
@@ -37,6 +40,32 @@ def _is_hidden(relative: Path) -> bool:
 def part_path(root: Path, source: str | None, resolution: str | None) -> Path:
     """Return where a partitioned manifest keeps the rows of one source and resolution (Hive's way of naming)."""
     return root / f"source={source or 'none'}" / f"resolution={resolution or 'none'}" / _PART_NAME
+
+
+def write_partitioned(folder: Path, table: pa.Table) -> None:
+    """Write a table as a folder of Parquet files, one for each source and resolution, each atomically.
+
+    Which file a row belongs to follows from its ``triplet_id``, so a run that is killed in between leaves every row
+    once, old or new.
+    """
+    written = set()
+    keys = table.select(["source", "resolution"]).group_by(["source", "resolution"]).aggregate([]).to_pylist()
+    for key in keys:
+        masks = [
+            pc.is_null(table.column(name)) if value is None else pc.equal(table.column(name).cast(pa.string()), value)
+            for name, value in key.items()
+        ]
+        path = part_path(folder, key["source"], key["resolution"])
+        with atomic_writer(path) as file:
+            rows = table.filter(pc.and_(*masks)).unify_dictionaries()
+            pq.write_table(rows, file, compression="zstd", row_group_size=ROWS_PER_GROUP)
+        written.add(path)
+    for path in folder.rglob("*.parquet"):
+        if path not in written:
+            path.unlink()
+    for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        if not any(path.iterdir()):
+            shutil.rmtree(path)
 
 
 def open_part(part: Path) -> pq.ParquetFile:
@@ -83,6 +112,11 @@ class Columns(Protocol):
     @property
     def root(self) -> Path:
         """The data set's folder."""
+        ...
+
+    @property
+    def frames(self) -> Folder:
+        """Where the image files lie."""
         ...
 
     def batches(

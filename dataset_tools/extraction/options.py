@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.common.remote import Folder, parse_folder, parse_place, reachable
 from dataset_tools.errors import UsageError
 from dataset_tools.frames import RESOLUTION_HEIGHTS
 from dataset_tools.manifest import DEFAULT_NAME
@@ -35,6 +36,7 @@ class ExtractOptions:
         interlaced, hdr, damage: One of ``CHOICES``.
         fps: Frames per second of image sequences.
         group_by: Regular expression: clips in whose names it finds the same are one group.
+        frames_root: Where image files go, if not to ``out``: a URL or an absolute folder.
     """
 
     sources: tuple[str, ...]
@@ -57,6 +59,12 @@ class ExtractOptions:
     hdr: str = "reject"
     damage: str = "reject"
     ray: str | None = None
+    frames_root: str | None = None
+
+    @property
+    def frames(self) -> Folder:
+        """Where image files go."""
+        return self.out if self.frames_root is None else parse_folder(self.frames_root)
 
     @property
     def group_pattern(self) -> re.Pattern[str] | None:
@@ -143,6 +151,11 @@ def parse_options(
     for name, choices in CHOICES.items():
         if rest.get(name, choices[0]) not in choices:
             raise UsageError(f"--{name} {rest[name]!r} must be one of {', '.join(choices)}")
+    if rest.get("frames_root") is not None:
+        place = parse_place(rest["frames_root"])
+        if isinstance(place, Path) and not place.is_absolute():
+            raise UsageError(f"--frames-root {place} must be a URL or an absolute folder: the manifest says it")
+        reachable(place)
     fps = rest.get("fps")
     if fps is not None and not 0 < fps < float("inf"):
         raise UsageError(f"--fps {fps} must be more than 0")

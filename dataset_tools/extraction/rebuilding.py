@@ -1,12 +1,12 @@
 """Frames of a manifest made again from the clips, and checked against its hashes."""
 
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from dataset_tools.checks.pixels import MAX_FRAME_DIFFERENCE, Check, Difference
 from dataset_tools.columns.file import ManifestFile
 from dataset_tools.common.progress import track
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import VfiError
 from dataset_tools.manifest import extraction_options
 from dataset_tools.sampling.splits import Key
@@ -27,7 +27,7 @@ def rebuild_frames(
     manifest: ManifestFile,
     *,
     sources: Sequence[str],
-    out: Path,
+    out: Folder,
     decoder: str | None,
     pool: Pool,
     only: Collection[str] | None = None,
@@ -51,7 +51,7 @@ def rebuild_frames(
     decoder = check_decoder(decoder or options.get("decoder", "pyav"), name="--decoder")
     policy = {name: options.get(name, "keep") for name in ("interlaced", "hdr")}
     # Resolved, so that one folder under two names is known to be one: originals in it are not overwritten.
-    originals, out = manifest.root.resolve(), out.resolve()
+    originals, out = manifest.frames.resolve(), out.resolve()
 
     def jobs() -> Iterator[tuple[Key, RebuildJob]]:
         for key, frames in wanted.items():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_tools.common.files import FolderContents
 from dataset_tools.common.progress import Progress, track
 from dataset_tools.errors import VfiError
 from dataset_tools.extraction.journal import Journal
@@ -137,7 +138,8 @@ class _State:
         rows = self._rows_of(key, share)
         # In a manifest that is full, rows that were planned but never written to it need no files.
         needed = (row for row in rows if self.settled is None or row["triplet_id"] in self.settled)
-        return all((self.options.out / row[name]).exists() for row in needed for name in _FRAMES)
+        files = FolderContents(self.options.frames)
+        return all(files.has(row[name]) for row in needed for name in _FRAMES)
 
     def describe_job(self, key: Key, share: Share) -> ExtractJob:
         clip, result = self.usable[key], self.results.get(key)
@@ -147,7 +149,7 @@ class _State:
             clip=clip.clip,
             sha256=clip.facts["sha256"],
             origin=self.origins.get(key),
-            out=self.options.out,
+            out=self.options.frames,
             num_frames=result.num_frames if result else clip.facts["num_frames"],
             # Never fewer than before: the answer replaces the journal's fact, which must not come to know less.
             moving=max(share.moving, result.asked if result else 0),

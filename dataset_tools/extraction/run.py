@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from dataset_tools.extraction.journal import open_journal
 from dataset_tools.extraction.options import ExtractOptions
 from dataset_tools.extraction.probing import forget_passing_failures, probe_clips
 from dataset_tools.extraction.rounds import Row, remove_unused, run_rounds
-from dataset_tools.manifest import Manifest, extraction_options, from_rows, read_manifest
+from dataset_tools.manifest import FRAMES_ROOT, Manifest, extraction_options, from_rows, read_manifest
 from dataset_tools.rejected import Rejected
 from dataset_tools.sampling.splits import SPLITS, Key
 from dataset_tools.sources import Listing, list_sources
@@ -53,14 +54,19 @@ def extract_data_set(options: ExtractOptions) -> Summary:
     listing = list_sources(options.sources, frame_rate=options.fps)
     for note in listing.notes:
         cli.say(note, is_error=True)
-    with open_journal(options.out) as journal, join_cluster(options.ray, writes_to=options.out) as cluster:
+    clip = listing.clips[0].path if listing.clips else None  # what machines have to see where frames lie at a URL
+    with (
+        open_journal(options.out) as journal,
+        join_cluster(options.ray, reads=clip, writes_to=options.frames) as cluster,
+    ):
         before = _read_earlier(options)
         if before is None and not journal.facts["extract"] and journal.options != options.recorded():
             journal.start_over()  # an extraction that ended before its first clip holds nobody to its options
         for earlier in (extraction_options(before) if before else {}, journal.options):
             if earlier:
                 options.check_continues(earlier)
-        journal.begin(options.recorded())
+        _check_frames_root(options, before.metadata if before else journal.options)
+        journal.begin({**options.recorded(), **_frames_root(options)})
         if before is None or len(before) < options.count:
             forget_passing_failures(journal)
         origins = _origins(before)
@@ -91,6 +97,23 @@ def _read_earlier(options: ExtractOptions) -> Manifest | None:
     if not extraction_options(manifest):
         raise UsageError(f"{options.manifest_path} was not made by dataset_tools.extract; use another --out")
     return manifest
+
+
+def _frames_root(options: ExtractOptions) -> dict[str, str]:
+    """Return what manifest and journal keep of where image files go: nothing where they lie beside the manifest."""
+    return {} if options.frames_root is None else {FRAMES_ROOT: str(options.frames)}
+
+
+def _check_frames_root(options: ExtractOptions, earlier: Mapping[str, Any]) -> None:
+    """Check that image files go where those of earlier runs are.
+
+    Raises:
+        UsageError: They do not.
+    """
+    known, given = earlier.get(FRAMES_ROOT), _frames_root(options).get(FRAMES_ROOT)
+    if earlier and known != given:
+        advice = f"give --frames-root {known}" if known else "leave --frames-root out"
+        raise UsageError(f"the frames of {options.out} are at {known or options.out}: {advice}")
 
 
 def _origins(manifest: Manifest | None) -> dict[Key, str]:
@@ -128,7 +151,8 @@ def _merge(kept: list[Row], found: list[Row], *, count: int) -> list[Row]:
 
 def _with_rows(before: Manifest | None, rows: list[Row], options: ExtractOptions) -> Manifest:
     metadata: Mapping[str, str] = before.metadata if before else {}
-    recorded = {"extraction": json.dumps(options.recorded(), sort_keys=True), "seed": str(options.seed)}
+    made = {"extraction": json.dumps(options.recorded(), sort_keys=True), "seed": str(options.seed)}
+    recorded = {**made, **_frames_root(options)}
     if before is not None and len(rows) == len(before):
         return Manifest(before.path, before.table, {**metadata, **recorded})
     fresh = from_rows(options.manifest_path, rows, metadata={**metadata, **recorded})
@@ -160,7 +184,8 @@ def _finish(
     different = {(item.message, item.source, item.clip): item for item in rejected}
     rejections.write_rejected(options.out / rejections.DEFAULT_NAME, different.values())
     touched: set[Key] = {clip.key for clip in listing.clips}
-    remove_unused(options.out, touched, rows)
+    if options.frames_root is None:  # elsewhere, other data sets may have the same frames
+        remove_unused(options.out, touched, rows)
     filled = {row["split"] for row in rows}
     wanted = [split for split, share in zip(SPLITS, options.split, strict=True) if share > 0]
     return Summary(

@@ -1,6 +1,7 @@
 """Lossless image files, hash and fingerprint of their pixels, and the one way frames are made smaller."""
 
 import hashlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from dataset_tools.common.files import write_bytes
+from dataset_tools.common.remote import File, parse_file
 from dataset_tools.errors import FrameError
 from dataset_tools.frames.png import encode_png
 
@@ -68,19 +70,47 @@ def fingerprint_difference(a: bytes, b: bytes) -> float:
     return float(np.abs(first - second).max()) / 256
 
 
-def write_image(path: Path, rgb: Rgb) -> None:
-    """Write ``rgb`` losslessly and atomically to ``path`` (PNG)."""
-    write_bytes(path, encode_png(rgb))
+def write_image(path: File, rgb: Rgb) -> None:
+    """Write ``rgb`` losslessly and atomically to ``path`` (PNG).
+
+    Raises:
+        OSError: The place cannot be written to.
+    """
+    if isinstance(path, Path):
+        write_bytes(path, encode_png(rgb))
+    else:
+        path.write_bytes(encode_png(rgb))
 
 
-def read_image(path: Path) -> Rgb:
+def read_picture(path: File) -> bytes:
+    """Return an image file as it is, to be handed on: only if it begins as one, wherever a manifest may point.
+
+    Raises:
+        FrameError: It cannot be read, or is no PNG, JPEG or WebP.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FrameError(f"cannot read {path}: no such file") from None
+    except OSError as error:
+        raise FrameError(f"cannot read {path}: {error.strerror or error}") from error
+    if not data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) and data[8:12] != b"WEBP":
+        raise FrameError(f"cannot hand on {path}: it must be a PNG, JPEG or WebP")
+    return data
+
+
+def read_image(path: File | str) -> Rgb:
     """Return the pixels of an image file as 8-bit RGB, shape (height, width, 3), turned as its EXIF tag says.
+
+    Args:
+        path: Of a folder or an object store; as text it may be a URL.
 
     Raises:
         FrameError: The file is missing, damaged, truncated, larger than 8K, or not an 8-bit image.
     """
+    path = parse_file(path) if isinstance(path, str) else path
     try:
-        with Image.open(path) as image:
+        with Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes())) as image:
             if _bits_of_png(image) == 16:  # Pillow would drop the lower half of each value without a word
                 raise FrameError(f"cannot read {path}: 16 bits per channel must be 8; convert it first")
             if image.width * image.height > MAX_PIXELS:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from dataset_tools.common.batches import publish, write_aside
+from dataset_tools.common.remote import File
 from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, resize_area
 from dataset_tools.frames.png import encode_png
@@ -70,7 +71,7 @@ class FrameWriter:
         for aside, _ in self._aside:
             aside.unlink(missing_ok=True)
 
-    def write(self, path: Path, rgb: Rgb, *, width: int, height: int) -> Future[Stored]:
+    def write(self, path: File, rgb: Rgb, *, width: int, height: int) -> Future[Stored]:
         """Store ``rgb``, made smaller to ``width`` x ``height``, as ``path``; the answer comes when it is written.
 
         Raises:
@@ -103,7 +104,7 @@ class FrameWriter:
         while wait(futures, timeout=_ALIVE_SECONDS).not_done:
             self._heartbeat()
 
-    def write_now(self, path: Path, rgb: Rgb, *, sha256: str) -> None:
+    def write_now(self, path: File, rgb: Rgb, *, sha256: str) -> None:
         """Write a frame losslessly, unless it is there already.
 
         Args:
@@ -112,6 +113,12 @@ class FrameWriter:
         Raises:
             StorageError: It cannot be written.
         """
+        if not isinstance(path, Path):  # an object store shows a file when it is whole, and writes it in one go
+            try:
+                path.write_bytes(encode_png(rgb))
+            except OSError as error:
+                raise StorageError(f"cannot write {path}: {error}; run the same command again") from error
+            return
         if path.exists():
             try:
                 if pixels_sha256(read_image(path)) == sha256:
@@ -129,7 +136,7 @@ class FrameWriter:
                 self._aside = []
         _publish(batch)
 
-    def _write_smaller(self, path: Path, rgb: Rgb, width: int, height: int) -> Stored:
+    def _write_smaller(self, path: File, rgb: Rgb, width: int, height: int) -> Stored:
         small = resize_area(rgb, width=width, height=height)
         sha256 = pixels_sha256(small)
         self.write_now(path, small, sha256=sha256)

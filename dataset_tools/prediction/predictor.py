@@ -13,6 +13,7 @@ import torch
 from dataset_tools.common.cores import num_cores
 from dataset_tools.common.device import select_device
 from dataset_tools.common.files import inside
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import FrameError, ManifestError, VfiError
 from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, to_rgb, to_tensor, write_image
 from dataset_tools.interpolators import Interpolator, create_interpolator
@@ -72,7 +73,7 @@ class Predictor:
         self._num_threads = num_threads or min(num_cores(), _MAX_WORKERS)
         self._on_device = threading.Lock()
 
-    def predict(self, rows: Sequence[Row], *, root: Path) -> Iterator[tuple[int, dict[str, Any] | VfiError]]:
+    def predict(self, rows: Sequence[Row], *, root: Folder) -> Iterator[tuple[int, dict[str, Any] | VfiError]]:
         """Predict rows of a manifest, write the image files, and yield the new columns of each row.
 
         Args:
@@ -107,7 +108,7 @@ class Predictor:
         return batches
 
     def _do_batch(
-        self, positions: list[int], rows: Sequence[Row], root: Path
+        self, positions: list[int], rows: Sequence[Row], root: Folder
     ) -> list[tuple[int, dict[str, Any] | VfiError]]:
         results: dict[int, dict[str, Any] | VfiError] = {}
         frames: dict[int, tuple[Rgb, Rgb, Rgb]] = {}
@@ -126,7 +127,7 @@ class Predictor:
                     results[position] = error
         return sorted(results.items())
 
-    def _finish(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], made: Rgb | None) -> dict[str, Any]:
+    def _finish(self, row: Row, root: Folder, triplet: tuple[Rgb, Rgb, Rgb], made: Rgb | None) -> dict[str, Any]:
         if made is None:
             return self._measure(row, root, triplet)
         return self._keep(row, root, triplet, made) if self.role == "pred" else self._compare(row, root, triplet, made)
@@ -138,10 +139,15 @@ class Predictor:
         with self._on_device:
             return [to_rgb(frame) for frame in interpolator.interpolate(img0.to(self.device), img1.to(self.device))]
 
-    def _keep(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], pred: Rgb) -> dict[str, Any]:
+    def _keep(self, row: Row, root: Folder, triplet: tuple[Rgb, Rgb, Rgb], pred: Rgb) -> dict[str, Any]:
         img0, gt, img1 = triplet
         path = prediction_path(row, predictor=self.name, weights_sha256=self.weights_sha256)
-        write_image(inside(root, path), pred)
+        try:
+            write_image(inside(root, path), pred)
+        except OSError as error:
+            if isinstance(root, Path):  # a full disk is the end of the run
+                raise
+            raise FrameError(f"cannot write {root / path}: {error}") from error
         assert self._lpips is not None
         inputs_lpips, motion = row.get("inputs_lpips"), row.get("motion")
         values = (
@@ -158,7 +164,7 @@ class Predictor:
         )
         return dict(zip(COLUMNS, values, strict=True))
 
-    def _compare(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb], accurate: Rgb) -> dict[str, Any]:
+    def _compare(self, row: Row, root: Folder, triplet: tuple[Rgb, Rgb, Rgb], accurate: Rgb) -> dict[str, Any]:
         assert self._lpips is not None
         return measure_accurate(
             _read_pred(row, root),
@@ -169,7 +175,7 @@ class Predictor:
             weights_sha256=self.weights_sha256,
         )
 
-    def _measure(self, row: Row, root: Path, triplet: tuple[Rgb, Rgb, Rgb]) -> dict[str, Any]:
+    def _measure(self, row: Row, root: Folder, triplet: tuple[Rgb, Rgb, Rgb]) -> dict[str, Any]:
         img0, gt, img1 = triplet
         assert self._lpips is not None
         return measure_motion(_read_pred(row, root), gt, img0, img1, lpips=self._lpips)
@@ -187,7 +193,7 @@ def prediction_path(row: Row, *, predictor: str, weights_sha256: str) -> str:
     return str(PurePosixPath("pred", maker, *parts, f"{name}.png"))
 
 
-def _read_triplet(row: Row, root: Path) -> tuple[Rgb, Rgb, Rgb]:
+def _read_triplet(row: Row, root: Folder) -> tuple[Rgb, Rgb, Rgb]:
     missing = [name for name in NEEDED_COLUMNS if row[name] is None]
     if missing:
         raise ManifestError(f"{', '.join(missing)} must not be null")
@@ -199,7 +205,7 @@ def _read_triplet(row: Row, root: Path) -> tuple[Rgb, Rgb, Rgb]:
     return img0, gt, img1
 
 
-def _read_pred(row: Row, root: Path) -> Rgb:
+def _read_pred(row: Row, root: Folder) -> Rgb:
     if row["pred"] is None:
         raise ManifestError("it has no prediction to compare with; run dataset_tools.predict without --as first")
     pred = read_image(inside(root, row["pred"]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dataset_tools.common.cluster import Cluster, LostError, as_typed, check_device
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.prediction.predictor import Predictor, Row
 
@@ -22,7 +23,7 @@ class Engine(Protocol):
     role: str
     columns: tuple[str, ...]
 
-    def predict(self, rows: Sequence[Row], *, root: Path) -> Iterator[tuple[int, dict[str, Any] | VfiError]]:
+    def predict(self, rows: Sequence[Row], *, root: Folder) -> Iterator[tuple[int, dict[str, Any] | VfiError]]:
         """Yield the position in ``rows`` and the new columns of each row; see ``Predictor.predict``."""
         ...
 
@@ -85,7 +86,7 @@ class RayPredictor:
             made=(self.name, self.weights_sha256),
         )
 
-    def predict(self, rows: Sequence[Row], *, root: Path) -> Iterator[tuple[int, dict[str, Any] | VfiError]]:
+    def predict(self, rows: Sequence[Row], *, root: Folder) -> Iterator[tuple[int, dict[str, Any] | VfiError]]:
         """Yield what ``Predictor.predict`` does, block by block as they are done.
 
         Raises:
@@ -107,7 +108,7 @@ def open_predictor(cluster: Cluster | None, name: str, **options: Any) -> Engine
     return Predictor(name, **options) if cluster is None else RayPredictor(cluster, name, **options)
 
 
-def predict_block(making: Making, rows: Sequence[Row], root: Path) -> list[tuple[dict[str, Any] | None, str]]:
+def predict_block(making: Making, rows: Sequence[Row], root: Folder) -> list[tuple[dict[str, Any] | None, str]]:
     """Predict rows on this machine; return for each its new columns, or ``None`` and why it could not be done.
 
     Raises:

@@ -113,7 +113,7 @@ def predict_rows(
     from dataset_tools.prediction.ray_predictor import open_predictor
 
     engine = open_predictor(cluster, predictor, weights=weights, device=device, backend=backend, role=role)
-    with _alone_in(manifest.path.parent):
+    with alone_in(manifest.path.parent):
         return _predict_rows(manifest.path, engine, only_missing=only_missing, overwrite=overwrite, clock=clock)
 
 
@@ -130,7 +130,7 @@ def _predict_rows(
     try:
         with track("predict", sum(map(len, wanted))) as progress:
             for rows in _rows_at(manifest, wanted):
-                for place, result in engine.predict(rows, root=manifest.root):
+                for place, result in engine.predict(rows, root=manifest.frames):
                     row = rows[place]
                     if isinstance(result, VfiError):
                         failures.append(f"{row['triplet_id']}: {result}")
@@ -163,7 +163,7 @@ def _choose(
     needed = [name for name in engine.columns if name != "pred_fingerprint"]
     is_pred = engine.role == "pred"  # nobody sees the others' results
     maker = _MAKERS[engine.role]
-    files = FolderContents(manifest.root)
+    files = FolderContents(manifest.frames)
     wanted: list[npt.NDArray[np.int64]] = []
     num_current = num_voted = 0
     names = list(dict.fromkeys((*needed, *maker, *IMAGE_COLUMNS, *_SAID)))  # paths are checked before any work
@@ -249,7 +249,7 @@ def _was_seen(row: Row, new: Row) -> bool:
 
 
 @contextlib.contextmanager
-def _alone_in(root: Path) -> Iterator[None]:
+def alone_in(root: Path) -> Iterator[None]:
     """Keep other runs out of a data set, and remove temporary files of one that was killed."""
     descriptor = os.open(root, os.O_RDONLY) if os.name == "posix" else None
     try:

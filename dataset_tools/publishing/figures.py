@@ -1,7 +1,6 @@
 """Pictures inside the data card: histograms by matplotlib, and small copies of frames."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dataset_tools.common.pages import data_url
+from dataset_tools.common.remote import File
 from dataset_tools.frames import RESOLUTION_HEIGHTS, read_image
 
 _PANELS = (
@@ -57,7 +57,7 @@ def histograms(facts: pa.Table) -> str | None:
     return data_url(file.getvalue(), kind="image/svg+xml")
 
 
-def thumbnail(path: Path) -> str:
+def thumbnail(path: File) -> str:
     """Return a small JPEG copy of an image file as a data URL.
 
     Raises:

@@ -62,7 +62,7 @@ def _open_shard(manifest: Outgoing, path: Path, fields: dict[str, pa.DataType]) 
 
         def write(rows: pa.Table) -> None:
             listed = [
-                {**row, **read_pictures(manifest.root, row), _CLASS: _level_class(row.get("level"))}
+                {**row, **read_pictures(manifest.frames, row), _CLASS: _level_class(row.get("level"))}
                 for row in rows.to_pylist()
             ]
             writer.write_table(pa.Table.from_pylist(listed, schema=schema))

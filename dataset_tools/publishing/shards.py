@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 
 from dataset_tools.common.files import inside
 from dataset_tools.common.parquet import Columns
+from dataset_tools.common.remote import File, Folder
 from dataset_tools.errors import FrameError
+from dataset_tools.frames import read_picture
 from dataset_tools.manifest import IMAGE_COLUMNS
 
 MAX_BYTES = 500_000_000  # of pictures in a file: what hubs and loaders like
@@ -51,7 +53,7 @@ def plan_shards(manifest: Columns, *, max_bytes: int | None = None) -> list[Shar
     limit = MAX_BYTES if max_bytes is None else max_bytes
     shards: list[Shard] = []
     places: dict[tuple[str, str], list[int]] = {}  # start and end of the open portion, its number and bytes
-    sizes = _Sizes(manifest.root)
+    sizes = _Sizes(manifest.frames)
     for piece in manifest.batches(("resolution", "split", *IMAGE_COLUMNS), rows=_ROWS_AT_ONCE):
         for row in piece.to_pylist():
             key = (row["resolution"] or "none", HUB_SPLITS.get(row["split"], str(row["split"])))
@@ -68,7 +70,7 @@ def plan_shards(manifest: Columns, *, max_bytes: int | None = None) -> list[Shar
 class _Sizes:
     """Sizes of image files; neighbouring rows share some."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Folder) -> None:
         self._root = root
         self._known: dict[str, int] = {}
 
@@ -78,7 +80,7 @@ class _Sizes:
                 self._known.clear()
             path = self._root / relative
             try:
-                self._known[relative] = path.stat().st_size
+                self._known[relative] = path.stat().st_size if isinstance(path, Path) else path.size()
             except OSError as error:
                 raise _missing(path, error) from error
         return self._known[relative]
@@ -129,7 +131,7 @@ def _by_key(piece: pa.Table, keys: Sequence[tuple[str, str]]) -> Iterator[tuple[
             yield key, rows
 
 
-def read_pictures(root: Path, row: dict[str, Any]) -> dict[str, dict[str, Any] | None]:
+def read_pictures(root: Folder, row: dict[str, Any]) -> dict[str, dict[str, Any] | None]:
     """Return the image files of a row, unchanged; ``None`` for a prediction that does not exist.
 
     Raises:
@@ -140,13 +142,9 @@ def read_pictures(root: Path, row: dict[str, Any]) -> dict[str, dict[str, Any] |
         if row[column] is None:
             pictures[column] = None
             continue
-        path = inside(root, row[column])
-        try:
-            pictures[column] = {"bytes": path.read_bytes(), "path": row[column]}
-        except OSError as error:
-            raise _missing(path, error) from error
+        pictures[column] = {"bytes": read_picture(inside(root, row[column])), "path": row[column]}
     return pictures
 
 
-def _missing(path: Path, error: OSError) -> FrameError:
+def _missing(path: File, error: OSError) -> FrameError:
     return FrameError(f"{path}: {error.strerror or 'cannot be read'}; run dataset_tools.verify to see all faults")

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from dataset_tools.columns.file import ManifestFile
 from dataset_tools.common.parquet import ROWS_PER_GROUP
-from dataset_tools.manifest import VOTE, conform
+from dataset_tools.common.remote import Folder
+from dataset_tools.manifest import FRAMES_ROOT, VOTE, conform
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,14 @@ class Outgoing:
         return self.manifest.root
 
     @property
+    def frames(self) -> Folder:
+        """Where the image files lie."""
+        return self.manifest.frames
+
+    @property
     def metadata(self) -> dict[str, str]:
-        """The manifest's metadata."""
-        return self.manifest.metadata
+        """The manifest's metadata; where the frames of this copy lie is nobody else's."""
+        return {name: value for name, value in self.manifest.metadata.items() if name != FRAMES_ROOT}
 
     def __len__(self) -> int:
         return len(self.manifest)

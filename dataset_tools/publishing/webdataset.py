@@ -47,7 +47,7 @@ def _open_shard(manifest: Outgoing, path: Path) -> Iterator[Write]:
         def write(rows: pa.Table) -> None:
             for row in rows.to_pylist():
                 key = sample_key(row["triplet_id"])
-                for column, picture in read_pictures(manifest.root, row).items():
+                for column, picture in read_pictures(manifest.frames, row).items():
                     if picture is not None:
                         _add(archive, f"{key}.{column}.png", picture["bytes"])
                 facts = {name: value for name, value in row.items() if name not in IMAGE_COLUMNS}

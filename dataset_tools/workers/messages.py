@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dataset_tools.common.remote import Folder, RemoteFolder, parse_place
 from dataset_tools.sources import Clip
 from dataset_tools.sources.clip_frames import Treatment
 
@@ -40,7 +41,7 @@ class ExtractJob:
     clip: Clip
     sha256: str | None
     origin: str | None
-    out: Path
+    out: Folder
     num_frames: int
     moving: int
     statics: tuple[tuple[int, int, int], ...]
@@ -86,8 +87,8 @@ class RebuildJob:
     clip: Clip
     wanted: tuple[WantedFrame, ...]
     sha256: str
-    originals: Path
-    out: Path
+    originals: Folder
+    out: Folder
     decoder: str
     treatment: Treatment
 
@@ -122,7 +123,11 @@ def to_json(message: Job | Answer) -> str:
     value = dict(vars(message))
     if not isinstance(message, Answer):
         value["kind"] = _NAMES[type(message)]
-    return json.dumps(value, default=lambda part: str(part) if isinstance(part, Path) else vars(part)) + "\n"
+    return json.dumps(value, default=_as_json) + "\n"
+
+
+def _as_json(part: Any) -> Any:
+    return str(part) if isinstance(part, Path | RemoteFolder) else vars(part)
 
 
 def job_from_json(line: str) -> Job:
@@ -143,8 +148,8 @@ def _clip(value: dict[str, Any]) -> Clip:
 
 _DECODE: dict[str, Any] = {  # field -> how its value comes back, where JSON has no word for it
     "clip": _clip,
-    "out": Path,
-    "originals": Path,
+    "out": parse_place,
+    "originals": parse_place,
     "statics": lambda triplets: tuple(map(tuple, triplets)),
     "tiers": tuple,
     "intervals": tuple,

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from dataset_tools.common.cluster import Cluster, LostError, as_typed
 from dataset_tools.common.cores import num_cores
+from dataset_tools.common.remote import Folder
 from dataset_tools.workers.messages import Answer, ExtractJob, Job, RebuildJob, answer_from_json, job_from_json, to_json
 from dataset_tools.workers.pool import WorkerPool
 
@@ -66,7 +66,7 @@ def _pool(silence_seconds: float) -> WorkerPool:
     return WorkerPool(1, silence_seconds=silence_seconds)  # its process ends with this one, when its input does
 
 
-def _folders(job: Job) -> list[Path]:
+def _folders(job: Job) -> list[Folder]:
     return [getattr(job, name) for name in ("out", "originals") if hasattr(job, name)]
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from dataset_tools.checks.pixels import Difference, block_difference, largest_difference
 from dataset_tools.common.files import inside
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import FrameError, VideoError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.frames.writer import FrameWriter
@@ -44,7 +44,7 @@ def rebuild(job: RebuildJob, *, heartbeat: Callable[[], None]) -> list[dict[str,
     return answers + [{"file": item.file, "is_missing": True} for items in by_index.values() for item in items]
 
 
-def _make(writer: FrameWriter, item: WantedFrame, rgb: Rgb, originals: Path, out: Path) -> dict[str, Any]:
+def _make(writer: FrameWriter, item: WantedFrame, rgb: Rgb, originals: Folder, out: Folder) -> dict[str, Any]:
     """Write one frame and return its answer."""
     rgb = resize_area(rgb, width=item.width, height=item.height)
     found = pixels_sha256(rgb)
@@ -56,7 +56,7 @@ def _make(writer: FrameWriter, item: WantedFrame, rgb: Rgb, originals: Path, out
     return {"file": item.file, "is_equal": is_equal, "difference": asdict(difference) if difference else None}
 
 
-def _original(item: WantedFrame, originals: Path, rgb: Rgb) -> Rgb | None:
+def _original(item: WantedFrame, originals: Folder, rgb: Rgb) -> Rgb | None:
     """Return the picture in the manifest's folder if it is whole, by hash, and of the size of ``rgb``."""
     try:
         original = read_image(inside(originals, item.file))

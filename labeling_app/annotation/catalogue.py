@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import ManifestError
 from dataset_tools.manifest import IMAGE_COLUMNS, Manifest
 from labeling_app.annotation.assignments import strata
@@ -74,10 +75,10 @@ class ItemInfo:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image file: a path inside a data set's folder."""
+    """An image file: a path inside the folder of a data set's frames."""
 
-    root: Path
-    path: Path
+    root: Folder
+    path: str
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,8 @@ def load_catalogue(
         media = {}
         for role in IMAGE_COLUMNS if against is None else (*IMAGE_COLUMNS, "rival"):
             media[role] = opaque_id(secret, key, role)
-            root = against.root if against is not None and role == "rival" else manifest.root
-            files[media[role]] = Picture(root, Path(row[role]))
+            root = against.frames if against is not None and role == "rival" else manifest.frames
+            files[media[role]] = Picture(root, row[role])
         infos[item_id] = _info(row, item_id, media)
     return Catalogue(
         manifest=manifest,

@@ -7,7 +7,9 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from dataset_tools.common.files import inside
-from dataset_tools.errors import ManifestError
+from dataset_tools.common.remote import File
+from dataset_tools.errors import FrameError, ManifestError
+from dataset_tools.frames import read_picture
 from labeling_app.annotation.state import ServerState
 from labeling_app.web.errors import ApiError
 from labeling_app.web.guard import signed_in
@@ -18,26 +20,27 @@ _TYPES = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jp
 _OPAQUE = re.compile(r"[0-9a-f]{32}")
 
 
-def find_image(state: ServerState, opaque: str) -> Path | None:
-    """Return the file behind an opaque id, or ``None`` when there is none inside the data set's folder."""
+def find_image(state: ServerState, opaque: str) -> File | None:
+    """Return the file behind an opaque id, or ``None`` when there is none where the data set keeps its frames."""
     picture = state.catalogue.files.get(opaque) if _OPAQUE.fullmatch(opaque) else None
     if picture is None:
         return None
     try:
-        path = inside(picture.root, picture.path.as_posix())
+        path = inside(picture.root, picture.path)
     except ManifestError:  # a link put there after the manifest was read
         return None
-    return path if path.is_file() and path.suffix.lower() in _TYPES else None
+    is_there = path.is_file() if isinstance(path, Path) else True  # at a URL, reading it tells
+    return path if is_there and path.suffix.lower() in _TYPES else None
 
 
-def image_response(path: Path, opaque: str) -> Response:
+def image_response(path: File, opaque: str) -> Response:
     """Return an image whole; the headers name neither the file nor its age.
 
     Not a FileResponse: that one reads in chunks of 64 kB, each through the event loop, and offers ranges, which the
     browser would ask for after a fetch that it broke off.
     """
     headers = {"Cache-Control": CACHE_CONTROL, "ETag": f'"{opaque}"'}
-    return Response(path.read_bytes(), media_type=_TYPES[path.suffix.lower()], headers=headers)
+    return Response(read_picture(path), media_type=_TYPES[path.suffix.lower()], headers=headers)
 
 
 def media_router(state: ServerState) -> APIRouter:
@@ -49,6 +52,9 @@ def media_router(state: ServerState) -> APIRouter:
         path = find_image(state, opaque)
         if path is None:
             raise ApiError("no_image", "no such image")
-        return image_response(path, opaque)
+        try:
+            return image_response(path, opaque)
+        except FrameError as error:
+            raise ApiError("no_image", "no such image") from error
 
     return router

@@ -13,9 +13,10 @@ import pytest
 from dataset_tools import drop, filter, merge, verify  # noqa: A004
 from dataset_tools.columns.file import open_manifest
 from dataset_tools.columns.rewrite import Updates, rewrite_manifest, with_values
+from dataset_tools.common.parquet import write_partitioned
 from dataset_tools.errors import ManifestError
 from dataset_tools.frames import fingerprint, pixels_sha256, read_image, write_image
-from dataset_tools.manifest import SCHEMA, from_rows, read_manifest, write_partitioned
+from dataset_tools.manifest import SCHEMA, from_rows, read_manifest
 from dataset_tools.prediction.run import predict_rows
 
 

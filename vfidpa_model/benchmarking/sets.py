@@ -17,6 +17,7 @@ import numpy as np
 
 from dataset_tools.columns.file import open_manifest
 from dataset_tools.common.files import inside
+from dataset_tools.common.remote import File
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.frames import Rgb, read_image
 
@@ -48,13 +49,13 @@ class Item:
     subset: str
     sequence: str
     name: str
-    img0: Path
-    gt: Path
-    img1: Path
+    img0: File
+    gt: File
+    img1: File
     shape: str = ""
 
     @property
-    def files(self) -> tuple[Path, Path, Path]:
+    def files(self) -> tuple[File, File, File]:
         """The files of img0, gt and img1."""
         return self.img0, self.gt, self.img1
 
@@ -89,13 +90,13 @@ def load_set(name: str, root: Path) -> list[Item]:
     if not items:
         raise BenchmarkSetError(f"{root} holds no triplets of {name}; docs/benchmarks.md shows its layout")
     if not any(_is_whole(item) for item in items):
-        gone = next(path for path in items[0].files if not path.is_file())
+        gone = next(path for path in items[0].files if not path.exists())
         raise BenchmarkSetError(f"{name}: all {len(items)} triplets lack files; the first is {gone}")
     return items
 
 
 def _is_whole(item: Item) -> bool:
-    return all(path.is_file() for path in item.files)
+    return all(path.exists() for path in item.files)
 
 
 def _snu_film(root: Path) -> list[Item]:
@@ -115,7 +116,7 @@ def _snu_frame(root: Path, listed: str) -> Path:
     """Return where a listed frame lies: the whole path under the root, without its prefix, or its last three parts."""
     layouts = (listed, listed.removeprefix(_SNU_PREFIX), "/".join(listed.split("/")[-3:]))
     candidates = [inside(root, path) for path in layouts]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return next((path for path in candidates if path.exists()), candidates[0])
 
 
 def _vimeo90k(root: Path) -> list[Item]:
@@ -134,7 +135,7 @@ def _ucf101(root: Path) -> list[Item]:
     return [
         Item("test", folder.name, folder.name, folder / names[0], folder / names[1], folder / names[2])
         for folder in folders
-        if any((folder / name).is_file() for name in names)
+        if any((folder / name).exists() for name in names)
     ]
 
 
@@ -173,7 +174,7 @@ def manifest_items(path: Path, *, split: str | None = None, resolution: str | No
     for row in (row for piece in manifest.batches(names) for row in piece.to_pylist()):
         if (split and row["split"] != split) or (resolution and row["resolution"] != resolution):
             continue
-        img0, gt, img1 = (inside(manifest.root, row[column] or "") for column in ("img0", "gt", "img1"))
+        img0, gt, img1 = (inside(manifest.frames, row[column] or "") for column in ("img0", "gt", "img1"))
         clip = f"{row['source']}/{row['clip']}"
         items.append(Item(row["resolution"] or "all", clip, row["triplet_id"], img0, gt, img1))
     return items
@@ -189,7 +190,7 @@ def frames_sha256(path: Path) -> str:
 def _lines(candidates: list[Path]) -> list[str]:
     """Return the lines of the first list that exists, without the empty one that some end with."""
     for path in candidates:
-        if path.is_file():
+        if path.exists():
             return [line.strip() for line in path.read_text().splitlines() if line.strip()]
     raise BenchmarkSetError(f"list {candidates[0]} does not exist")
 

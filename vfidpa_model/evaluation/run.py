@@ -52,7 +52,7 @@ def evaluate(
         samples = select_samples(manifest, resolution=assessor.config.tier, labels=kind)
     evaluated = samples_of_split(samples, split, manifest=manifest_path, labels=kind)
     train = [sample for sample in samples if sample.split == "train"]
-    check_frames_exist([*evaluated, *train], manifest_path)
+    check_frames_exist([*evaluated, *train], manifest)
     with track("evaluating", len(evaluated)) as progress:
         scores = score_samples(
             assessor.assess, evaluated, reader=FrameReader(), device=chosen, workers=workers, advance=progress.advance

@@ -19,6 +19,7 @@ from dataset_tools.common.cluster import Cluster, LostError, as_typed, check_dev
 from dataset_tools.common.device import select_device
 from dataset_tools.common.files import inside
 from dataset_tools.common.progress import track
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import FrameError, UsageError, VfiError
 from dataset_tools.frames import Rgb, read_image
 from vfidpa_model.inference.assessor import Assessor, load_checkpoint
@@ -98,7 +99,7 @@ def score_manifest(
         for rows in _rows_of_tier(manifest, tier, ("triplet_id", "resolution", "img0", "img1")):
             new = [row for row in rows if row["triplet_id"] not in known]
             progress.advance(len(rows) - len(new))
-            for block, scores in _scores(assessor, new, manifest.root, cluster, making):
+            for block, scores in _scores(assessor, new, manifest.frames, cluster, making):
                 for row, (score, reason) in zip(block, scores, strict=True):
                     if score is None:
                         failures.append(f"{row['triplet_id']}: {reason}")
@@ -116,7 +117,7 @@ def score_manifest(
 
 
 def _scores(
-    assessor: Assessor, rows: list[Row], root: Path, cluster: Cluster | None, making: Making
+    assessor: Assessor, rows: list[Row], root: Folder, cluster: Cluster | None, making: Making
 ) -> Iterator[tuple[list[Row], list[Score]]]:
     blocks = (rows[start : start + _ROWS_PER_TASK] for start in range(0, len(rows), _ROWS_PER_TASK))
     if cluster is None:
@@ -128,7 +129,7 @@ def _scores(
         yield block, lost if isinstance(scores, LostError) else [(one, as_typed(why, root)) for one, why in scores]
 
 
-def score_block(making: Making, rows: Sequence[Row], root: Path) -> list[Score]:
+def score_block(making: Making, rows: Sequence[Row], root: Folder) -> list[Score]:
     """Score rows on this machine, which keeps the model for its next block.
 
     Raises:
@@ -145,7 +146,7 @@ def _assessor(making: Making) -> Assessor:
     return load_checkpoint(making.run, device=making.device, backend=making.backend)
 
 
-def score_rows(assessor: Assessor, rows: Sequence[Row], root: Path) -> list[Score]:
+def score_rows(assessor: Assessor, rows: Sequence[Row], root: Folder) -> list[Score]:
     """Return the score of each row's pair, in 1 to 4, or why it has none."""
     scores: list[Score] = [(None, "")] * len(rows)
     for numbers, img0, img1 in _batches(root, rows, scores):
@@ -158,7 +159,9 @@ def score_rows(assessor: Assessor, rows: Sequence[Row], root: Path) -> list[Scor
     return scores
 
 
-def _batches(root: Path, rows: Sequence[Row], scores: list[Score]) -> Iterator[tuple[list[int], list[Rgb], list[Rgb]]]:
+def _batches(
+    root: Folder, rows: Sequence[Row], scores: list[Score]
+) -> Iterator[tuple[list[int], list[Rgb], list[Rgb]]]:
     """Yield (row numbers, img0s, img1s) of one size; a pair that cannot be read gets its reason in ``scores``."""
     numbers: list[int] = []
     firsts: list[Rgb] = []

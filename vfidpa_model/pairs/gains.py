@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from dataset_tools.common.parquet import Columns
+from dataset_tools.common.remote import Folder
 from dataset_tools.errors import ManifestError
 from dataset_tools.levels import LEVELS
 from dataset_tools.prediction.gains import CELL, cell_grid
@@ -77,7 +77,7 @@ def gain_samples(
     if len(makers) > 1:
         pairs = ", ".join(sorted({f"{maker[2]} over {maker[0]}" for maker in makers}))
         raise ManifestError(f"accurate_gain in {manifest.path} must be of one pair of models, found {pairs}; {_ADVICE}")
-    samples = [_sample(manifest.root, row) for row in wanted]
+    samples = [_sample(manifest.frames, row) for row in wanted]
     if scale is None:
         train = [gain for sample in samples if sample.split == "train" for gain in sample.gain]
         try:
@@ -98,7 +98,7 @@ def _sides(side: int, count: int) -> Values:
     return np.minimum(CELL, side - CELL * np.arange(count)).astype(np.float64)
 
 
-def _sample(root: Path, row: dict[str, Any]) -> Sample:
+def _sample(root: Folder, row: dict[str, Any]) -> Sample:
     rows, columns = cell_grid(row["width"] or 0, row["height"] or 0)
     gain = row["accurate_gain"]
     if len(gain) != rows * columns or not all(value is not None and math.isfinite(value) for value in gain):

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from dataset_tools.checks.leaks import find_recordings, leaks
 from dataset_tools.common.files import FolderContents
 from dataset_tools.common.parquet import Columns
+from dataset_tools.common.remote import File, Folder
 from dataset_tools.errors import ManifestError, UsageError
 from dataset_tools.frames import RESOLUTION_HEIGHTS
 from dataset_tools.levels import LEVELS, is_on_scale
@@ -132,7 +133,7 @@ def select_samples(manifest: Columns, *, resolution: str, labels: str) -> list[S
             others.update(labelled.column("level_source").unique().to_pylist())
             if labels != "any":
                 labelled = labelled.filter(pc.equal(labelled.column("level_source").cast(pa.string()), labels))
-            samples += _samples(manifest.root, labelled)
+            samples += _samples(manifest.frames, labelled)
     if not samples:
         raise ManifestError(_no_labels(manifest.path, resolution=resolution, labels=labels, others=others))
     return samples
@@ -171,14 +172,14 @@ def pieces_of_tier(manifest: Columns, resolution: str, *, more: Sequence[str] = 
         raise UsageError(f"resolution ({resolution}) must be a tier of {manifest.path}, which has {known}")
 
 
-def proxy_pictures(manifest: Columns, *, resolution: str) -> dict[str, tuple[Path, Path]]:
+def proxy_pictures(manifest: Columns, *, resolution: str) -> dict[str, tuple[File, File]]:
     """Return triplet -> its true middle frame and the prediction, of a tier's rows with proxy labels and both files."""
     found = {}
     for piece in pieces_of_tier(manifest, resolution, more=("gt", "pred")):
         is_proxy = pc.equal(piece.column("level_source").cast(pa.string()), "proxy")
         for row in piece.filter(is_proxy).select(["triplet_id", "gt", "pred"]).to_pylist():
             if row["gt"] and row["pred"]:
-                found[row["triplet_id"]] = (manifest.root / row["gt"], manifest.root / row["pred"])
+                found[row["triplet_id"]] = (manifest.frames / row["gt"], manifest.frames / row["pred"])
     return found
 
 
@@ -225,7 +226,7 @@ def training_samples(manifest: Columns, *, resolution: str, labels: str, aux_wei
         UsageError, ManifestError: As ``select_samples``; frames are missing; nothing to learn from.
     """
     samples = select_samples(manifest, resolution=resolution, labels=labels)
-    check_trainable(samples, manifest.path, aux_weight=aux_weight)
+    check_trainable(samples, manifest, aux_weight=aux_weight)
     return samples
 
 
@@ -247,25 +248,27 @@ def check_no_leaks(manifest: Columns) -> None:
         raise ManifestError(f"{manifest.path}: {found[0]}{more}; dataset_tools.resplit repairs it, labels stay")
 
 
-def check_frames_exist(samples: Sequence[Sample], path: Path) -> None:
-    """Raise a ``ManifestError`` that counts the image files that are not in the data set's folder; names the first."""
-    files = FolderContents(path.parent)
-    start = len(os.path.join(path.parent, ""))
+def check_frames_exist(samples: Sequence[Sample], manifest: Columns) -> None:
+    """Raise a ``ManifestError`` that counts the image files that are not where they should be; names the first."""
+    frames = manifest.frames
+    files = FolderContents(frames)
+    start = len(os.path.join(str(frames), ""))
     paths = (file for sample in samples for file in (sample.img0, sample.img1))
     missing = [file for file in paths if not files.has(file[start:])]
     if missing:
         raise ManifestError(
-            f"{len(missing)} frames of {path} are missing, first {missing[0]}; run dataset_tools.materialize"
+            f"{len(missing)} frames of {manifest.path} are missing, first {missing[0]}; run dataset_tools.materialize"
         )
 
 
-def check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float) -> None:
+def check_trainable(samples: Sequence[Sample], manifest: Columns, *, aux_weight: float) -> None:
     """Check that frames are there and that there is something to learn.
 
     Raises:
         ManifestError: Frames are missing, split train is empty or of one level, LPIPS is needed and nowhere known.
     """
-    check_frames_exist(samples, path)
+    check_frames_exist(samples, manifest)
+    path = manifest.path
     train = [sample for sample in samples if sample.split == "train"]
     if not train:
         raise ManifestError(f"{path} has no labelled row in split train; label some, or extract with another --split")
@@ -275,7 +278,7 @@ def check_trainable(samples: Sequence[Sample], path: Path, *, aux_weight: float)
         raise ManifestError(f"{path} has no inputs_lpips; run dataset_tools.predict, or train with --aux-weight 0")
 
 
-def _samples(root: Path, labelled: pa.Table) -> list[Sample]:
+def _samples(root: Folder, labelled: pa.Table) -> list[Sample]:
     """Return labelled rows as samples: ``row_sample`` of each, without a dictionary per row."""
     if not len(labelled):
         return []
@@ -288,7 +291,7 @@ def _samples(root: Path, labelled: pa.Table) -> list[Sample]:
         return [row_sample(root, row) for row in labelled.to_pylist()]
     column = {name: labelled.column(name).to_numpy().tolist() for name in _COLUMNS if name not in _NOT_IN_SAMPLES}
     sources, clips = (pc.fill_null(labelled.column(name).cast(pa.string()), "None") for name in ("source", "clip"))
-    start = os.path.join(os.fspath(root), "")
+    start = os.path.join(str(root), "")
     distributions = {value: level_distribution({}, level=value) for value in set(column["level"])}
     no_votes: Mapping[str, int] = {}
     values = zip(
@@ -319,7 +322,7 @@ def _shared(texts: pa.ChunkedArray) -> list[str]:
     return [known[code] for code in coded.indices.to_pylist()]
 
 
-def row_sample(root: Path, row: Mapping[str, Any]) -> Sample:
+def row_sample(root: Folder, row: Mapping[str, Any]) -> Sample:
     """Return a labelled row as a sample.
 
     Raises:
@@ -339,8 +342,8 @@ def row_sample(root: Path, row: Mapping[str, Any]) -> Sample:
         resolution=row["resolution"],
         width=width,
         height=height,
-        img0=os.path.join(os.fspath(root), row["img0"] or ""),
-        img1=os.path.join(os.fspath(root), row["img1"] or ""),
+        img0=os.path.join(str(root), row["img0"] or ""),
+        img1=os.path.join(str(root), row["img1"] or ""),
         img0_sha256=row["img0_sha256"],
         img1_sha256=row["img1_sha256"],
         level=level,

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from dataset_tools.common.files import atomic_writer
+from dataset_tools.common.remote import File, parse_file, was_used
 from dataset_tools.errors import FrameError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.prediction.gains import CELL, cell_grid
@@ -48,7 +49,7 @@ class FrameReader:
             FrameError: A file is missing, damaged, or not of the size that the manifest states.
         """
         size = self.size_of(sample)
-        first, second = Path(sample.img0), Path(sample.img1)
+        first, second = parse_file(sample.img0), parse_file(sample.img1)
         return self._frame(first, sample.img0_sha256, size), self._frame(second, sample.img1_sha256, size)
 
     def size_of(self, sample: Sample) -> tuple[int, int]:
@@ -58,7 +59,7 @@ class FrameReader:
     def _size(self, width: int, height: int) -> tuple[int, int]:
         return seen_size(width, height, rows=self.input_height)
 
-    def _frame(self, path: Path, sha256: str | None, size: tuple[int, int]) -> Rgb:
+    def _frame(self, path: File, sha256: str | None, size: tuple[int, int]) -> Rgb:
         stored = None
         if self.cache is not None and sha256 and _SHA256.fullmatch(sha256):  # untrusted, and part of a path here
             stored = self.cache / f"{sha256}-{self.input_height or 'full'}.npy"
@@ -255,6 +256,8 @@ def make_loader(dataset: Dataset[Batch], batches: Any, *, workers: int) -> DataL
         dataset,
         batch_sampler=batches,
         num_workers=workers,
+        # A process that has spoken to an object store cannot be forked.
+        multiprocessing_context="spawn" if workers and was_used() else None,
         generator=torch.Generator(),
         pin_memory=torch.cuda.is_available(),
         persistent_workers=False,

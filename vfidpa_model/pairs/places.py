@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from dataset_tools.common.files import atomic_writer
+from dataset_tools.common.remote import File, stamp
 from dataset_tools.frames import Rgb
 from dataset_tools.prediction.proxy_levels import proxy_level
 from vfidpa_model.pairs.labels import Sample, level_distribution
@@ -50,7 +51,7 @@ class LpipsPlaces:
 
     folder: Path
     reader: PairReader
-    pictures: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
+    pictures: Mapping[str, tuple[File, File]] = field(default_factory=dict)
 
     def inputs_file(self, sample: Sample) -> Path:
         """Return the file of LPIPS between the two frames, at the model's height."""
@@ -61,7 +62,7 @@ class LpipsPlaces:
         """Return the file of LPIPS between the prediction and the truth, at the size of their files."""
         if sample.triplet_id not in self.pictures:
             return None
-        facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.pictures[sample.triplet_id]]
+        facts = [stamp(path) for path in self.pictures[sample.triplet_id]]
         return self._file(facts)
 
     def _file(self, facts: object) -> Path:

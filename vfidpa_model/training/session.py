@@ -214,7 +214,7 @@ def _samples(
         chosen = f"--head {model_config.head}, --backbone {model_config.backbone}"
         raise UsageError(f"--target gain needs --head regression and swin_t or efficientnet_lite0, not {chosen}")
     found, scale = gain_samples(manifest, resolution=config.resolution)
-    check_trainable(found, manifest_path, aux_weight=config.aux_weight)
+    check_trainable(found, manifest, aux_weight=config.aux_weight)
     return found, scale
 
 

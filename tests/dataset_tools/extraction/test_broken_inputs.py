@@ -195,8 +195,8 @@ def write_manifest(path: Path, *, frame: str = "frames/a.png", version: str = "1
     [
         (materialize, {"frame": "../secret.png"}, [], "path '../secret.png' must stay inside"),
         (predict, {"frame": "/etc/secret.png"}, [], "path '/etc/secret.png' must stay inside"),
-        (materialize, {"version": "2.0"}, [], "has schema_version 2.0, newer than 1.3; update vfi-difficulty"),
-        (predict, {"version": "2.0"}, [], "has schema_version 2.0, newer than 1.3; update vfi-difficulty"),
+        (materialize, {"version": "2.0"}, [], "has schema_version 2.0, newer than 1.4; update vfi-difficulty"),
+        (predict, {"version": "2.0"}, [], "has schema_version 2.0, newer than 1.4; update vfi-difficulty"),
         (predict, {}, ["--weights", "{folder}/flownet.pkl"], "flownet.pkl"),
     ],
 )

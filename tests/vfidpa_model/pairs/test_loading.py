@@ -164,7 +164,9 @@ def test_cache_gives_the_same_pixels_and_is_used(make, tmp_path, height):
         rgb = np.kron(read_image(getattr(sample, name)), np.ones((2, 2, 1), np.uint8))
         path = tmp_path / "frames" / f"{name}.png"
         write_image(path, rgb)
-        sample = replace(sample, **{name: path, f"{name}_sha256": pixels_sha256(rgb)}, width=2 * SIDE, height=2 * SIDE)
+        sample = replace(
+            sample, **{name: str(path), f"{name}_sha256": pixels_sha256(rgb)}, width=2 * SIDE, height=2 * SIDE
+        )
     cache = tmp_path / "cache"
     plain, cached = FrameReader(height), FrameReader(height, cache)
     first, second = cached.pair(sample), cached.pair(sample)
