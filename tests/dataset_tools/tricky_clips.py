@@ -15,6 +15,7 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
+from dataset_tools.common.priority import usual_priority
 from dataset_tools.frames import Rgb
 
 os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells its settings on stderr otherwise
@@ -96,7 +97,7 @@ def write_clip(
         pts: Time stamps in 1/24 s; consecutive by default.
         second: Size of a second video stream, showing other numbers.
     """
-    with av.open(str(path), "w", container_options=container or {}) as output:
+    with usual_priority(), av.open(str(path), "w", container_options=container or {}) as output:
         turned = size[::-1] if rotation in (90, 270) else size
         streams = [_add_stream(output, codec, turned, pix_fmt, options if options is not None else _X264_CLOSED)]
         if rotation:

@@ -102,7 +102,6 @@ def check_moving(kind: str, step: Fraction, target: Path) -> None:
 
 def _decoded(pieces: list[Path], encoding: Any, unit: Fraction) -> Iterator[av.VideoFrame]:
     encoder = encoding.create()
-    encoder.open()
     for piece in pieces:
         decoder: Any = av.CodecContext.create(encoding.codec, "r")
         decoder.extradata, decoder.width, decoder.height = encoder.extradata, encoding.width, encoding.height

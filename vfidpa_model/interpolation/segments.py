@@ -17,6 +17,7 @@ import av
 from av.packet import PacketSideData
 from av.video.stream import VideoStream
 
+from dataset_tools.common.priority import usual_priority
 from dataset_tools.video.pyav import open_container
 from vfidpa_model.interpolation.copying import Clock, other_packets
 from vfidpa_model.interpolation.display_size import set_display_size
@@ -83,7 +84,8 @@ def join(
             output.set_chapters([chapter for chapter in chapters if chapter["start"] < chapter["end"]])
             hides = container in ("mp4", "mov")  # these have edit lists
             others = other_packets(original, copied, clock, tracks=tracks, hides=hides)
-        output.start_encoding()
+        with usual_priority():
+            output.start_encoding()
         pts = [value for piece in pieces for value, *_ in read_piece(piece, with_data=False)]
         packets = _video_packets(pieces, pts, stream, video.time_base, end_ticks)
         for packet in heapq.merge(packets, others, key=_seconds):

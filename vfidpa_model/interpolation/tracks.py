@@ -11,6 +11,7 @@ from typing import Any
 import av
 import av.error
 
+from dataset_tools.common.priority import usual_priority
 from dataset_tools.errors import VideoError
 from dataset_tools.video.pyav import open_container
 from vfidpa_model.interpolation.sound import add_stretched
@@ -176,7 +177,8 @@ def _refusal(tracks: list[Any], plans: list[TrackPlan], container: str, video: A
         video.add_stream(output)
         for track, plan in zip(tracks, plans, strict=True):
             add_track(track, output, plan)
-        output.start_encoding()
+        with usual_priority():
+            output.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     finally:

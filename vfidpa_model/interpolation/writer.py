@@ -12,6 +12,7 @@ from av.codec.context import Flags
 from av.sidedata.sidedata import Type as SideDataType
 
 from dataset_tools.common.files import atomic_writer
+from dataset_tools.common.priority import usual_priority
 from dataset_tools.video.pyav import side_data
 from vfidpa_model.interpolation.colours import COLOUR_TAGS, is_rgb
 from vfidpa_model.interpolation.segments import write_packet
@@ -49,10 +50,12 @@ class Encoding:
     disposition: int = 1
 
     def create(self) -> Any:
-        """Return a new encoder (a PyAV codec context)."""
+        """Return a new encoder (a PyAV codec context), open."""
         encoder: Any = av.CodecContext.create(self.codec, "w")
         self._configure(encoder)
         encoder.flags |= Flags.global_header
+        with usual_priority():
+            encoder.open()
         return encoder
 
     def add_stream(self, output: av.container.OutputContainer) -> Any:

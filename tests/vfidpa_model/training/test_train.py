@@ -4,9 +4,12 @@ import io
 import itertools
 import json
 import math
+import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -19,7 +22,6 @@ from dataset_tools.common.files import sha256_file
 from dataset_tools.errors import UsageError
 from dataset_tools.manifest import read_manifest
 from tests.vfidpa_model.labelled_set import few_of, labelled_manifest
-from tests.vfidpa_model.training_process import start_training
 from vfidpa_model.inference.assessor import load_checkpoint
 from vfidpa_model.inference.checkpoint import read_checkpoint
 from vfidpa_model.networks.backbones import EfficientNetLite0
@@ -40,6 +42,7 @@ OPTIONS = {"--backbone": "efficientnet_lite0", "--epochs": "2", "--batch": "12",
 LIGHT = ModelConfig(backbone="efficientnet_lite0")
 CONFIG = TrainConfig(epochs=2, batch=12, crop=64)
 CPU = Machine("cpu")
+ALONE = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 PATIENCE_SECONDS = 180  # a loaded machine takes its time to import torch; below pytest's own limit
 
 
@@ -140,15 +143,17 @@ def weights_of(run):
 
 def test_killed_and_resumed_is_the_same_to_the_bit(run, manifest, tmp_path):
     out = tmp_path / "killed"
-    process = start_training(arguments(manifest, out), errors=tmp_path / "errors.txt")
-    try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while len(read_records(out)) < 6 and process.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        process.join()
-    assert process.exitcode == -signal.SIGKILL  # in its second epoch, not at its end
+    command = [sys.executable, "-m", "vfidpa_model.train", *arguments(manifest, out)]
+    with subprocess.Popen(
+        command, env={**os.environ, **ALONE}, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while len(read_records(out)) < 6 and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL  # in its second epoch, not at its end
     assert main(arguments(manifest, out, "--resume")) == 0
     assert weights_of(out) == weights_of(run)
     assert [{**record} for record in read_records(out)] == read_records(run)
@@ -185,25 +190,20 @@ def test_two_processes_give_the_loss_curve_of_one(run, manifest, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    errors = [tmp_path / f"errors_{rank}.txt" for rank in "01"]
+    shared = {**os.environ, **ALONE, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "vfidpa_model.train", *arguments(manifest, tmp_path / "two")]
     processes = [
-        start_training(
-            arguments(manifest, tmp_path / "two"),
-            errors=path,
-            environment={**shared, "RANK": rank, "LOCAL_RANK": rank},
-        )
-        for rank, path in zip("01", errors, strict=True)
+        subprocess.Popen(command, env={**shared, "RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE, text=True)
+        for rank in "01"
     ]
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
+        errors = [process.communicate(timeout=deadline - time.monotonic())[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
-            process.join()
-    assert [process.exitcode for process in processes] == [0, 0], [path.read_text() for path in errors]
+            process.wait()
+    assert [process.returncode for process in processes] == [0, 0], errors
     alone, shared_out = read_records(run), read_records(tmp_path / "two")
     assert shared_out[0].pop("kind") == alone[0].pop("kind") == "train"
     assert shared_out[0] == pytest.approx(alone[0], rel=1e-3)  # the first step differs by nothing but the sum's order
