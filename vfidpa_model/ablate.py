@@ -114,7 +114,15 @@ def _row_with_seed(
     from vfidpa_model.training.run import train
 
     # A finished run is only checked: other options or another manifest are refused.
-    train(manifest, run, model_config=model_config, config=config, machine=machine, resume=True)
+    train(
+        manifest,
+        run,
+        model_config=model_config,
+        config=config,
+        machine=machine,
+        resume=True,
+        lpips_folder=machine.cache or run.parents[1],  # one for all rows and seeds
+    )
     stored = run / f"evaluation-{split}" / "evaluation.json"
     record: dict[str, Any] = json.loads(stored.read_text()) if stored.exists() else {"rows": {}}
     if not record["rows"] or (with_baselines and not record["srcc_gains"]):  # it was not the first row last time

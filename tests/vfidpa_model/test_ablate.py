@@ -34,7 +34,7 @@ def command(manifest, out, *more):
         ("pixelshuffle", "temporal", {"temporal_difference"}),
         ("temporal", "full", {"aux_weight"}),
         ("full", "light", {"backbone", *WIDTH_NAMES}),
-        ("full", "crop-labels", {"crop_labels"}),
+        ("full", "frame-labels", {"crop_labels"}),
         ("full", "no-channel-swap", {"augment_channels"}),
     ],
 )

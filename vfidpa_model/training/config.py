@@ -49,8 +49,9 @@ class TrainConfig:
         ema: Decay of a running mean of the weights, which is what is validated and kept; 0 keeps the last weights.
         crop: Side of the square training crop, pixels, at least 64; smaller frames are mirrored up to it. 0 takes whole
             frames, whose label is exact.
-        crop_labels: ``frame``: a crop has the whole frame's labels. ``crop``: the auxiliary loss asks for the LPIPS of
-            what the crop shows, and proxy levels are those of the crop.
+        crop_labels: ``crop``: the auxiliary loss asks for the LPIPS of what the crop shows, and proxy levels are those
+            of the crop, which makes better models (``docs/results.md``). ``frame``: a crop has the whole frame's
+            labels, for data sets too large for measuring LPIPS of every pair first.
         augment_flip, augment_turn, augment_backwards, augment_channels: Whether pairs are mirrored, turned by quarter
             turns, played backwards, and their channels reversed, each at random.
         loss_norm: ``l1`` or ``l2`` (squares), of all losses but the ordinal one.
@@ -78,7 +79,7 @@ class TrainConfig:
     clip_grad_norm: float = 1.0
     ema: float = 0.0
     crop: int = 224
-    crop_labels: str = "frame"
+    crop_labels: str = "crop"
     augment_flip: bool = True
     augment_turn: bool = True
     augment_backwards: bool = True

@@ -45,7 +45,7 @@ ROWS: dict[str, Part] = {
     "light": Part("light VFI-DPA (EfficientNet-Lite0)", ModelConfig(backbone="efficientnet_lite0")),
     "paper": Part("VFI-DPA, preset paper", preset_config("paper").model, "paper"),
     "ahiq-own": Part("AHIQ, its own recipe", preset_config("ahiq").model, "ahiq"),
-    "crop-labels": Part("VFI-DPA, labels of crops", ModelConfig(), train={"crop_labels": "crop"}),
+    "frame-labels": Part("VFI-DPA, labels of whole frames", ModelConfig(), train={"crop_labels": "frame"}),
     "no-channel-swap": Part("VFI-DPA, channels as they are", ModelConfig(), train={"augment_channels": False}),
 }
 TABLE = ("ahiq", "baseline", "pixelshuffle", "temporal", "full", "light")

@@ -44,6 +44,7 @@ def train(
     config: TrainConfig,
     machine: Machine = Machine(),
     resume: bool = False,
+    lpips_folder: Path | None = None,
     save_every_seconds: float = _SAVE_EVERY_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
@@ -52,6 +53,9 @@ def train(
     It then holds ``best/`` and ``last/`` (checkpoints, the best with its model card), ``config.json``,
     ``metrics.jsonl``, ``report.html`` and, where that is the logger, ``tensorboard/``. Killed at any moment and called
     again with ``resume``, it goes on; on a CPU the result is the same to the bit.
+
+    Args:
+        lpips_folder: Where LPIPS by place is kept, for trainings that share it; else the cache, or the run.
 
     Raises:
         UsageError, ManifestError: See ``labels.training_samples``; an option that cannot be; ``out`` holds another run.
@@ -67,7 +71,15 @@ def train(
     from vfidpa_model.training.run_log import RunLog
     from vfidpa_model.training.session import prepare
 
-    session = prepare(manifest_path, out, model_config=model_config, config=config, machine=machine, resume=resume)
+    session = prepare(
+        manifest_path,
+        out,
+        model_config=model_config,
+        config=config,
+        machine=machine,
+        resume=resume,
+        lpips_folder=lpips_folder,
+    )
     counters, plan, is_main = session.counters, session.plan, session.accelerator.is_main_process
     was_finished = counters.is_finished
     if not was_finished:

@@ -108,6 +108,7 @@ def prepare(
     config: TrainConfig,
     machine: Machine,
     resume: bool,
+    lpips_folder: Path | None = None,
 ) -> Session:
     """Check everything that can fail, then build the session; nothing is written before the checks are done."""
     samples, gain_scale = _samples(manifest_path, model_config, config)
@@ -164,7 +165,9 @@ def prepare(
         lpips_scale=lpips_scale,
         shapes=shapes,
         ema=ema,
-        places=_places(manifest_path, by_split["train"], reader, config, accelerator, machine.cache or out),
+        places=_places(
+            manifest_path, by_split["train"], reader, config, accelerator, lpips_folder or machine.cache or out
+        ),
     )
 
 
@@ -177,9 +180,9 @@ def _places(
     folder: Path,
 ) -> LpipsPlaces | None:
     """Measure LPIPS by place where crops are to have labels of their own; every process its share."""
-    if config.crop_labels == "frame" or not config.crop:
-        return None
     is_proxy = config.target == "level" and config.labels != "human"
+    if config.crop_labels == "frame" or not config.crop or not (is_proxy or config.aux_weight):
+        return None
     pictures = proxy_pictures(open_manifest(manifest_path), resolution=config.resolution) if is_proxy else {}
     places = LpipsPlaces(folder / "lpips", reader=reader, pictures=pictures)
     with accelerator.split_between_processes(list(train)) as share:

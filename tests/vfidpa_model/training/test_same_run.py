@@ -1,6 +1,7 @@
 """Resuming: a run from before some options were retired goes on where it used the values that are left."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -38,11 +39,16 @@ def test_a_run_from_before_an_option_goes_on_with_its_default(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(old))
     (tmp_path / "last").mkdir()
     (tmp_path / "last" / "training_state.pt").touch()
+    as_then = TrainConfig(crop_labels="frame")
     for start in ("", "light"):  # which was not recorded then
-        settings = {**SETTINGS, "train": TrainConfig(start=start).to_dict()}
+        settings = {**SETTINGS, "train": replace(as_then, start=start).to_dict()}
         assert check_same_run(tmp_path, settings, resume=True)
-    with pytest.raises(UsageError, match=r"was trained with train\.ema 0\.0, not 0\.9"):
-        check_same_run(tmp_path, {**SETTINGS, "train": TrainConfig(ema=0.9).to_dict()}, resume=True)
+    for changed, words in (
+        (replace(as_then, ema=0.9), r"was trained with train\.ema 0\.0, not 0\.9"),
+        (TrainConfig(), r"was trained with train\.crop_labels 'frame', not 'crop'"),  # there was nothing else then
+    ):
+        with pytest.raises(UsageError, match=words):
+            check_same_run(tmp_path, {**SETTINGS, "train": changed.to_dict()}, resume=True)
 
 
 def test_a_start_that_failed_holds_nobody_to_its_options(tmp_path):
