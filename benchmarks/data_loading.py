@@ -20,8 +20,8 @@ from dataset_tools.frames import fit_height, pixels_sha256, resize_area, write_i
 from dataset_tools.video import open_video
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.networks.vfidpa import create_model
-from vfidpa_model.pairs.labels import Sample
 from vfidpa_model.pairs.loading import FrameReader, TrainingPairs, batches_from, make_loader, to_device
+from vfidpa_model.pairs.sample import Sample
 from vfidpa_model.training.losses import compute_losses
 
 HEIGHT = 256

@@ -24,8 +24,8 @@ from dataset_tools.prediction.gains import CELL, cell_grid
 from vfidpa_model.evaluation.comparison import measure_row
 from vfidpa_model.inference.assessor import as_batch, load_checkpoint
 from vfidpa_model.pairs.gains import gain_samples, mean_gain
-from vfidpa_model.pairs.labels import Sample
 from vfidpa_model.pairs.loading import FrameReader
+from vfidpa_model.pairs.sample import Sample
 
 PAIRS, AREAS = 0.30, (0.20, 0.30, 0.43)
 _RIFE_MULTIPLE = 128  # of the sides, for its doubled scales

@@ -1,7 +1,8 @@
 """What a manifest costs as it grows: python benchmarks/manifest_scale.py --rows 13000 100000 1000000 --folder FOLDER
 
-Makes a manifest of invented rows (10 triplets of a clip at three resolutions; no image files), and measures each step
-in a process of its own: CPU seconds, seconds that passed, and the most memory it held. 10,000,000 rows work, too.
+Makes a manifest of invented rows (10 triplets of a clip at three resolutions; no image files without --files), and
+measures each step in a process of its own: CPU seconds, seconds that passed, and the most memory it held. 10,000,000
+rows work, too.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 TRIPLETS_PER_CLIP, INTERVAL, FIRST_INDEX = 10, 4, 100
@@ -168,11 +170,52 @@ def step_report(path: Path) -> str:
     return f"{len(report_html(open_manifest(path)))} characters"
 
 
-def step_training_samples(path: Path) -> str:
+def step_training_start(path: Path) -> str:
+    """All that a training does with a manifest before its first step, but for looking whether frames exist."""
     from dataset_tools.columns.file import open_manifest
+    from dataset_tools.common.files import sha256_file
+    from dataset_tools.sampling.splits import SPLITS
     from vfidpa_model.pairs.labels import select_samples
+    from vfidpa_model.pairs.loading import epoch_batches
+    from vfidpa_model.pairs.pairs_hash import pairs_sha256
+    from vfidpa_model.pairs.sample_table import numbers_of, of_split
 
-    return f"{len(select_samples(open_manifest(path), resolution='256p', labels='proxy'))} samples"
+    samples = select_samples(open_manifest(path), resolution="256p", labels="proxy")
+    pairs_sha256(samples)
+    train, _, _ = (of_split(samples, split) for split in SPLITS)
+    numbers_of(train, "level")
+    epoch_batches(len(train), batch=8, seed=0, epoch=0)
+    sha256_file(path)
+    return f"{len(samples)} samples"
+
+
+def step_frames_exist(path: Path) -> str:
+    """The rest of it, timed by itself; ``--files`` makes the files it looks for."""
+    from dataset_tools.columns.file import open_manifest
+    from vfidpa_model.pairs.labels import check_frames_exist, select_samples
+
+    manifest = open_manifest(path)
+    samples = select_samples(manifest, resolution="256p", labels="proxy")
+    cpu, wall = time.process_time(), time.perf_counter()
+    check_frames_exist(samples, manifest=manifest)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return f"{2 * len(samples)} files: {cpu:.1f} s of CPU, {wall:.1f} s passed"
+
+
+def make_files(path: Path) -> None:
+    """Make the files of a manifest's 256p rows, empty."""
+    from dataset_tools.columns.file import open_manifest
+
+    for piece in open_manifest(path).batches(["resolution", "img0", "img1"]):
+        at_256p = piece.filter(pc.equal(piece.column("resolution").cast(pa.string()), "256p"))
+        for name in ("img0", "img1"):
+            for relative in at_256p.column(name).to_pylist():
+                file = path.parent / relative
+                try:
+                    file.touch()
+                except FileNotFoundError:
+                    file.parent.mkdir(parents=True)
+                    file.touch()
 
 
 STEPS = {name[5:]: function for name, function in globals().items() if name.startswith("step_")}
@@ -192,6 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[13_000, 100_000])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--files", action="store_true", help="make the image files of 256p rows, empty")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.step:
@@ -202,7 +246,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         path = arguments.folder / str(rows) / "data_manifest.parquet"
         if not path.exists():
             make(path, rows)
+        if arguments.files:
+            make_files(path)
         for step in arguments.steps:
+            if step == "frames_exist" and not (path.parent / "frames").exists():
+                continue
             command = [sys.executable, __file__, "--folder", str(path), "--step", step]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:

@@ -22,7 +22,8 @@ from vfidpa_model.evaluation.run import evaluate, write_evaluation
 from vfidpa_model.evaluation.scoring import levels_of
 from vfidpa_model.inference.checkpoint import read_checkpoint
 from vfidpa_model.networks.config import ModelConfig
-from vfidpa_model.pairs.labels import Sample, select_samples
+from vfidpa_model.pairs.labels import select_samples
+from vfidpa_model.pairs.sample import Sample
 from vfidpa_model.training.config import Machine, TrainConfig
 from vfidpa_model.training.run import train
 

@@ -37,8 +37,10 @@ from vfidpa_model.inference.score_scale import fit_score_scale
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.networks.vfidpa import VFIDPA, Assessment, create_model
 from vfidpa_model.pairs.gains import gain_samples
-from vfidpa_model.pairs.labels import Sample, pairs_sha256, select_samples
+from vfidpa_model.pairs.labels import select_samples
 from vfidpa_model.pairs.loading import FrameReader, location_levels, targets_of
+from vfidpa_model.pairs.pairs_hash import pairs_sha256
+from vfidpa_model.pairs.sample import Sample
 from vfidpa_model.training.losses import compute_losses, fit_lpips_scale
 from vfidpa_model.training.schedule import learning_rate
 from vfidpa_model.training.session import running_mean, start_at

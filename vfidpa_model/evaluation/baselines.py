@@ -1,5 +1,6 @@
 """What any model has to beat: one number per pair, brought onto the level scale by an isotonic fit on train."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from dataset_tools.common.progress import track
 from dataset_tools.frames import Rgb
 from dataset_tools.prediction.metrics import Lpips, mean_motion
 from vfidpa_model.evaluation.measures import Values
-from vfidpa_model.pairs.labels import Sample
 from vfidpa_model.pairs.loading import FrameReader
+from vfidpa_model.pairs.sample import Sample
+from vfidpa_model.pairs.sample_table import numbers_of
 
 Feature = Callable[[Sample, FrameReader], float]
 
@@ -71,7 +73,7 @@ def score_baselines(
 
     Constant is the median level of ``train``.
     """
-    levels = np.asarray([sample.level for sample in train], dtype=np.float64)
+    levels = numbers_of(train, "level")
     constant = np.full(len(evaluated), np.median(levels))
     found = {"constant (median)": BaselineScores(constant, None)}
     reader = FrameReader()
@@ -79,7 +81,7 @@ def score_baselines(
     with track("baselines", len(features) * (len(train) + len(evaluated))) as progress:
         for name, feature in features.items():
             values = []
-            for sample in (*train, *evaluated):
+            for sample in itertools.chain(train, evaluated):
                 values.append(feature(sample, reader))
                 progress.advance(note=name)
             known, new = np.asarray(values[: len(train)]), np.asarray(values[len(train) :])

@@ -16,7 +16,7 @@ from vfidpa_model.evaluation.measures import (
     measure_all,
 )
 from vfidpa_model.evaluation.scoring import levels_of
-from vfidpa_model.pairs.labels import Sample
+from vfidpa_model.pairs.sample import Sample
 
 MODEL, HUMAN = "VFI-DPA", "human (one left out)"
 NUM_RESAMPLES = 1000

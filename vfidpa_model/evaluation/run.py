@@ -1,10 +1,12 @@
 """One evaluation from a checkpoint and a manifest to its three files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfidpa_model.evaluation.comparison import Evaluation
+    from vfidpa_model.pairs.sample import Sample
 
 
 def evaluate(
@@ -37,13 +39,16 @@ def evaluate(
     from vfidpa_model.inference.assessor import load_checkpoint
     from vfidpa_model.inference.checkpoint import flatten
     from vfidpa_model.pairs.gains import GainScale, gain_samples
-    from vfidpa_model.pairs.labels import check_frames_exist, pairs_sha256, samples_of_split, select_samples
+    from vfidpa_model.pairs.labels import check_frames_exist, samples_of_split, select_samples
     from vfidpa_model.pairs.loading import FrameReader
+    from vfidpa_model.pairs.pairs_hash import pairs_sha256
+    from vfidpa_model.pairs.sample_table import of_split
 
     chosen = select_device(device)
     assessor = load_checkpoint(run, device=chosen)
     trained = flatten(assessor.meta)
     manifest = open_manifest(manifest_path)
+    samples: Sequence[Sample]
     if trained.get("train.target") == "gain":
         kind, scale = "gain", GainScale(trained["gain_scale.unit"], trained["gain_scale.top"])
         samples, _ = gain_samples(manifest, resolution=assessor.config.tier, scale=scale)
@@ -51,8 +56,8 @@ def evaluate(
         kind = labels or trained.get("train.labels", "human")
         samples = select_samples(manifest, resolution=assessor.config.tier, labels=kind)
     evaluated = samples_of_split(samples, split, manifest=manifest_path, labels=kind)
-    train = [sample for sample in samples if sample.split == "train"]
-    check_frames_exist([*evaluated, *train], manifest)
+    train = of_split(samples, "train")
+    check_frames_exist(evaluated, train, manifest=manifest)
     with track("evaluating", len(evaluated)) as progress:
         scores = score_samples(
             assessor.assess, evaluated, reader=FrameReader(), device=chosen, workers=workers, advance=progress.advance

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from vfidpa_model.evaluation.measures import Values
 from vfidpa_model.networks.vfidpa import Assessment
-from vfidpa_model.pairs.labels import Sample
 from vfidpa_model.pairs.loading import FrameReader, WholePairs, read_batches, shape_batches, to_device
+from vfidpa_model.pairs.sample import Sample
+from vfidpa_model.pairs.sample_table import numbers_of
 
 Assess = Callable[[Tensor, Tensor], Assessment]  # img0, img1: (B, 3, H, W) in [0, 1], any size
 
@@ -49,4 +50,4 @@ def score_samples(
 
 def levels_of(samples: Sequence[Sample]) -> Values:
     """Return the given levels, (N,)."""
-    return np.asarray([sample.level for sample in samples], dtype=np.float64)
+    return numbers_of(samples, "level")

@@ -14,7 +14,8 @@ from dataset_tools.common.remote import Folder
 from dataset_tools.errors import ManifestError
 from dataset_tools.levels import LEVELS
 from dataset_tools.prediction.gains import CELL, cell_grid
-from vfidpa_model.pairs.labels import Sample, check_no_leaks, pieces_of_tier, row_sample
+from vfidpa_model.pairs.labels import check_no_leaks, pieces_of_tier
+from vfidpa_model.pairs.sample import Sample, row_sample
 
 Values = npt.NDArray[np.float64]
 _TOP_QUANTILE = 0.95  # of the training cells' gains: level 4 begins there
@@ -67,7 +68,7 @@ def gain_samples(
         UsageError: Unknown tier, or one that the manifest does not have.
         ManifestError: No gains, or of several predictors; one that does not fit its frame; a clip in two splits.
     """
-    check_no_leaks(manifest)
+    check_no_leaks(manifest, resolution=resolution)
     names = ("predictor", "predictor_sha256", "accurate_predictor", "accurate_predictor_sha256")
     pieces = pieces_of_tier(manifest, resolution, more=(*names, "accurate_gain"))
     wanted = [row for piece in pieces for row in piece.filter(pc.is_valid(piece.column("accurate_gain"))).to_pylist()]

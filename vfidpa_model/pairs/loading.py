@@ -20,9 +20,9 @@ from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.prediction.gains import CELL, cell_grid
 from vfidpa_model.networks.backbones import SHALLOW_STRIDE
 from vfidpa_model.pairs.augment import Switches, draw_augmentation, draw_crop, generator_for, mirror_pad
-from vfidpa_model.pairs.labels import Sample
 from vfidpa_model.pairs.places import LpipsPlaces
 from vfidpa_model.pairs.resize import seen_size
+from vfidpa_model.pairs.sample import Sample
 
 Batch = dict[str, torch.Tensor]
 _RAISED = f"{FrameError.__module__}.{FrameError.__name__}: "
@@ -103,7 +103,7 @@ class TrainingPairs(Dataset[Batch]):
             switches: Which augmentations there are.
             places: Where given, a crop's LPIPS and proxy level are those of what it shows.
         """
-        self.samples, self.reader, self.crop, self.seed = list(samples), reader, crop, seed
+        self.samples, self.reader, self.crop, self.seed = samples, reader, crop, seed
         self.switches, self.places = switches, places
 
     def __len__(self) -> int:
@@ -161,7 +161,7 @@ class WholePairs(Dataset[Batch]):
     """Whole frames, unchanged, for validation and testing. A key is an index."""
 
     def __init__(self, samples: Sequence[Sample], *, reader: FrameReader) -> None:
-        self.samples, self.reader = list(samples), reader
+        self.samples, self.reader = samples, reader
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -190,7 +190,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 def epoch_order(num_samples: int, *, seed: int, epoch: int) -> list[int]:
     """Return the order of an epoch, a permutation of range(num_samples)."""
-    return [int(index) for index in np.random.default_rng((seed, epoch)).permutation(num_samples)]
+    order: list[int] = np.random.default_rng((seed, epoch)).permutation(num_samples).tolist()
+    return order
 
 
 def epoch_batches(

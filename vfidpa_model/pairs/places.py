@@ -19,7 +19,7 @@ from dataset_tools.common.files import atomic_writer
 from dataset_tools.common.remote import File, stamp
 from dataset_tools.frames import Rgb
 from dataset_tools.prediction.proxy_levels import proxy_level
-from vfidpa_model.pairs.labels import Sample, level_distribution
+from vfidpa_model.pairs.sample import Sample, level_distribution
 
 CELL = 8  # pixels: the model's locations
 Window = tuple[slice, slice]

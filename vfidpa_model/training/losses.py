@@ -5,10 +5,10 @@ whole levels), the auxiliary weight (``aux_weight``), and how LPIPS comes onto t
 the training labels best, so that the auxiliary loss asks for the right level on average and only its pattern is new.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -26,7 +26,7 @@ class LpipsScale(NamedTuple):
         return self.intercept + self.slope * lpips
 
 
-def fit_lpips_scale(lpips: Sequence[float], levels: Sequence[float]) -> LpipsScale:
+def fit_lpips_scale(lpips: npt.ArrayLike, levels: npt.ArrayLike) -> LpipsScale:
     """Return the least-squares line through training pairs, never falling; pairs without LPIPS (NaN) do not count.
 
     Raises:

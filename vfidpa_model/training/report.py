@@ -19,8 +19,8 @@ from vfidpa_model.evaluation.score_maps import pair_with_map
 from vfidpa_model.evaluation.scoring import levels_of, score_samples
 from vfidpa_model.inference.assessor import Assessor, load_checkpoint
 from vfidpa_model.inference.checkpoint import flatten
-from vfidpa_model.pairs.labels import Sample
 from vfidpa_model.pairs.loading import FrameReader
+from vfidpa_model.pairs.sample import Sample
 from vfidpa_model.training.run_log import read_records
 
 REPORT_NAME = "report.html"

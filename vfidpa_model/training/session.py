@@ -1,6 +1,5 @@
 """The beginning of a training: every check, then model, optimizer, data and plan in one object."""
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +22,12 @@ from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.networks.head import LinearScale
 from vfidpa_model.networks.vfidpa import VFIDPA, create_model
 from vfidpa_model.pairs.gains import GainScale, gain_samples
-from vfidpa_model.pairs.labels import Sample, check_trainable, pairs_sha256, proxy_pictures, training_samples
+from vfidpa_model.pairs.labels import check_trainable, proxy_pictures, training_samples
 from vfidpa_model.pairs.loading import FrameReader, epoch_batches
+from vfidpa_model.pairs.pairs_hash import pairs_sha256
 from vfidpa_model.pairs.places import LpipsPlaces, measure_places
+from vfidpa_model.pairs.sample import Sample
+from vfidpa_model.pairs.sample_table import numbers_of, of_split
 from vfidpa_model.training.config import Machine, TrainConfig
 from vfidpa_model.training.losses import LpipsScale, fit_lpips_scale
 from vfidpa_model.training.state import CONFIG_NAME, Counters, check_same_run, git_state, load_state
@@ -56,8 +58,8 @@ class Session:
     optimizer: Any
     config: TrainConfig
     plan: Plan
-    train: list[Sample]
-    val: list[Sample]
+    train: Sequence[Sample]
+    val: Sequence[Sample]
     reader: FrameReader
     out: Path
     settings: dict[str, Any]
@@ -115,7 +117,7 @@ def prepare(
     if machine.logger == "wandb":
         require("wandb")
     accelerator = _start_accelerator(machine.device, config.precision)
-    by_split = {split: [sample for sample in samples if sample.split == split] for split in SPLITS}
+    by_split = {split: of_split(samples, split) for split in SPLITS}
     reader = FrameReader(model_config.rows, machine.cache)
     shapes = None if config.crop else [reader.size_of(sample) for sample in by_split["train"]]
     plan = plan_steps(len(by_split["train"]), config, world=accelerator.num_processes, shapes=shapes)
@@ -148,7 +150,7 @@ def prepare(
     settings["lpips_scale"] = lpips_scale._asdict()
     if gain_scale is not None:
         settings["gain_scale"] = gain_scale._asdict()
-    settings["num_samples"] = {split: len(of_split) for split, of_split in by_split.items()}
+    settings["num_samples"] = {split: len(some) for split, some in by_split.items()}
     return Session(
         accelerator=accelerator,
         model=model,
@@ -206,7 +208,7 @@ def running_mean(model: VFIDPA, decay: float) -> AveragedModel:
 
 def _samples(
     manifest_path: Path, model_config: ModelConfig, config: TrainConfig
-) -> tuple[list[Sample], GainScale | None]:
+) -> tuple[Sequence[Sample], GainScale | None]:
     manifest = open_manifest(manifest_path)
     if config.target == "level":
         found = training_samples(
@@ -216,12 +218,14 @@ def _samples(
     if model_config.head != "regression" or model_config.backbone == "ahiq":
         chosen = f"--head {model_config.head}, --backbone {model_config.backbone}"
         raise UsageError(f"--target gain needs --head regression and swin_t or efficientnet_lite0, not {chosen}")
-    found, scale = gain_samples(manifest, resolution=config.resolution)
-    check_trainable(found, manifest, aux_weight=config.aux_weight)
-    return found, scale
+    gains, scale = gain_samples(manifest, resolution=config.resolution)
+    check_trainable(gains, manifest, aux_weight=config.aux_weight)
+    return gains, scale
 
 
-def _first_model(model_config: ModelConfig, train: list[Sample], config: TrainConfig, *, is_resumed: bool) -> VFIDPA:
+def _first_model(
+    model_config: ModelConfig, train: Sequence[Sample], config: TrainConfig, *, is_resumed: bool
+) -> VFIDPA:
     """Return the model that training begins with: another's weights, or ImageNet's in the backbone."""
     if config.start and not is_resumed:  # then everything is in the saved state
         begun, checkpoint = load_model(Path(config.start))
@@ -232,7 +236,7 @@ def _first_model(model_config: ModelConfig, train: list[Sample], config: TrainCo
         begun.config = replace(model_config, pretrained=f"checkpoint {checkpoint.weights_sha256[:12]}")
         return begun
     created = create_model(model_config, pretrained="none" if is_resumed else config.pretrained)
-    start_at(created, float(np.mean([sample.level for sample in train])))
+    start_at(created, float(numbers_of(train, "level").mean()))
     return created
 
 
@@ -260,12 +264,10 @@ def _start_accelerator(device: str, precision: str) -> Accelerator:
     return Accelerator(cpu=chosen.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
 
 
-def _lpips_scale(train: list[Sample]) -> LpipsScale:
+def _lpips_scale(train: Sequence[Sample]) -> LpipsScale:
     """Return how LPIPS becomes a level; where no pair has it, the auxiliary loss is off and any scale will do."""
-    known = [sample for sample in train if math.isfinite(sample.inputs_lpips)]
-    if not known:
-        return LpipsScale(0.0, 0.0)
-    return fit_lpips_scale([sample.inputs_lpips for sample in known], [sample.level for sample in known])
+    lpips = numbers_of(train, "inputs_lpips")
+    return fit_lpips_scale(lpips, numbers_of(train, "level")) if np.isfinite(lpips).any() else LpipsScale(0.0, 0.0)
 
 
 def _make_optimizer(model: VFIDPA, config: TrainConfig) -> torch.optim.Optimizer:

@@ -12,12 +12,7 @@ from dataset_tools.errors import FrameError, ManifestError, UsageError
 from dataset_tools.frames import pixels_sha256, read_image, write_image
 from dataset_tools.manifest import from_rows
 from tests.vfidpa_model.labelled_set import SIDE, labelled_rows, vote
-from vfidpa_model.pairs.labels import (
-    latest_votes,
-    level_distribution,
-    select_samples,
-    training_samples,
-)
+from vfidpa_model.pairs.labels import select_samples, training_samples
 from vfidpa_model.pairs.loading import (
     FrameReader,
     TrainingPairs,
@@ -28,6 +23,7 @@ from vfidpa_model.pairs.loading import (
     shape_batches,
     to_device,
 )
+from vfidpa_model.pairs.sample import latest_votes, level_distribution
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +239,17 @@ def test_unknown_lpips_stays_unknown(make):
     manifest = make(alternate("inputs_lpips", None, 0.5))
     samples = training_samples(manifest, resolution="256p", labels="human", aux_weight=1)
     assert sum(math.isnan(sample.inputs_lpips) for sample in samples) == 36
+
+
+def test_a_leak_counts_in_the_tier_that_is_trained_on_only(make):
+    """Nobody learns from another tier's rows; ``all`` takes every row, and ``verify`` always does."""
+    clip = make().table.column("clip")[0].as_py()
+
+    def move(position, row):
+        is_of_clip = row["clip"] == clip and position % 2
+        return {"split": "test" if is_of_clip else row["split"], "resolution": "720p" if is_of_clip else "256p"}
+
+    manifest = make(move)
+    assert select_samples(manifest, resolution="256p", labels="human")
+    with pytest.raises(ManifestError, match=f"clip .*/{clip} must be in one split"):
+        select_samples(manifest, resolution="all", labels="human")

@@ -17,8 +17,8 @@ from vfidpa_model.inference.checkpoint import read_checkpoint
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.pairs.augment import Augmentation
 from vfidpa_model.pairs.gains import GainScale, fit_gain_scale, gain_samples, mean_gain
-from vfidpa_model.pairs.labels import Sample
 from vfidpa_model.pairs.loading import FrameReader, TrainingPairs, location_levels
+from vfidpa_model.pairs.sample import Sample
 from vfidpa_model.training.config import Machine, TrainConfig
 from vfidpa_model.training.run import train
 from vfidpa_model.training.run_log import read_records
