@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# As many test processes run as there are cores. OpenMP's threads spin while they wait for one that has no core: a
+# training beside another one then took five times the CPU time. Commands that tests start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 pytest.register_assert_rewrite("tests.labeling_app.browser_fixtures")  # or a failure there shows no values
 _FAILED = pytest.StashKey[bool]()

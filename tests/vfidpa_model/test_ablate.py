@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from tests.vfidpa_model.labelled_set import labelled_manifest
+from tests.vfidpa_model.labelled_set import few_of, labelled_manifest
 from vfidpa_model.ablate import main
 from vfidpa_model.evaluation.cost import measure_costs
 from vfidpa_model.networks.config import WIDTH_NAMES, ModelConfig
@@ -19,7 +19,7 @@ from vfidpa_model.training.parts import ROWS, model_of
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory, demo_clips):
-    return labelled_manifest(tmp_path_factory.mktemp("labelled"), demo_clips).path
+    return few_of(labelled_manifest(tmp_path_factory.mktemp("labelled"), demo_clips)).path
 
 
 def command(manifest, out, *more):

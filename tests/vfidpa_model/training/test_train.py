@@ -185,13 +185,15 @@ def test_resumed_in_the_middle_of_an_epoch_is_the_same_too(run, manifest, tmp_pa
         train(manifest.parent / "b.parquet", run, **options, resume=True)
 
 
-def test_two_processes_give_the_loss_curve_of_one(run, manifest, tmp_path):
+def test_two_processes_give_the_loss_curve_of_one(few, tmp_path):
     """What torchrun sets is set here, so that every process is ours to end."""
+    options = {"batch": 4}  # two steps an epoch
+    assert main(arguments(few, tmp_path / "one", **options)) == 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {**os.environ, **ALONE, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "vfidpa_model.train", *arguments(manifest, tmp_path / "two")]
+    command = [sys.executable, "-m", "vfidpa_model.train", *arguments(few, tmp_path / "two", **options)]
     processes = [
         subprocess.Popen(command, env={**shared, "RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE, text=True)
         for rank in "01"
@@ -204,7 +206,7 @@ def test_two_processes_give_the_loss_curve_of_one(run, manifest, tmp_path):
             process.kill()
             process.wait()
     assert [process.returncode for process in processes] == [0, 0], errors
-    alone, shared_out = read_records(run), read_records(tmp_path / "two")
+    alone, shared_out = read_records(tmp_path / "one"), read_records(tmp_path / "two")
     assert shared_out[0].pop("kind") == alone[0].pop("kind") == "train"
     assert shared_out[0] == pytest.approx(alone[0], rel=1e-3)  # the first step differs by nothing but the sum's order
     for one, two in zip(alone, shared_out, strict=True):
