@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from dataset_tools import verify
 from dataset_tools.common.cluster import join_cluster
-from dataset_tools.errors import VfiError
+from dataset_tools.errors import UsageError, VfiError
 
 RUN = """
 import sys, time, pathlib
@@ -38,7 +39,7 @@ def address(tmp_path_factory) -> Iterator[str]:
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             assert head.poll() is None
             try:
@@ -47,7 +48,14 @@ def address(tmp_path_factory) -> Iterator[str]:
             except OSError:
                 time.sleep(0.2)
         there = f"ray://127.0.0.1:{ports[1]}"
-        with join_cluster(there):  # once: each connection is a process more in the cluster
+        with ExitStack() as joined:  # once: each connection is a process more in the cluster
+            while True:
+                try:
+                    joined.enter_context(join_cluster(there))
+                    break
+                except UsageError:  # Ray gives that process 30 seconds to start, which a busy machine may need
+                    if time.monotonic() > deadline:
+                        raise
             yield there
     finally:
         head.send_signal(signal.SIGTERM)  # it ends the processes that it has started
