@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from dataset_tools.common.files import atomic_writer, inside
 from dataset_tools.common.parquet import ROWS_PER_GROUP, Described, find_parts, open_part, write_partitioned
-from dataset_tools.common.remote import File, Folder, parse_folder, reachable
+from dataset_tools.common.remote import File, Folder, marked_frames, parse_folder
 from dataset_tools.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -277,11 +277,11 @@ def frames_folder(manifest: Described) -> Folder:
     """Return the folder of a manifest's image files: what its metadata says, by default the folder it lies in.
 
     Raises:
-        ManifestError: The metadata says no such place.
+        ManifestError: The metadata says no such place, or a local folder that is not marked as one of frames.
         RemoteError: It is at a URL that cannot be reached.
     """
     stated = manifest.metadata.get(FRAMES_ROOT)
-    return manifest.path.parent if stated is None else reachable(parse_folder(stated))
+    return manifest.path.parent if stated is None else marked_frames(parse_folder(stated))
 
 
 def extraction_options(manifest: Described) -> dict[str, Any]:

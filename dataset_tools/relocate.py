@@ -16,7 +16,7 @@ from dataset_tools.columns.rewrite import rewrite_manifest
 from dataset_tools.common import cli
 from dataset_tools.common.files import FolderContents, inside, write_bytes
 from dataset_tools.common.progress import track
-from dataset_tools.common.remote import File, Folder, RemoteFolder, parse_place, reachable
+from dataset_tools.common.remote import File, Folder, RemoteFolder, mark_frames, parse_place, reachable
 from dataset_tools.errors import FrameError, VfiError
 from dataset_tools.extraction.journal import FILE_NAME, open_journal
 from dataset_tools.frames import read_picture
@@ -111,6 +111,8 @@ def relocate(
             cli.say(f"{table.path}: stays as it is, {len(faults)} files could not be copied to {place}")
             return cli.FAILED
         is_home = isinstance(place, Path) and place.resolve() == table.root.resolve()
+        if not is_home:
+            mark_frames(place)
         rewrite_manifest(table.path, lambda piece: piece, metadata={FRAMES_ROOT: None if is_home else str(place)})
     cli.say(f"{table.path}: {count_files(table)} files are at {place}")
     return cli.OK

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset_tools import extract, relocate, verify
+from dataset_tools import extract, predict, relocate, report, verify
 from dataset_tools.common.files import FolderContents, inside
-from dataset_tools.common.remote import RemoteFolder, parse_folder
+from dataset_tools.common.remote import FRAMES_MARK, RemoteFolder, parse_folder
 from dataset_tools.errors import FrameError, ManifestError
 from dataset_tools.frames import read_image, read_picture
 from dataset_tools.manifest import FRAMES_ROOT, read_manifest
@@ -67,6 +67,25 @@ def test_roots_that_are_none(here, root, says, capsys):
     assert "frames root" in said
     assert "secret" not in said
     assert said.count("\n") == 1
+
+
+def test_a_manifest_names_no_folder_that_is_not_marked_as_a_place_of_frames(here, tmp_path, capsys):
+    """A stranger's manifest could name the pictures of whoever opens it."""
+    pictures = tmp_path / "pictures"
+    card = [str(here), "--out", str(tmp_path / "card.html")]
+    assert relocate.main([str(here), "--to", str(pictures)]) == 0
+    assert report.main(card) == 0
+    (pictures / FRAMES_MARK).unlink()
+    before = {path: path.stat().st_mtime_ns for path in pictures.rglob("*")}
+    capsys.readouterr()
+    for command in ([verify, str(here)], [predict, str(here), "--overwrite"], [relocate, str(here), "--to", str(here)]):
+        assert command[0].main(command[1:]) == 1
+        said = capsys.readouterr().err
+        assert f"its frames are in {pictures}, where {FRAMES_MARK} does not mark a place of frames" in said
+        assert said.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in pictures.rglob("*")} == before
+    (pictures / FRAMES_MARK).touch()
+    assert report.main(card) == 0
 
 
 @pytest.mark.parametrize("relative", ["../secret.png", "/secret.png", "a/../../secret.png", "a\\b.png", "a\0.png", ""])

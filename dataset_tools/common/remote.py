@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from dataset_tools.errors import ManifestError, UsageError, VfiError
 
 SCHEMES = ("s3", "gs")
+FRAMES_MARK = ".vfi-frames"  # in a local folder that holds the frames of manifests which lie elsewhere
 MAX_BYTES = 1 << 28  # of a file that is read into memory: a PNG of 8192x8192 noise has 192 MiB
 _TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
@@ -228,6 +229,31 @@ def reachable(folder: Folder) -> Folder:
     if isinstance(folder, RemoteFolder):
         folder.check()
     return folder
+
+
+def mark_frames(folder: Folder) -> None:
+    """Note in a local folder that frames are put there, which is what ``marked_frames`` asks for."""
+    if isinstance(folder, Path) and not (folder / FRAMES_MARK).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FRAMES_MARK).write_text("Image files of manifests that lie elsewhere and name this folder.\n")
+
+
+def marked_frames(folder: Folder) -> Folder:
+    """Return a folder that a manifest names as its frames' place, after a look whether it may.
+
+    A manifest may come from anybody. Without a mark in the folder it could name somebody's pictures, which commands
+    would then read, hand on and write over.
+
+    Raises:
+        ManifestError: It is local and has no mark.
+        RemoteError: It is at a URL that cannot be reached.
+    """
+    if isinstance(folder, Path) and not (folder / FRAMES_MARK).is_file():
+        raise ManifestError(
+            f"the manifest says that its frames are in {folder}, where {FRAMES_MARK} does not mark a place of frames: "
+            "mount it, or, if you trust the manifest with that folder, make an empty file of that name in it"
+        )
+    return reachable(folder)
 
 
 def parse_file(text: str) -> File:

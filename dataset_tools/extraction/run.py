@@ -10,6 +10,7 @@ import pyarrow as pa
 from dataset_tools import rejected as rejections
 from dataset_tools.common import cli
 from dataset_tools.common.cluster import Cluster, join_cluster
+from dataset_tools.common.remote import mark_frames
 from dataset_tools.errors import UsageError
 from dataset_tools.extraction.grouping import add_splits
 from dataset_tools.extraction.journal import open_journal
@@ -67,6 +68,8 @@ def extract_data_set(options: ExtractOptions) -> Summary:
                 options.check_continues(earlier)
         _check_frames_root(options, before.metadata if before else journal.options)
         journal.begin({**options.recorded(), **_frames_root(options)})
+        if options.frames_root is not None:
+            mark_frames(options.frames)
         if before is None or len(before) < options.count:
             forget_passing_failures(journal)
         origins = _origins(before)
