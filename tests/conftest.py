@@ -20,6 +20,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 pytest.register_assert_rewrite("tests.labeling_app.browser_fixtures")  # or a failure there shows no values
 _FAILED = pytest.StashKey[bool]()
+# Files that take longest. They begin first (`--no-loadscope-reorder` in the Makefile lets them), or at the end one of
+# them runs alone while the other processes have nothing left.
+_LONGEST = (
+    "test_demo_set", "test_train", "test_end_to_end", "test_remote_frames", "test_browser_server", "test_roles",
+    "test_start", "test_studio_browser", "test_export", "test_many_machines", "test_browser_forced_colours",
+)  # fmt: skip
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -31,7 +37,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a failed browser test once more, and report it as a rerun: on a busy machine a browser can be late."""
+    """Begin with the longest files; try a failed browser test once more: on a busy machine a browser can be late."""
+    order = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
