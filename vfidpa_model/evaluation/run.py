@@ -1,10 +1,11 @@
 """One evaluation from a checkpoint and a manifest to its three files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dataset_tools.columns.file import ManifestFile
     from vfidpa_model.evaluation.comparison import Evaluation
     from vfidpa_model.pairs.sample import Sample
 
@@ -38,8 +39,7 @@ def evaluate(
     from vfidpa_model.evaluation.scoring import levels_of, score_samples
     from vfidpa_model.inference.assessor import load_checkpoint
     from vfidpa_model.inference.checkpoint import flatten
-    from vfidpa_model.pairs.gains import GainScale, gain_samples
-    from vfidpa_model.pairs.labels import check_frames_exist, samples_of_split, select_samples
+    from vfidpa_model.pairs.labels import check_frames_exist, samples_of_split
     from vfidpa_model.pairs.loading import FrameReader
     from vfidpa_model.pairs.pairs_hash import pairs_sha256
     from vfidpa_model.pairs.sample_table import of_split
@@ -48,13 +48,7 @@ def evaluate(
     assessor = load_checkpoint(run, device=chosen)
     trained = flatten(assessor.meta)
     manifest = open_manifest(manifest_path)
-    samples: Sequence[Sample]
-    if trained.get("train.target") == "gain":
-        kind, scale = "gain", GainScale(trained["gain_scale.unit"], trained["gain_scale.top"])
-        samples, _ = gain_samples(manifest, resolution=assessor.config.tier, scale=scale)
-    else:
-        kind = labels or trained.get("train.labels", "human")
-        samples = select_samples(manifest, resolution=assessor.config.tier, labels=kind)
+    kind, samples = _labelled(manifest, trained, tier=assessor.config.tier, labels=labels)
     evaluated = samples_of_split(samples, split, manifest=manifest_path, labels=kind)
     train = of_split(samples, "train")
     check_frames_exist(evaluated, train, manifest=manifest)
@@ -87,6 +81,20 @@ def evaluate(
             "device": describe_device(chosen),
         },
     )
+
+
+def _labelled(
+    manifest: "ManifestFile", trained: Mapping[str, Any], *, tier: str, labels: str | None
+) -> tuple[str, "Sequence[Sample]"]:
+    """Return what a model is judged on, by what it was trained on, and the pairs that have it."""
+    from vfidpa_model.pairs.gains import GainScale, gain_samples
+    from vfidpa_model.pairs.labels import select_samples
+
+    if trained.get("train.target") == "gain":
+        scale = GainScale(trained["gain_scale.unit"], trained["gain_scale.top"])
+        return "gain", gain_samples(manifest, resolution=tier, scale=scale)[0]
+    kind = labels or trained.get("train.labels", "human")
+    return kind, select_samples(manifest, resolution=tier, labels=kind)
 
 
 def write_evaluation(evaluation: "Evaluation", out: Path) -> None:

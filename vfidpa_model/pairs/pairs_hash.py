@@ -40,7 +40,7 @@ def _list_facts(samples: Sequence[Sample]) -> Iterator[bytes]:
 
 
 def _table_facts(table: SampleTable) -> Iterator[bytes]:
-    """Yield the same text from columns, in a tenth of the time."""
+    """Yield the same text from columns: no sample has to be made for it."""
     for piece in table.pieces:
         ids, splits = piece.column("triplet_id"), splits_of(piece)
         hashes = [piece.column(f"{frame}_sha256") for frame in ("img0", "img1")]

@@ -35,13 +35,13 @@ class SampleTable(Sequence[Sample]):
         Raises:
             ManifestError: A level is off the scale, or frames are too small.
         """
-        kept = [piece.select(list(SAMPLE_COLUMNS)).combine_chunks() for piece in pieces if len(piece)]
-        for piece in kept:
+        self.root = root
+        self.pieces = [piece.select(list(SAMPLE_COLUMNS)).combine_chunks() for piece in pieces if len(piece)]
+        self._ends = np.cumsum([len(piece) for piece in self.pieces]).tolist()
+        for piece in self.pieces:
             unfit = piece.filter(pc.invert(_is_fit(piece)))
             for row in unfit.slice(0, 1).to_pylist():
                 row_sample(root, row)  # says what is wrong
-        self.root, self.pieces = root, kept
-        self._ends = np.cumsum([len(piece) for piece in kept]).tolist()
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0

@@ -63,12 +63,10 @@ def train(
         DivergedError: The loss is no longer a finite number.
     """
     from dataset_tools.common.files import write_bytes
-    from dataset_tools.common.progress import track
     from vfidpa_model.inference.card import to_card
     from vfidpa_model.inference.checkpoint import read_checkpoint
     from vfidpa_model.inference.hub import CARD_NAME
     from vfidpa_model.training.report import REPORT_NAME, write_report
-    from vfidpa_model.training.run_log import RunLog
     from vfidpa_model.training.session import prepare
 
     session = prepare(
@@ -80,35 +78,41 @@ def train(
         resume=resume,
         lpips_folder=lpips_folder,
     )
-    counters, plan, is_main = session.counters, session.plan, session.accelerator.is_main_process
-    was_finished = counters.is_finished
+    was_finished, is_main = session.counters.is_finished, session.accelerator.is_main_process
     if not was_finished:
-        saved_at = clock()
-        with (
-            RunLog(
-                out, first_step=counters.step, enabled=is_main, logger=machine.logger, settings=session.settings
-            ) as log,
-            track("training", plan.num_steps - counters.step) as progress,
-        ):
-            for batch in batches(session):
-                losses = take_step(session, batch)
-                counters.step += 1
-                log.record("train", counters.step, losses)
-                progress.advance(note=f"loss {losses['loss']:.3f}")
-                if counters.step % plan.steps_per_epoch == 0:
-                    _finish_epoch(session, log)
-                    saved_at = clock()
-                    if counters.is_finished:
-                        break
-                elif clock() - saved_at >= save_every_seconds:
-                    _save_last(session)
-                    saved_at = clock()
+        _take_steps(session, logger=machine.logger, save_every_seconds=save_every_seconds, clock=clock)
     if is_main and not (was_finished and (out / REPORT_NAME).exists()):
         write_report(out, session.val or session.train, device=session.accelerator.device)
         best = read_checkpoint(out)
         write_bytes(best.folder / CARD_NAME, to_card(best.config, best.meta).encode())
     session.accelerator.wait_for_everyone()
     return out
+
+
+def _take_steps(session: "Session", *, logger: str, save_every_seconds: float, clock: Callable[[], float]) -> None:
+    """Take the steps that are left, to the last epoch or until validation has been no better for long."""
+    from dataset_tools.common.progress import track
+    from vfidpa_model.training.run_log import RunLog
+
+    counters, plan, is_main = session.counters, session.plan, session.accelerator.is_main_process
+    saved_at = clock()
+    with (
+        RunLog(session.out, first_step=counters.step, enabled=is_main, logger=logger, settings=session.settings) as log,
+        track("training", plan.num_steps - counters.step) as progress,
+    ):
+        for batch in batches(session):
+            losses = take_step(session, batch)
+            counters.step += 1
+            log.record("train", counters.step, losses)
+            progress.advance(note=f"loss {losses['loss']:.3f}")
+            if counters.step % plan.steps_per_epoch == 0:
+                _finish_epoch(session, log)
+                saved_at = clock()
+                if counters.is_finished:
+                    break
+            elif clock() - saved_at >= save_every_seconds:
+                _save_last(session)
+                saved_at = clock()
 
 
 def batches(session: "Session") -> "Iterator[Batch]":

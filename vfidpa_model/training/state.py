@@ -26,7 +26,8 @@ from vfidpa_model.training.run_log import read_records
 STATE_NAME = "training_state.pt"
 CONFIG_NAME = "config.json"
 _ONCE_UNRECORDED = ("train.start", "train.pretrained")  # options already, when config.json did not hold them
-_BEFORE_THE_FIELD: dict[str, dict[str, Any]] = {"model": {}, "train": {"crop_labels": "frame"}}
+# How runs were trained before there was a choice, where that is not the default now.
+_BEFORE_THE_CHOICE: dict[str, dict[str, Any]] = {"model": {}, "train": {"crop_labels": "frame"}}
 
 
 @dataclass
@@ -130,11 +131,11 @@ def check_same_run(out: Path, settings: Mapping[str, Any], *, resume: bool) -> b
         raise WeightsError(f"{stored_path} is not JSON: {error}") from error
     if stored.get("pairs_sha256") != settings["pairs_sha256"]:
         raise UsageError(f"{out} was trained on other labelled pairs than this manifest has; take another --out")
-    try:  # fields that came later are filled with how the run was trained: their defaults, if nothing else is known
-        filled = RunConfig.from_dict({part: {**old, **stored.get(part, {})} for part, old in _BEFORE_THE_FIELD.items()})
+    try:  # fields that came later are filled with how the run was trained: by their defaults, where none stands above
+        parts = {part: {**old, **stored.get(part, {})} for part, old in _BEFORE_THE_CHOICE.items()}
+        was, names = flatten(RunConfig.from_dict(parts).to_dict()), flatten(stored)
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{stored_path}: {error}") from error
-    was, names = flatten(filled.to_dict()), flatten(stored)
     for name, value in sorted(flatten({name: settings[name] for name in ("model", "train")}).items()):
         known = was.get(name, value)
         if known != value and not (name in _ONCE_UNRECORDED and name not in names):
