@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_tools.common.parquet import read_batches
 from dataset_tools.errors import ManifestError
 from dataset_tools.manifest import CLIP_COLUMNS, SCHEMA, extraction_options, from_rows, read_manifest
 
@@ -122,3 +124,19 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
         manifest.file(manifest.rows()[0], "img0")
     with pytest.raises(ManifestError, match="has no pred"):
         manifest.file(manifest.rows()[0], "pred")
+
+
+def test_a_stream_holds_a_piece_and_not_all_that_it_has_read(tmp_path):
+    """PyArrow's reading ahead would keep every piece until the file is closed."""
+    noise = np.random.default_rng(0)
+    schema = pa.schema([("triplet_id", pa.string()), ("gt_fingerprint", pa.binary())])
+    with pq.ParquetWriter(tmp_path / "m.parquet", schema) as writer:
+        for group in range(16):
+            names = [f"{group:02}/{number:04}" for number in range(1000)]
+            writer.write_table(pa.table([names, [noise.bytes(1000) for _ in names]], schema=schema))
+    before, held = pa.total_allocated_bytes(), []
+    for piece in read_batches(tmp_path / "m.parquet", rows=1000):
+        held.append(pa.total_allocated_bytes() - before)
+        assert len(piece) == 1000
+    assert len(held) == 16
+    assert max(held) < 6_000_000  # of 16 million bytes

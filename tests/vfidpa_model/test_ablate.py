@@ -76,6 +76,8 @@ def test_trains_evaluates_and_goes_on_where_it_stopped(manifest, tmp_path, capsy
     table = json.loads((tmp_path / "ablation.json").read_text())
     row = table["rows"][0]
     assert len(row["measures"]["mae"]) == 2
+    assert list(tmp_path.glob("lpips/*.npy"))
+    assert not list(tmp_path.glob("light/*/lpips"))  # measured once, for all rows and seeds
     assert row["cost"]["parameters"] == sum(p.numel() for p in VFIDPA(ROWS["light"].model).parameters())
 
     kept = tmp_path / "light/seed-0/evaluation-test/evaluation.json"

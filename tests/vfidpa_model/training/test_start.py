@@ -57,6 +57,17 @@ def test_the_defaults_start_without_a_blow_up(manifest, tmp_path, backbone, monk
     assert np.mean(losses[-4:]) < 1.3 * guess
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_measured"),
+    [({}, True), ({"crop_labels": "frame"}, False), ({"crop": 0}, False), ({"aux_weight": 0.0}, False)],
+)
+def test_lpips_by_place_is_measured_where_something_asks_for_it(few, tmp_path, changes, is_measured):
+    """Levels of people stay those of the frame, so without the auxiliary loss nothing does."""
+    session = a_session(few, tmp_path, **{"batch": 2, **changes})
+    assert (session.places is not None) == is_measured
+    assert len(list(tmp_path.glob("lpips/*.npy"))) == (len(session.train) if is_measured else 0)
+
+
 def test_a_batch_in_parts_takes_the_same_step(manifest, tmp_path):
     whole, parts = (a_session(manifest, tmp_path / str(n), accumulate=n) for n in (1, 3))
     first, second = losses_of(whole, 2), losses_of(parts, 2)
