@@ -27,7 +27,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m tests.browser
 	$(BIN)/python -m tests.s3_server
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
