@@ -3,9 +3,13 @@
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+import psutil
+from playwright.sync_api import Browser, Error, sync_playwright
 
 # Without these, Chromium asks its maker's hosts at every start; a test machine has no way out.
 ARGUMENTS = [
@@ -17,6 +21,32 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+PATIENCE_SECONDS = 30.0
+
+
+@contextmanager
+def open_browser(*, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Browser]:
+    """Yield a headless Chromium; in the end, one that does not answer for so long is killed.
+
+    Playwright waits for its answer without a limit: at the end of a run, where this is done, everything would wait.
+    """
+    others = set(psutil.Process().children(recursive=True))
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
+        started = set(psutil.Process().children(recursive=True)) - others
+        yield chromium
+        watch = threading.Timer(patience_seconds, _kill, [started])
+        watch.start()
+        with suppress(Error):  # it has ended by itself, or is killed now
+            chromium.close()
+    watch.cancel()
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def find_browser() -> str | None:

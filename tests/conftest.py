@@ -97,11 +97,7 @@ def demo_clips() -> Path:
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
     """One headless Chromium for the whole session; take a new context per test."""
-    from playwright.sync_api import sync_playwright
+    from tests.browser import open_browser
 
-    from tests.browser import ARGUMENTS, find_browser
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
+    with open_browser() as chromium:
         yield chromium
-        chromium.close()
