@@ -6,8 +6,11 @@ rows work, too.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -107,7 +110,12 @@ def make(path: Path, rows: int) -> None:
     from dataset_tools.common.parquet import ROWS_PER_GROUP
     from dataset_tools.manifest import SCHEMA_VERSION, conform
 
-    metadata = {"schema_version": SCHEMA_VERSION, "seed": "0", "extraction": "{}", "created_by": "manifest_scale"}
+    metadata = {
+        "schema_version": SCHEMA_VERSION,
+        "seed": "0",
+        "extraction": f'{{"count": {rows}}}',
+        "created_by": "manifest_scale",
+    }
     with atomic_writer(path) as file:
         writer = None
         for piece in pieces(rows):
@@ -216,6 +224,23 @@ def make_files(path: Path) -> None:
                 except FileNotFoundError:
                     file.parent.mkdir(parents=True)
                     file.touch()
+
+
+def step_extract_more(path: Path) -> str:
+    """Let ``extract`` add 30 rows of the demo clips to a data set of other clips."""
+    from dataset_tools import extract
+
+    more = path.parent / "more"
+    more.mkdir(exist_ok=True)
+    shutil.rmtree(more / ".extraction", ignore_errors=True)
+    (more / path.name).unlink(missing_ok=True)
+    os.link(path, more / path.name)
+    count = str(pq.ParquetFile(path).metadata.num_rows + 30)
+    with contextlib.redirect_stdout(sys.stderr):
+        arguments = ["--source", "demo", "--per-clip", "10", "--predictor", "none", "--count", count]
+        extract.main([*arguments, "--out", str(more)])
+    rows = pq.ParquetFile(more / path.name).metadata.num_rows
+    return f"{rows} rows in the end"
 
 
 STEPS = {name[5:]: function for name, function in globals().items() if name.startswith("step_")}

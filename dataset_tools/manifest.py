@@ -1,6 +1,5 @@
 """The manifest: one Parquet row per triplet and resolution. Schema, reading, writing, safe paths."""
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -201,16 +200,28 @@ def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], *, metadata: Mappin
     Raises:
         ManifestError: Two rows share a ``triplet_id``, or a value does not fit its column.
     """
-    listed = sorted(rows, key=lambda row: row["triplet_id"])
-    names = [row["triplet_id"] for row in listed]
-    if len(set(names)) != len(names):
-        double = next(a for a, b in itertools.pairwise(names) if a == b)
-        raise ManifestError(f"triplet_id {double!r} must be unique, found twice")
     try:
-        columns = [pa.array([row.get(column.name) for row in listed], type=column.type) for column in SCHEMA]
+        table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ManifestError(f"a row does not fit the manifest's schema: {error}") from error
-    return Manifest(path, pa.Table.from_arrays(columns, schema=SCHEMA), dict(metadata or {}))
+    return from_table(path, table, metadata=metadata)
+
+
+def from_table(path: Path, table: pa.Table, *, metadata: Mapping[str, str] | None = None) -> Manifest:
+    """Return a manifest of rows as columns, of the schema's types, sorted by ``triplet_id``; nothing is written.
+
+    It is the same, as a file byte for byte, in whatever order and however many pieces the rows came.
+
+    Raises:
+        ManifestError: Two rows share a ``triplet_id``.
+    """
+    table = table.sort_by("triplet_id").combine_chunks()
+    for place, field_ in enumerate(table.schema):
+        if pa.types.is_dictionary(field_.type):  # or the order of the categories would tell that of the pieces
+            column = table.column(place).cast(field_.type.value_type).dictionary_encode()
+            table = table.set_column(place, field_, column.cast(field_.type))
+    _check_ids(path, table.column("triplet_id"))
+    return Manifest(path, table.replace_schema_metadata(None), dict(metadata or {}))
 
 
 def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:

@@ -7,8 +7,9 @@ of workers and after any restart (see ``dataset_tools.sampling.allocation``).
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from dataset_tools.common.files import FolderContents
 from dataset_tools.common.progress import Progress, track
@@ -16,6 +17,7 @@ from dataset_tools.errors import VfiError
 from dataset_tools.extraction.journal import Journal
 from dataset_tools.extraction.options import ExtractOptions
 from dataset_tools.extraction.probing import UsableClip, record_failure, too_short
+from dataset_tools.extraction.rows import to_table
 from dataset_tools.frames.paths import frame_path
 from dataset_tools.manifest import CLIP_COLUMNS
 from dataset_tools.rejected import Rejected
@@ -34,12 +36,12 @@ class Collected:
     """What the clips gave.
 
     Attributes:
-        rows: Rows of the manifest, without split and prediction.
+        rows: Of the manifest, as columns, without split and prediction; clip after clip.
         rejected: Clips and triplets turned down.
         luma_blocks: Of clips decoded, ``ClipResult.luma_blocks``.
     """
 
-    rows: list[Row]
+    rows: pa.Table
     rejected: list[Rejected]
     luma_blocks: dict[Key, str]
 
@@ -73,7 +75,7 @@ def run_rounds(
                 state.show(progress)
         state.show(progress)
     blocks = {key: result.luma_blocks for key, result in state.results.items()}
-    return Collected(state.rows(), state.rejected(), blocks)
+    return Collected(to_table(state.rows()), state.rejected(), blocks)
 
 
 class _State:
@@ -135,11 +137,15 @@ class _State:
         return all(wanted <= frames.keys() for frames in result.stored.values())
 
     def _has_files(self, key: Key, share: Share) -> bool:
-        rows = self._rows_of(key, share)
         # In a manifest that is full, rows that were planned but never written to it need no files.
-        needed = (row for row in rows if self.settled is None or row["triplet_id"] in self.settled)
+        needed = {
+            (tier, index)
+            for tier, indices in self._planned(key, share)
+            if self.settled is None or _triplet_id(key, tier, indices) in self.settled
+            for index in indices
+        }
         files = FolderContents(self.options.frames)
-        return all(files.has(row[name]) for row in needed for name in _FRAMES)
+        return all(files.has(frame_path(*key, tier, index)) for tier, index in needed)
 
     def describe_job(self, key: Key, share: Share) -> ExtractJob:
         clip, result = self.usable[key], self.results.get(key)
@@ -184,16 +190,19 @@ class _State:
         given_up = len(self.journal.facts["rejected"])
         progress.advance(done - progress.done, note=f"{given_up} clips given up" if given_up else None)
 
-    def rows(self) -> list[Row]:
-        return [row for key, share in self.plan().items() for row in self._rows_of(key, share)]
+    def rows(self) -> Iterator[Row]:
+        for key, share in self.plan().items():
+            sha256 = self.journal.facts["extract"][key]["sha256"]
+            for tier, indices in self._planned(key, share):
+                yield _row(self.usable[key], self.results[key], tier=tier, indices=indices, sha256=sha256)
 
-    def _rows_of(self, key: Key, share: Share) -> Iterator[Row]:
+    def _planned(self, key: Key, share: Share) -> Iterator[tuple[str, tuple[int, int, int]]]:
+        """Yield the resolution and the frames of each row of a clip."""
         clip, result = self.usable[key], self.results[key]
-        sha256 = self.journal.facts["extract"][key]["sha256"]
         for number, rank in enumerate(share.ranks, start=1):
             is_last = number == len(share.ranks)
             for tier in share.last_tiers if is_last and share.last_tiers else clip.tiers:
-                yield _row(clip, result, tier=tier, indices=result.valid[rank], sha256=sha256)
+                yield tier, result.valid[rank]
 
     def rejected(self) -> list[Rejected]:
         plan = self.plan()
@@ -213,11 +222,15 @@ class _State:
 _FRAMES = ("img0", "gt", "img1")
 
 
+def _triplet_id(key: Key, tier: str, indices: tuple[int, int, int]) -> str:
+    return f"{key[0]}/{key[1]}/{'-'.join(map(str, indices))}@{tier}"
+
+
 def _row(clip: UsableClip, result: ClipResult, *, tier: str, indices: tuple[int, int, int], sha256: str) -> Row:
     source, name = clip.clip.key
     width, height = result.sizes[tier]
     row: Row = {
-        "triplet_id": f"{source}/{name}/{'-'.join(map(str, indices))}@{tier}",
+        "triplet_id": _triplet_id(clip.clip.key, tier, indices),
         "source": source,
         "clip": name,
         "clip_sha256": sha256,
@@ -239,17 +252,3 @@ def _row(clip: UsableClip, result: ClipResult, *, tier: str, indices: tuple[int,
         row[f"{column}_sha256"] = stored.sha256
         row[f"{column}_fingerprint"] = bytes.fromhex(stored.fingerprint)
     return row
-
-
-def remove_unused(out: Path, keys: set[Key], rows: list[Row]) -> None:
-    """Remove image files that no row names: of triplets turned down in the end, and temporary ones of a killed run."""
-    from dataset_tools.frames.paths import clip_folder
-
-    # Only in folders of this run's clips, and only names that the toolkit itself gives: a data set's folder is also
-    # where people put things of their own.
-    used = {row[column] for row in rows for column in (*_FRAMES, "pred") if row.get(column)}
-    for key in keys:
-        folder = out / clip_folder(*key)
-        for path in (*folder.glob("*p/[0-9]*.png"), *folder.glob("*p/.*.tmp")):
-            if path.relative_to(out).as_posix() not in used:
-                path.unlink(missing_ok=True)

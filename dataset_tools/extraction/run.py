@@ -16,8 +16,9 @@ from dataset_tools.extraction.grouping import add_splits
 from dataset_tools.extraction.journal import open_journal
 from dataset_tools.extraction.options import ExtractOptions
 from dataset_tools.extraction.probing import forget_passing_failures, probe_clips
-from dataset_tools.extraction.rounds import Row, remove_unused, run_rounds
-from dataset_tools.manifest import FRAMES_ROOT, Manifest, extraction_options, from_rows, read_manifest
+from dataset_tools.extraction.rounds import run_rounds
+from dataset_tools.extraction.rows import choose_new, facts_of_clips, remove_unused
+from dataset_tools.manifest import FRAMES_ROOT, SCHEMA, Manifest, extraction_options, from_table, read_manifest
 from dataset_tools.rejected import Rejected
 from dataset_tools.sampling.splits import SPLITS, Key
 from dataset_tools.sources import Listing, list_sources
@@ -80,13 +81,13 @@ def extract_data_set(options: ExtractOptions) -> Summary:
                 usable, options=options, journal=journal, pool=pool, origins=origins, settled=settled
             )
         before = _read_earlier(options)  # again: votes may have come into it meanwhile
-        kept = before.rows() if before else []
+        kept = before.table if before else SCHEMA.empty_table()
         clips = [clip.clip for clip in usable.values()]
         added, torn = add_splits(collected.rows, clips, kept=kept, luma_blocks=collected.luma_blocks, options=options)
-        rows = _merge(kept, added, count=options.count)
+        new = choose_new(added, kept, count=options.count)
         rejected = [*listing.rejected, *unusable, *collected.rejected, *torn]
-        summary = _finish(options, listing, rejected, rows=rows, num_kept=len(kept))
-        manifest = _with_rows(before, rows, options)
+        manifest = _with_rows(before, new, options)
+        summary = _finish(options, listing, rejected, table=manifest.table, num_new=len(new))
         if before is None or manifest.metadata != before.metadata or not manifest.table.equals(before.table):
             manifest.write()
         _predict(manifest, options, cluster)
@@ -123,8 +124,8 @@ def _origins(manifest: Manifest | None) -> dict[Key, str]:
     """Return the SHA-256 of the clips that rows were made from."""
     if manifest is None:
         return {}
-    columns = (manifest.table.column(name).to_pylist() for name in ("source", "clip", "clip_sha256"))
-    return {(source, clip): sha256 for source, clip, sha256 in zip(*columns, strict=True) if sha256}
+    facts = facts_of_clips(manifest.table, ["clip_sha256"])
+    return {key: known["clip_sha256"] for key, known in facts.items() if known["clip_sha256"]}
 
 
 def _ids_if_full(manifest: Manifest | None, count: int) -> set[str] | None:
@@ -134,47 +135,22 @@ def _ids_if_full(manifest: Manifest | None, count: int) -> set[str] | None:
     return set(manifest.table.column("triplet_id").to_pylist())
 
 
-def _merge(kept: list[Row], found: list[Row], *, count: int) -> list[Row]:
-    """Return the rows that are there, untouched, and as many new ones as the count leaves room for.
-
-    There are too many where clips were added: rows that are there already leave them less than their share. The clips
-    with the fewest triplets then come first, each triplet at all its resolutions.
-    """
-    known = {row["triplet_id"] for row in kept}
-    numbers: dict[Key, dict[tuple[int, int], int]] = {}
-    new = []
-    for row in found:
-        of_clip = numbers.setdefault((row["source"], row["clip"]), {})
-        number = of_clip.setdefault((row["img0_index"], row["interval"]), len(of_clip))
-        if row["triplet_id"] not in known:
-            new.append((number, row))
-    new.sort(key=lambda pair: pair[0])
-    return kept + [row for _, row in new[: max(0, count - len(kept))]]
-
-
-def _with_rows(before: Manifest | None, rows: list[Row], options: ExtractOptions) -> Manifest:
+def _with_rows(before: Manifest | None, new: pa.Table, options: ExtractOptions) -> Manifest:
+    """Return the manifest with more rows; they are null in columns that only ``before`` has."""
     metadata: Mapping[str, str] = before.metadata if before else {}
     made = {"extraction": json.dumps(options.recorded(), sort_keys=True), "seed": str(options.seed)}
-    recorded = {**made, **_frames_root(options)}
-    if before is not None and len(rows) == len(before):
-        return Manifest(before.path, before.table, {**metadata, **recorded})
-    fresh = from_rows(options.manifest_path, rows, metadata={**metadata, **recorded})
-    return fresh if before is None else _with_unknown_columns(fresh, before)
-
-
-def _with_unknown_columns(fresh: Manifest, before: Manifest) -> Manifest:
-    """Return ``fresh`` with the columns only ``before`` has; null in new rows."""
-    extra = [name for name in before.table.column_names if name not in fresh.table.column_names]
-    if not extra:
-        return fresh
-    position = {name: number for number, name in enumerate(before.table.column("triplet_id").to_pylist())}
-    order = pa.array([position.get(name) for name in fresh.table.column("triplet_id").to_pylist()], type=pa.int64())
-    return fresh.with_columns({name: before.table.column(name).take(order) for name in extra})
+    recorded = {**metadata, **made, **_frames_root(options)}
+    if before is None:
+        return from_table(options.manifest_path, new, metadata=recorded)
+    if not len(new):
+        return Manifest(before.path, before.table, recorded)
+    together = pa.concat_tables([before.table, new], promote_options="default")
+    return from_table(options.manifest_path, together, metadata=recorded)
 
 
 def _predict(manifest: Manifest, options: ExtractOptions, cluster: Cluster | None) -> None:
     """Predict what is missing; the manifest with the frames is written already, whatever happens here."""
-    if options.predictor == "none" or None not in manifest.table.column("pred").to_pylist():
+    if options.predictor == "none" or not manifest.table.column("pred").null_count:
         return
     from dataset_tools.prediction.run import predict_manifest
 
@@ -182,20 +158,21 @@ def _predict(manifest: Manifest, options: ExtractOptions, cluster: Cluster | Non
 
 
 def _finish(
-    options: ExtractOptions, listing: Listing, rejected: Iterable[Rejected], *, rows: list[Row], num_kept: int
+    options: ExtractOptions, listing: Listing, rejected: Iterable[Rejected], *, table: pa.Table, num_new: int
 ) -> Summary:
     different = {(item.message, item.source, item.clip): item for item in rejected}
     rejections.write_rejected(options.out / rejections.DEFAULT_NAME, different.values())
     touched: set[Key] = {clip.key for clip in listing.clips}
     if options.frames_root is None:  # elsewhere, other data sets may have the same frames
-        remove_unused(options.out, touched, rows)
-    filled = {row["split"] for row in rows}
+        remove_unused(options.out, touched, table)
+    filled = table.column("split").unique().to_pylist()
+    groups = {facts["clip_group"] or key for key, facts in facts_of_clips(table, ["clip_group"]).items()}
     wanted = [split for split, share in zip(SPLITS, options.split, strict=True) if share > 0]
     return Summary(
-        done=len(rows) - num_kept,
-        skipped=num_kept,
+        done=num_new,
+        skipped=len(table) - num_new,
         rejected=len(different),
         wanted=options.count,
-        num_groups=len({row["clip_group"] or (row["source"], row["clip"]) for row in rows}),
+        num_groups=len(groups),
         empty_splits=tuple(split for split in wanted if split not in filled),
     )

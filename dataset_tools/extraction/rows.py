@@ -1,0 +1,138 @@
+"""Last stage of an extraction: the manifest's rows as columns, new ones put beside those that are there, untouched."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset_tools.common.parquet import ROWS_PER_GROUP
+from dataset_tools.frames.paths import clip_folder
+from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA
+from dataset_tools.sampling.splits import Key
+
+
+def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return rows as columns of the manifest's schema, in their order; what a row does not say is null.
+
+    They are taken a block at a time: millions of rows as dictionaries would need ten times the memory.
+    """
+    waiting = iter(rows)
+    blocks = iter(lambda: list(itertools.islice(waiting, ROWS_PER_GROUP)), [])
+    tables = [pa.Table.from_pylist(block, schema=SCHEMA) for block in blocks]
+    return pa.concat_tables(tables).unify_dictionaries() if tables else SCHEMA.empty_table()
+
+
+def facts_of_clips(table: pa.Table, names: Sequence[str]) -> dict[Key, dict[str, Any]]:
+    """Return what some columns say of each clip, by (source, clip); null where no row of the clip says anything."""
+    columns = ["source", "clip", *names]
+    plain = table.select(columns).cast(pa.schema([(name, pa.string()) for name in columns]))
+    found = plain.group_by(["source", "clip"]).aggregate([(name, "max") for name in names])
+    return {(row["source"], row["clip"]): {name: row[f"{name}_max"] for name in names} for row in found.to_pylist()}
+
+
+def with_facts(table: pa.Table, facts: Mapping[Key, Mapping[str, Any]], names: Sequence[str]) -> pa.Table:
+    """Return the rows of the clips that ``facts`` knows, in their order, with these columns as it says."""
+    keys, numbers = number_clips(table)
+    is_known = np.array([key in facts for key in keys], np.bool_)[numbers]
+    chosen, numbers = table.filter(pa.array(is_known, pa.bool_())), numbers[is_known]
+    for name in names:
+        of_clips = pa.array([facts.get(key, {}).get(name) for key in keys], pa.string())
+        place, kind = table.column_names.index(name), table.schema.field(name)
+        values = of_clips.take(pa.array(numbers))
+        chosen = chosen.set_column(
+            place, kind, values.dictionary_encode() if pa.types.is_dictionary(kind.type) else values
+        )
+    return chosen
+
+
+def without(table: pa.Table, others: pa.Table) -> pa.Table:
+    """Return the rows whose ``triplet_id`` is not among ``others``."""
+    if not len(others):
+        return table
+    known = others.column("triplet_id").combine_chunks()
+    return table.filter(pc.invert(pc.is_in(table.column("triplet_id"), value_set=known)))
+
+
+def choose_new(found: pa.Table, kept: pa.Table, *, count: int) -> pa.Table:
+    """Return as many rows that are not kept already as ``count`` leaves room for, in the order in which they come.
+
+    There are too many where clips were added: rows that are there already leave them less than their share. The clips
+    with the fewest triplets then come first, each triplet at all its resolutions.
+    """
+    numbers = _triplet_numbers(found)
+    known = kept.column("triplet_id").combine_chunks()
+    is_new = ~pc.is_in(found.column("triplet_id"), value_set=known).to_numpy()
+    places = np.flatnonzero(is_new)
+    places = places[np.argsort(numbers[places], kind="stable")]
+    return found.take(pa.array(places[: max(0, count - len(kept))], pa.int64()))
+
+
+def number_clips(table: pa.Table) -> tuple[list[Key], npt.NDArray[np.int64]]:
+    """Return the clips by (source, clip), and for each row the place of its clip among them."""
+    sources, clips = (table.column(name).cast(pa.string()).dictionary_encode() for name in ("source", "clip"))
+    source_codes, clip_codes = (_codes(column) for column in (sources, clips))
+    _, first, numbers = np.unique((source_codes << 32) | clip_codes, return_index=True, return_inverse=True)
+    named = table.select(["source", "clip"]).take(pa.array(first, pa.int64())).to_pylist()
+    return [(row["source"], row["clip"]) for row in named], numbers
+
+
+def files_of_clips(table: pa.Table) -> Iterator[tuple[Key, set[str]]]:
+    """Yield the image paths that the rows of each clip name."""
+    keys, numbers = number_clips(table)
+    order = np.argsort(numbers, kind="stable")
+    ends = np.searchsorted(numbers[order], np.arange(1, len(keys) + 1))
+    for number, key in enumerate(keys):
+        places = order[ends[number - 1] if number else 0 : ends[number]]
+        rows = table.select(IMAGE_COLUMNS).take(pa.array(places, pa.int64()))
+        yield key, {path for name in IMAGE_COLUMNS for path in rows.column(name).drop_null().to_pylist()}
+
+
+def remove_unused(out: Path, keys: Set[Key], table: pa.Table) -> None:
+    """Remove image files that no row names: of triplets turned down in the end, and temporary ones of a killed run.
+
+    Args:
+        out: The data set's folder.
+        keys: Clips of this run; only in their folders is looked, and only for names that the toolkit itself gives: a
+            data set's folder is also where people put things of their own.
+        table: All rows.
+    """
+    unseen = set(keys)
+    for key, used in files_of_clips(table):
+        if key in unseen:
+            unseen.remove(key)
+            _clear(out, key, used)
+    for key in unseen:
+        _clear(out, key, set())
+
+
+def _clear(out: Path, key: Key, used: Set[str]) -> None:
+    folder = out / clip_folder(*key)
+    for path in (*folder.glob("*p/[0-9]*.png"), *folder.glob("*p/.*.tmp")):
+        if path.relative_to(out).as_posix() not in used:
+            path.unlink(missing_ok=True)
+
+
+def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return the place of each value in the column's dictionary."""
+    chunks = column.unify_dictionaries().chunks
+    return np.concatenate([chunk.indices.to_numpy().astype(np.int64) for chunk in chunks] or [np.empty(0, np.int64)])
+
+
+def _triplet_numbers(found: pa.Table) -> npt.NDArray[np.int64]:
+    """Return for each row how many other triplets of its clip come before its own."""
+    if not len(found):
+        return np.empty(0, np.int64)
+    _, clips = number_clips(found)
+    columns = [clips, *(found.column(name).to_numpy() for name in ("img0_index", "interval"))]
+    _, first, numbers = np.unique(np.stack(columns, axis=1), axis=0, return_index=True, return_inverse=True)
+    order = np.lexsort((first, clips[first]))  # by clip, then as they come
+    starts = np.flatnonzero(np.diff(clips[first[order]], prepend=-1))
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    in_clip = np.empty(len(order), np.int64)
+    in_clip[order] = place
+    return in_clip[numbers.reshape(-1)]
