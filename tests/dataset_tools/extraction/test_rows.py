@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_tools.common.parquet import ROWS_PER_GROUP
 from dataset_tools.errors import ManifestError
+from dataset_tools.extraction import rows as rows_module
 from dataset_tools.extraction.rows import (
     choose_new,
     facts_of_clips,
@@ -49,7 +49,7 @@ def chosen(found: list[dict], kept: list[dict], count: int) -> list[str]:
     return [name for _, name in sorted(new, key=lambda pair: pair[0])][: max(0, count - len(kept))]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(found=ROWS, kept=ROWS, count=st.integers(0, 30))
 def test_the_clips_with_fewest_triplets_come_first(found, kept, count):
     found_rows, kept_rows = ([a_row(clip, at, tier=tier) for clip, at, tier in rows] for rows in (found, kept))
@@ -58,7 +58,7 @@ def test_the_clips_with_fewest_triplets_come_first(found, kept, count):
     assert new.schema.equals(SCHEMA)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(rows=ROWS, order=st.randoms(use_true_random=False), cut=st.integers(0, 20))
 def test_a_manifest_is_the_same_file_in_whatever_order_and_pieces_its_rows_came(rows, order, cut, tmp_path_factory):
     made = [a_row(clip, at, tier=tier, split=f"{tier} {clip}") for clip, at, tier in rows]
@@ -70,10 +70,11 @@ def test_a_manifest_is_the_same_file_in_whatever_order_and_pieces_its_rows_came(
     assert (folder / "one.parquet").read_bytes() == (folder / "other.parquet").read_bytes()
 
 
-def test_rows_make_a_table_block_by_block():
-    table = to_table(a_row("a.mp4", index) for index in range(ROWS_PER_GROUP + 3))
-    assert [len(chunk) for chunk in table.column("clip").chunks] == [ROWS_PER_GROUP, 3]
-    assert table.column("img0_index").to_pylist() == list(range(ROWS_PER_GROUP + 3))
+def test_rows_make_a_table_block_by_block(monkeypatch):
+    monkeypatch.setattr(rows_module, "ROWS_PER_GROUP", 4)
+    table = to_table(a_row("a.mp4", index) for index in range(7))
+    assert [len(chunk) for chunk in table.column("clip").chunks] == [4, 3]
+    assert table.column("img0_index").to_pylist() == list(range(7))
     assert set(table.column("source").to_pylist()) == {"videos"}
     assert to_table([]).equals(SCHEMA.empty_table())
 
