@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from dataset_tools.common.remote import _connection
+from dataset_tools.common.stores import connection
 
 MOTO = ("moto[s3]==5.2.5", "flask>=3.1,<4", "flask-cors>=6,<7")
 FOLDER = Path(__file__).parents[1] / "build" / f"s3-server-{sys.version_info.major}.{sys.version_info.minor}"
@@ -39,24 +39,36 @@ def install() -> Path:
 @contextmanager
 def serve(*, is_guarded: bool = False) -> Iterator[str]:
     """Yield the address of a server that ends with the block; a guarded one knows nobody's key."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(install())}
     if is_guarded:
         environment["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with listening(["-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port=port, environment=environment):
+        yield f"http://127.0.0.1:{port}"
+
+
+def free_port() -> int:
+    """Return the number of a port of this machine that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def listening(arguments: Sequence[str], *, port: int, environment: Mapping[str, str]) -> Iterator[None]:
+    """Run Python with these arguments, a server, until the block ends, which begins when it listens."""
+    command = [sys.executable, *arguments]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            assert server.poll() is None, f"the S3 server ended with {server.returncode}"
+            assert server.poll() is None, f"{arguments[1]} ended with {server.returncode}"
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 break
             except OSError:
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+        yield
     finally:
         server.kill()
         server.wait()
@@ -72,7 +84,7 @@ def bucket() -> Iterator[str]:
             patch.setenv(name, value)
         fs.FileSystem.from_uri("s3://bucket?allow_bucket_creation=true")[0].create_dir("bucket")
         yield "s3://bucket"
-        _connection.cache_clear()  # it is of this server
+        connection.cache_clear()  # it is of this server
 
 
 if __name__ == "__main__":

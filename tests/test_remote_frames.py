@@ -219,7 +219,7 @@ def test_training_reads_from_a_forked_and_a_spawned_process(there, place, small)
 import sys
 from pathlib import Path
 from dataset_tools.columns.file import open_manifest
-from dataset_tools.common.remote import was_used
+from dataset_tools.common.stores import was_used
 from vfidpa_model.pairs.loading import FrameReader, TrainingPairs, read_batches
 from vfidpa_model.pairs.labels import select_samples
 def main():

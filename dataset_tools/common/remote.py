@@ -4,11 +4,11 @@ import errno
 import os
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from dataset_tools.common.stores import connect, reason
 from dataset_tools.errors import ManifestError, UsageError, VfiError
 
 SCHEMES = ("s3", "gs")
@@ -16,14 +16,6 @@ FRAMES_MARK = ".vfi-frames"  # in a local folder that holds the frames of manife
 MAX_BYTES = 1 << 28  # of a file that is read into memory: a PNG of 8192x8192 noise has 192 MiB
 _TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-_AWS_ERROR = re.compile(r"AWS Error ([A-Z_]+)")
-_MEANINGS = {  # what the libraries' names of errors mean to a user
-    "NO_SUCH_BUCKET": "there is no such bucket",
-    "ACCESS_DENIED": "access is denied; see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
-    "INVALID_ACCESS_KEY_ID": "the key is not known there; see AWS_ACCESS_KEY_ID",
-    "SIGNATURE_DOES_NOT_MATCH": "the secret key is wrong; see AWS_SECRET_ACCESS_KEY",
-    "NETWORK_CONNECTION": "no connection; see the network, and AWS_ENDPOINT_URL for other servers than Amazon's",
-}
 
 
 class RemoteError(VfiError):
@@ -65,7 +57,7 @@ class RemoteFolder:
 
         selector = fs.FileSelector(f"{_key(self.url)}/{folder}".rstrip("/"), allow_not_found=True)
         try:
-            found = _connect(self.url).get_file_info(selector)
+            found = connect(self.url).get_file_info(selector)
         except OSError as error:
             raise RemoteError(f"cannot list {self.url}: {reason(error)}") from error
         return {item.base_name for item in found if item.type == fs.FileType.File}
@@ -80,7 +72,7 @@ class RemoteFolder:
 
         bucket = _key(self.url).partition("/")[0]
         try:
-            if _connect(self.url).get_file_info(bucket).type == fs.FileType.NotFound:
+            if connect(self.url).get_file_info(bucket).type == fs.FileType.NotFound:
                 raise RemoteError(f"cannot use {self.url}: there is no such bucket")
         except OSError as error:
             raise RemoteError(f"cannot use {self.url}: {reason(error)}") from error
@@ -114,7 +106,7 @@ class RemoteFile:
             OSError: It cannot be read, or is larger than any picture; its text is a clause.
         """
         try:
-            with _connect(self.folder.url).open_input_file(self._key) as file:
+            with connect(self.folder.url).open_input_file(self._key) as file:
                 if file.size() > MAX_BYTES:
                     raise OSError(f"{file.size()} bytes must be at most {MAX_BYTES}")
                 return bytes(file.read())
@@ -131,7 +123,7 @@ class RemoteFile:
         """
         kind = {"Content-Type": _TYPES.get(self.suffix.lower(), "application/octet-stream")}
         try:
-            with _connect(self.folder.url).open_output_stream(self._key, metadata=kind) as file:
+            with connect(self.folder.url).open_output_stream(self._key, metadata=kind) as file:
                 file.write(data)
         except OSError as error:
             raise OSError(reason(error)) from error
@@ -164,7 +156,7 @@ class RemoteFile:
         from pyarrow import fs
 
         try:
-            found = _connect(self.folder.url).get_file_info(self._key)
+            found = connect(self.folder.url).get_file_info(self._key)
         except OSError as error:
             raise RemoteError(f"cannot look for {self}: {reason(error)}") from error
         return found if found.type == fs.FileType.File else None
@@ -264,13 +256,6 @@ def parse_file(text: str) -> File:
     return RemoteFile(RemoteFolder(f"{text.partition('://')[0]}://{bucket}"), name)
 
 
-def reason(error: OSError) -> str:
-    """Return why a store refused, as a clause of one line."""
-    said = str(error).strip().partition("\n")[0]
-    name = _AWS_ERROR.search(said)
-    return _MEANINGS.get(name[1], said) if name else said or type(error).__name__
-
-
 def stamp(file: File) -> tuple[str, int, int]:
     """Return what tells a file from another, or from what it was before: name, size in bytes, time of its change in ns.
 
@@ -282,26 +267,9 @@ def stamp(file: File) -> tuple[str, int, int]:
     return str(file), file.size(), file.info().mtime_ns
 
 
-def was_used() -> bool:
-    """Return whether this process has spoken to a store; one that is forked from it cannot, and must be spawned."""
-    return _connection.cache_info().currsize > 0
-
-
 def _without_keys(text: str) -> str:
     return re.sub(r"//[^/@]*@", "//...@", text)
 
 
 def _key(url: str) -> str:
     return url.partition("://")[2]
-
-
-def _connect(url: str) -> Any:
-    scheme, _, key = url.partition("://")
-    return _connection(scheme, key.partition("/")[0])
-
-
-@lru_cache(maxsize=16)
-def _connection(scheme: str, bucket: str) -> Any:
-    from pyarrow import fs
-
-    return fs.FileSystem.from_uri(f"{scheme}://{bucket}")[0]

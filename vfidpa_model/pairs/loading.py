@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from dataset_tools.common.files import atomic_writer
-from dataset_tools.common.remote import File, parse_file, was_used
+from dataset_tools.common.remote import File, parse_file
+from dataset_tools.common.stores import was_used
 from dataset_tools.errors import FrameError
 from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
 from dataset_tools.prediction.gains import CELL, cell_grid
