@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_tools.common.files import atomic_writer, inside
+from dataset_tools.common.ids import by_id, check_ids
 from dataset_tools.common.parquet import ROWS_PER_GROUP, Described, find_parts, open_part, write_partitioned
 from dataset_tools.common.remote import File, Folder, marked_frames, parse_folder
 from dataset_tools.errors import ManifestError
@@ -179,7 +180,7 @@ class Manifest:
         """Write the manifest to ``path`` (its own path by default): a file, atomically, or each file of a folder."""
         path = path or self.path
         metadata = {"created_by": created_by(), **self.metadata, "schema_version": SCHEMA_VERSION}
-        table = conform(self.table, self.path).sort_by("triplet_id").replace_schema_metadata(metadata)
+        table = by_id(conform(self.table, self.path)).replace_schema_metadata(metadata)
         if path.is_dir():
             write_partitioned(path, table)
             return
@@ -215,12 +216,12 @@ def from_table(path: Path, table: pa.Table, *, metadata: Mapping[str, str] | Non
     Raises:
         ManifestError: Two rows share a ``triplet_id``.
     """
-    table = table.sort_by("triplet_id").combine_chunks()
+    table = by_id(table).combine_chunks()
     for place, field_ in enumerate(table.schema):
         if pa.types.is_dictionary(field_.type):  # or the order of the categories would tell that of the pieces
             column = table.column(place).cast(field_.type.value_type).dictionary_encode()
             table = table.set_column(place, field_, column.cast(field_.type))
-    _check_ids(path, table.column("triplet_id"))
+    check_ids(path, table.column("triplet_id"))
     return Manifest(path, table.replace_schema_metadata(None), dict(metadata or {}))
 
 
@@ -251,8 +252,8 @@ def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
     names = list(dict.fromkeys(name for table in tables for name in table.column_names))
     pieces = [conform(table, path, root=root or path.parent, extra=names) for table in tables]
     table = pieces[0] if len(pieces) == 1 else pa.concat_tables(pieces, promote_options="permissive")
-    table = table.unify_dictionaries().sort_by("triplet_id")
-    _check_ids(path, table.column("triplet_id"))
+    table = by_id(table.unify_dictionaries())
+    check_ids(path, table.column("triplet_id"))
     return Manifest(path, table, metadata)
 
 
@@ -382,14 +383,3 @@ def _check_version(path: Path, version: str | None) -> None:
         raise ManifestError(
             f"manifest {path} has schema_version {version}, newer than {SCHEMA_VERSION}; update vfi-difficulty"
         )
-
-
-def _check_ids(path: Path, ids: pa.ChunkedArray) -> None:
-    """Check sorted ids: none is null, none is there twice."""
-    if ids.null_count:
-        raise ManifestError(f"manifest {path} has a row without triplet_id")
-    flat = ids.combine_chunks()
-    is_double = pc.equal(flat.slice(0, max(0, len(flat) - 1)), flat.slice(1))
-    if pc.any(is_double).as_py():
-        double = flat.filter(pa.concat_arrays([is_double, pa.array([False])]))[0].as_py()
-        raise ManifestError(f"manifest {path}: triplet_id {double!r} must be unique, found twice")

@@ -36,7 +36,7 @@ def add_splits(
         luma_blocks: Of clips decoded, the block means of all frames in base64.
     """
     clips = list(clips)
-    held = facts_of_clips(kept, ["clip_group", "split"])
+    held = facts_of_clips([kept], ["clip_group", "split"])
     names = {clip.key: own_name(clip.key, options.group_pattern) for clip in clips}
     names |= {key: facts["clip_group"] or own_name(key, options.group_pattern) for key, facts in held.items()}
     pairs = [*_pairs_by_frames(luma_blocks), *_pairs_by_rows(rows, kept, options)]

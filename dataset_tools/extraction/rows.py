@@ -27,12 +27,20 @@ def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries() if tables else SCHEMA.empty_table()
 
 
-def facts_of_clips(table: pa.Table, names: Sequence[str]) -> dict[Key, dict[str, Any]]:
-    """Return what some columns say of each clip, by (source, clip); null where no row of the clip says anything."""
+def facts_of_clips(pieces: Iterable[pa.Table], names: Sequence[str]) -> dict[Key, dict[str, Any]]:
+    """Return what some columns of text say of each clip, by (source, clip); null where none of its rows says anything.
+
+    Args:
+        pieces: Tables with ``source``, ``clip`` and the columns ``names``.
+    """
     columns = ["source", "clip", *names]
-    plain = table.select(columns).cast(pa.schema([(name, pa.string()) for name in columns]))
-    found = plain.group_by(["source", "clip"]).aggregate([(name, "max") for name in names])
-    return {(row["source"], row["clip"]): {name: row[f"{name}_max"] for name in names} for row in found.to_pylist()}
+    found: dict[Key, dict[str, Any]] = {}
+    for piece in pieces:
+        plain = piece.select(columns).cast(pa.schema([(name, pa.string()) for name in columns]))
+        for row in plain.group_by(["source", "clip"]).aggregate([(name, "max") for name in names]).to_pylist():
+            known = found.setdefault((row["source"], row["clip"]), dict.fromkeys(names))
+            known.update({name: row[f"{name}_max"] for name in names if known[name] is None})
+    return found
 
 
 def with_facts(table: pa.Table, facts: Mapping[Key, Mapping[str, Any]], names: Sequence[str]) -> pa.Table:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from dataset_tools import rejected as rejections
+from dataset_tools.columns.file import ManifestFile, open_manifest
 from dataset_tools.common import cli
 from dataset_tools.common.cluster import Cluster, join_cluster
 from dataset_tools.common.remote import mark_frames
@@ -61,12 +62,12 @@ def extract_data_set(options: ExtractOptions) -> Summary:
         open_journal(options.out) as journal,
         join_cluster(options.ray, reads=clip, writes_to=options.frames) as cluster,
     ):
-        before = _read_earlier(options)
+        before = _open_earlier(options)
         if before is None and not journal.facts["extract"] and journal.options != options.recorded():
             journal.start_over()  # an extraction that ended before its first clip holds nobody to its options
-        for earlier in (extraction_options(before) if before else {}, journal.options):
-            if earlier:
-                options.check_continues(earlier)
+        for known in (extraction_options(before) if before else {}, journal.options):
+            if known:
+                options.check_continues(known)
         _check_frames_root(options, before.metadata if before else journal.options)
         journal.begin({**options.recorded(), **_frames_root(options)})
         if options.frames_root is not None:
@@ -80,24 +81,24 @@ def extract_data_set(options: ExtractOptions) -> Summary:
             collected = run_rounds(
                 usable, options=options, journal=journal, pool=pool, origins=origins, settled=settled
             )
-        before = _read_earlier(options)  # again: votes may have come into it meanwhile
-        kept = before.table if before else SCHEMA.empty_table()
         clips = [clip.clip for clip in usable.values()]
+        earlier = read_manifest(options.manifest_path) if before else None  # now: votes may have come into it meanwhile
+        kept = earlier.table if earlier else SCHEMA.empty_table()
         added, torn = add_splits(collected.rows, clips, kept=kept, luma_blocks=collected.luma_blocks, options=options)
         new = choose_new(added, kept, count=options.count)
         rejected = [*listing.rejected, *unusable, *collected.rejected, *torn]
-        manifest = _with_rows(before, new, options)
+        manifest = _with_rows(earlier, new, options)
         summary = _finish(options, listing, rejected, table=manifest.table, num_new=len(new))
-        if before is None or manifest.metadata != before.metadata or not manifest.table.equals(before.table):
+        if earlier is None or len(new) or manifest.metadata != earlier.metadata:
             manifest.write()
         _predict(manifest, options, cluster)
         return summary
 
 
-def _read_earlier(options: ExtractOptions) -> Manifest | None:
+def _open_earlier(options: ExtractOptions) -> ManifestFile | None:
     if not options.manifest_path.exists():
         return None
-    manifest = read_manifest(options.manifest_path)
+    manifest = open_manifest(options.manifest_path)
     if not extraction_options(manifest):
         raise UsageError(f"{options.manifest_path} was not made by dataset_tools.extract; use another --out")
     return manifest
@@ -120,19 +121,19 @@ def _check_frames_root(options: ExtractOptions, earlier: Mapping[str, Any]) -> N
         raise UsageError(f"the frames of {options.out} are at {known or options.out}: {advice}")
 
 
-def _origins(manifest: Manifest | None) -> dict[Key, str]:
+def _origins(manifest: ManifestFile | None) -> dict[Key, str]:
     """Return the SHA-256 of the clips that rows were made from."""
     if manifest is None:
         return {}
-    facts = facts_of_clips(manifest.table, ["clip_sha256"])
+    facts = facts_of_clips(manifest.batches(["source", "clip", "clip_sha256"]), ["clip_sha256"])
     return {key: known["clip_sha256"] for key, known in facts.items() if known["clip_sha256"]}
 
 
-def _ids_if_full(manifest: Manifest | None, count: int) -> set[str] | None:
+def _ids_if_full(manifest: ManifestFile | None, count: int) -> set[str] | None:
     """Return every ``triplet_id`` of a manifest that has all rows asked for, else ``None``."""
     if manifest is None or len(manifest) < count:
         return None
-    return set(manifest.table.column("triplet_id").to_pylist())
+    return {name for piece in manifest.batches(["triplet_id"]) for name in piece.column("triplet_id").to_pylist()}
 
 
 def _with_rows(before: Manifest | None, new: pa.Table, options: ExtractOptions) -> Manifest:
@@ -166,7 +167,7 @@ def _finish(
     if options.frames_root is None:  # elsewhere, other data sets may have the same frames
         remove_unused(options.out, touched, table)
     filled = table.column("split").unique().to_pylist()
-    groups = {facts["clip_group"] or key for key, facts in facts_of_clips(table, ["clip_group"]).items()}
+    groups = {facts["clip_group"] or key for key, facts in facts_of_clips([table], ["clip_group"]).items()}
     wanted = [split for split, share in zip(SPLITS, options.split, strict=True) if share > 0]
     return Summary(
         done=num_new,

@@ -94,7 +94,7 @@ def test_facts_of_clips_and_rows_with_facts():
             a_row("a.mp4", 3, source="vimeo90k", split="test"),
         ]
     )
-    assert facts_of_clips(table, ["clip_group", "split"]) == {
+    assert facts_of_clips([table.slice(0, 2), table.slice(2)], ["clip_group", "split"]) == {
         ("videos", "a.mp4"): {"clip_group": None, "split": "val"},
         ("videos", "b.mp4"): {"clip_group": None, "split": None},
         ("vimeo90k", "a.mp4"): {"clip_group": None, "split": "test"},
