@@ -96,7 +96,11 @@ def inside(root: Folder, relative: str) -> File:
 
 def _leads_outside(path: str, top: str) -> bool:
     # Unlike Path.resolve, realpath does not raise where links go round in circles.
-    return not Path(os.path.realpath(path)).is_relative_to(top)
+    return not _is_below(os.path.realpath(path), top)
+
+
+def _is_below(path: str, top: str) -> bool:
+    return path == top or path.startswith(os.path.join(top, ""))
 
 
 class FolderContents:
@@ -104,6 +108,8 @@ class FolderContents:
 
     def __init__(self, root: Folder) -> None:
         self._root = root
+        self._top = os.path.realpath(root) if isinstance(root, Path) else ""
+        self._parents = {"": self._top}  # folders that hold folders, and where links in their paths lead
         self._names: dict[str, set[str]] = {}
 
     def has(self, relative: str) -> bool:
@@ -112,26 +118,37 @@ class FolderContents:
         What a link puts outside the root is not there.
         """
         folder, _, name = relative.rpartition("/")
-        if folder not in self._names:
+        names = self._names.get(folder)
+        if names is None:
             root = self._root
-            self._names[folder] = root.names(folder) if isinstance(root, RemoteFolder) else self._list(root, folder)
-        return name in self._names[folder]
+            names = self._names[folder] = root.names(folder) if isinstance(root, RemoteFolder) else self._list(folder)
+        return name in names
 
-    @staticmethod
-    def _list(root: Path, relative: str) -> set[str]:
-        top = os.path.realpath(root)
-        folder = os.path.join(top, relative)
-        if _leads_outside(folder, top):
+    def _list(self, relative: str) -> set[str]:
+        folder = self._real(relative)
+        if not _is_below(folder, self._top):
             return set()
         try:
             with os.scandir(folder) as entries:
-                return {
-                    entry.name
-                    for entry in entries
-                    if entry.is_file() and not (entry.is_symlink() and _leads_outside(entry.path, top))
-                }
+                return {entry.name for entry in entries if self._is_own_file(entry)}
         except OSError:
             return set()
+
+    def _is_own_file(self, entry: os.DirEntry[str]) -> bool:
+        try:
+            return entry.is_file() and not (entry.is_symlink() and _leads_outside(entry.path, self._top))
+        except OSError:  # a link in a circle says nothing of the files beside it
+            return False
+
+    def _real(self, relative: str) -> str:
+        """Return ``os.path.realpath`` of a folder, which looks at every part of the path: here at the last one only."""
+        parent, _, name = relative.rpartition("/")
+        if name in ("", ".", ".."):
+            return os.path.realpath(os.path.join(self._top, relative))
+        if parent not in self._parents:
+            self._parents[parent] = self._real(parent)
+        path = os.path.join(self._parents[parent], name)
+        return os.path.realpath(path) if os.path.islink(path) else path
 
 
 _UMASK = os.umask(0)  # it can only be read by setting it: not while other threads make files and folders

@@ -312,3 +312,45 @@ def test_after_a_resume_rate_and_time_left_are_those_of_this_run(capsys):
         "frames: 80 of 100, 2.0/s, 10 s left",
         "frames: 80 of 100, 1.0/s, 20 s left",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_there"),
+    [
+        ("a.png", True),
+        ("one/two/a.png", True),
+        ("one//two/a.png", True),
+        ("one/./two/a.png", True),
+        ("one/two/../two/a.png", True),
+        ("inside/two/a.png", True),  # a link to one/
+        ("deep/in/two/a.png", True),  # deep/in is one to ../one
+        ("one/two/linked.png", True),
+        ("one/two/b.png", False),
+        ("none/a.png", False),
+        ("outside/a.png", False),  # a link to a folder beside the root
+        ("outside/more/a.png", False),
+        ("one/../../elsewhere/a.png", False),
+        ("one/two/stolen.png", False),  # a link to a file there
+        ("round/a.png", False),  # a link to itself
+        ("one/two", False),
+    ],
+)
+def test_files_of_a_folder_are_seen_through_links_that_stay_inside(tmp_path, path, is_there):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for file in (root / "a.png", root / "one/two/a.png", elsewhere / "a.png", elsewhere / "more/a.png"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (root / "deep").mkdir()
+    for link, target in {
+        "inside": "one",
+        "deep/in": "../one",
+        "outside": elsewhere,
+        "round": "round",
+        "one/two/linked.png": "a.png",
+        "one/two/stolen.png": elsewhere / "a.png",
+    }.items():
+        (root / link).symlink_to(target)
+    contents = files.FolderContents(root)
+    assert [contents.has(path), contents.has(path)] == [is_there, is_there]
+    (tmp_path / "link").symlink_to(root)
+    assert files.FolderContents(tmp_path / "link").has(path) == is_there
