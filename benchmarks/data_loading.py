@@ -16,7 +16,8 @@ import torch
 
 from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.common.files import sha256_file
-from dataset_tools.frames import fit_height, pixels_sha256, resize_area, write_image
+from dataset_tools.frames import fit_height, pixels_sha256, write_image
+from dataset_tools.frames.area import resize_area
 from dataset_tools.video import open_video
 from vfidpa_model.networks.config import ModelConfig
 from vfidpa_model.networks.vfidpa import create_model

@@ -18,13 +18,8 @@ import cv2
 
 from dataset_tools.common.batches import publish, write_aside
 from dataset_tools.common.memory import keep_freed_memory
-from dataset_tools.frames import (
-    RESOLUTION_HEIGHTS,
-    fingerprint,
-    fit_height,
-    pixels_sha256,
-    resize_area,
-)
+from dataset_tools.frames import RESOLUTION_HEIGHTS, fingerprint, fit_height, pixels_sha256
+from dataset_tools.frames.area import resize_area
 from dataset_tools.frames.png import encode_png
 from dataset_tools.video import open_video
 from dataset_tools.video.cuts import signature

@@ -179,22 +179,26 @@ def step_report(path: Path) -> str:
 
 
 def step_training_start(path: Path) -> str:
-    """All that a training does with a manifest before its first step, but for looking whether frames exist."""
+    """All that a training does with a manifest before its first step; it looks for frames if ``--files`` made some."""
     from dataset_tools.columns.file import open_manifest
     from dataset_tools.common.files import sha256_file
     from dataset_tools.sampling.splits import SPLITS
-    from vfidpa_model.pairs.labels import select_samples
+    from vfidpa_model.pairs.labels import select_samples, training_samples
     from vfidpa_model.pairs.loading import epoch_batches
     from vfidpa_model.pairs.pairs_hash import pairs_sha256
     from vfidpa_model.pairs.sample_table import numbers_of, of_split
 
-    samples = select_samples(open_manifest(path), resolution="256p", labels="proxy")
+    manifest, has_files = open_manifest(path), (path.parent / "frames").exists()
+    if has_files:
+        samples = training_samples(manifest, resolution="256p", labels="proxy", aux_weight=0.0)
+    else:
+        samples = select_samples(manifest, resolution="256p", labels="proxy")
     pairs_sha256(samples)
     train, _, _ = (of_split(samples, split) for split in SPLITS)
     numbers_of(train, "level")
     epoch_batches(len(train), batch=8, seed=0, epoch=0)
     sha256_file(path)
-    return f"{len(samples)} samples"
+    return f"{len(samples)} samples" + ", frames looked for" * has_files
 
 
 def step_frames_exist(path: Path) -> str:

@@ -20,7 +20,8 @@ import numpy as np
 from isal import isal_zlib
 from PIL import Image
 
-from dataset_tools.frames import RESOLUTION_HEIGHTS, Rgb, fit_height, resize_area
+from dataset_tools.frames import RESOLUTION_HEIGHTS, Rgb, fit_height
+from dataset_tools.frames.area import resize_area
 from dataset_tools.frames.png import encode_png
 from dataset_tools.video import open_video
 

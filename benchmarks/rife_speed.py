@@ -24,7 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from dataset_tools.assets import fetch_asset, fetch_demo_clips
 from dataset_tools.common.device import describe_device
 from dataset_tools.common.memory import keep_freed_memory
-from dataset_tools.frames import resize_area, to_rgb, to_tensor
+from dataset_tools.frames import to_rgb, to_tensor
+from dataset_tools.frames.area import resize_area
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.ncnn_engine import is_installed
 from dataset_tools.interpolators.rife import RIFE

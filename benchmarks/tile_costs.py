@@ -14,7 +14,8 @@ import torch
 
 from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.common.memory import keep_freed_memory
-from dataset_tools.frames import resize_area, to_tensor
+from dataset_tools.frames import to_tensor
+from dataset_tools.frames.area import resize_area
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.tiles import Rect, TilePlan
 from dataset_tools.video import open_video

@@ -1,4 +1,4 @@
-"""Lossless image files, hash and fingerprint of their pixels, and the one way frames are made smaller."""
+"""Lossless image files, hash and fingerprint of their pixels, and the sizes of the tiers."""
 
 import hashlib
 import io
@@ -161,17 +161,6 @@ def square_size(width: int, height: int, *, pixel_aspect: float | None) -> tuple
     if pixel_aspect > 1:
         return width, max(1, round(height / pixel_aspect))
     return max(1, round(width * pixel_aspect)), height
-
-
-def resize_area(rgb: Rgb, *, width: int, height: int) -> Rgb:
-    """Return ``rgb`` made smaller by averaging the area under each new pixel.
-
-    Pillow's BOX filter works in fixed point, so the bits are the same on every CPU; OpenCV's INTER_AREA may
-    differ by one level between instruction sets.
-    """
-    if rgb.shape[:2] == (height, width):
-        return rgb
-    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
 
 
 def to_tensor(rgb: Rgb) -> "torch.Tensor":

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 from dataset_tools.common.batches import publish, write_aside
 from dataset_tools.common.remote import File
 from dataset_tools.errors import FrameError, VfiError
-from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image, resize_area
+from dataset_tools.frames import Rgb, fingerprint, pixels_sha256, read_image
+from dataset_tools.frames.area import resize_area
 from dataset_tools.frames.png import encode_png
 
 Result = TypeVar("Result")

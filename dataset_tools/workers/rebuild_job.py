@@ -9,7 +9,8 @@ from dataset_tools.checks.pixels import Difference, block_difference, largest_di
 from dataset_tools.common.files import inside
 from dataset_tools.common.remote import Folder
 from dataset_tools.errors import FrameError, VideoError
-from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
+from dataset_tools.frames import Rgb, pixels_sha256, read_image
+from dataset_tools.frames.area import resize_area
 from dataset_tools.frames.writer import FrameWriter
 from dataset_tools.sources.clip_frames import clip_sha256, iterate_frames
 from dataset_tools.workers.messages import RebuildJob, WantedFrame

@@ -18,7 +18,8 @@ import uvicorn
 from playwright.sync_api import Browser, Locator, Page, expect
 from starlette.types import ASGIApp
 
-from dataset_tools.frames import Rgb, pixels_sha256, resize_area, write_image
+from dataset_tools.frames import Rgb, pixels_sha256, write_image
+from dataset_tools.frames.area import resize_area
 from dataset_tools.manifest import Manifest, from_rows
 from dataset_tools.video import open_video
 from labeling_app.database.events import now_us

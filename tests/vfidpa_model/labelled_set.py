@@ -13,7 +13,8 @@ from typing import Any
 import av
 import numpy as np
 
-from dataset_tools.frames import fingerprint, pixels_sha256, resize_area, write_image
+from dataset_tools.frames import fingerprint, pixels_sha256, write_image
+from dataset_tools.frames.area import resize_area
 from dataset_tools.manifest import Manifest, from_rows
 
 SIDE = 64  # pixels; the smallest the models take

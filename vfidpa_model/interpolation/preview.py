@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from dataset_tools.common.files import write_bytes
 from dataset_tools.common.pages import render_page
-from dataset_tools.frames import Rgb, resize_area
+from dataset_tools.frames import Rgb
+from dataset_tools.frames.area import resize_area
 from dataset_tools.interpolators.tiles import TILE
 from vfidpa_model.interpolation.colours import Pixels
 from vfidpa_model.interpolation.stream import PairDone

@@ -17,7 +17,8 @@ from dataset_tools.common.files import atomic_writer
 from dataset_tools.common.remote import File, parse_file
 from dataset_tools.common.stores import was_used
 from dataset_tools.errors import FrameError
-from dataset_tools.frames import Rgb, pixels_sha256, read_image, resize_area
+from dataset_tools.frames import Rgb, pixels_sha256, read_image
+from dataset_tools.frames.area import resize_area
 from dataset_tools.prediction.gains import CELL, cell_grid
 from vfidpa_model.networks.backbones import SHALLOW_STRIDE
 from vfidpa_model.pairs.augment import Switches, draw_augmentation, draw_crop, generator_for, mirror_pad

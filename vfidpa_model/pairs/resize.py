@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset_tools.frames import fit_height, resize_area
+from dataset_tools.frames import fit_height
+from dataset_tools.frames.area import resize_area
 from vfidpa_model.networks.config import SMALLEST_SIDE
 
 
@@ -25,7 +26,7 @@ def seen_size(width: int, height: int, *, rows: int | None) -> tuple[int, int]:
 def shrink_to_height(frames: Tensor, height: int | None) -> Tensor:
     """Return frames brought down to ``height`` rows, same aspect ratio; see ``seen_size``.
 
-    On a CPU the pixels are those of ``dataset_tools.frames.resize_area``, to the bit: the model sees what it was
+    On a CPU the pixels are those of ``dataset_tools.frames.area.resize_area``, to the bit: the model sees what it was
     trained on. On another device they are within one level of them.
 
     Args:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from dataset_tools.common.files import write_bytes
 from dataset_tools.common.pages import data_url, render_page
-from dataset_tools.frames import Rgb, resize_area
+from dataset_tools.frames import Rgb
+from dataset_tools.frames.area import resize_area
 from vfidpa_model.evaluation.charts import draw_confusion, draw_curve, draw_scatter, png_bytes
 from vfidpa_model.evaluation.measures import Values, confusion, measure_all
 from vfidpa_model.evaluation.report import LABELS

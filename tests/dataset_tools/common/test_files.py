@@ -25,12 +25,12 @@ from dataset_tools.frames import (
     fit_height,
     pixels_sha256,
     read_image,
-    resize_area,
     to_rgb,
     to_tensor,
     write_image,
 )
 from dataset_tools.frames import writer as frame_writer
+from dataset_tools.frames.area import resize_area
 from dataset_tools.frames.png import encode_png
 from dataset_tools.frames.writer import FrameWriter, StorageError
 from dataset_tools.video import open_video

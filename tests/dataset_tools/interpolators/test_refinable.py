@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dataset_tools.assets import fetch_demo_clips
-from dataset_tools.frames import resize_area, to_tensor
+from dataset_tools.frames import to_tensor
+from dataset_tools.frames.area import resize_area
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.refinable import can_begin, can_go_on
 from dataset_tools.interpolators.rife_eccv import IFNet, IFNet2R, IFNetM

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from dataset_tools.errors import UsageError
-from dataset_tools.frames import fit_height, resize_area
+from dataset_tools.frames import fit_height
+from dataset_tools.frames.area import resize_area
 from tests.vfidpa_model.light_checkpoint import light_model, real_frames, save_light_run
 from vfidpa_model.inference import checkpoint as checkpoints
 from vfidpa_model.inference.assessor import Assessor, load_checkpoint

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.errors import UsageError
-from dataset_tools.frames import resize_area, to_tensor
+from dataset_tools.frames import to_tensor
+from dataset_tools.frames.area import resize_area
 from dataset_tools.interpolators import create_interpolator
 from dataset_tools.interpolators.tiles import FADE, TILE, Rect, TilePlan
 from dataset_tools.video import open_video

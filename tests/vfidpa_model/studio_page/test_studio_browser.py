@@ -15,7 +15,7 @@ import av
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from dataset_tools.frames import resize_area
+from dataset_tools.frames.area import resize_area
 from tests.dataset_tools.replicas import read_frames, write_video
 
 pytestmark = pytest.mark.browser
