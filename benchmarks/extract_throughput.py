@@ -3,8 +3,9 @@
 The limit is bare decoding of the clips (forward, only the kept frames converted to RGB) plus bare PNG encoding of
 exactly the images that are stored, shared out over the same number of processes, without start, search for cuts,
 resizing, hashing, syncing and manifest. Extraction and limit are run in turns; medians, one Markdown table, the aim
-beside what was reached. There are two limits: with the writer that the toolkit uses, and with the one it used before
-(OpenCV, filter "up"), which the aims were set for and which took 3.5 times as long.
+beside what was reached. There are three limits: with the writer that the toolkit uses; the same with what every stored
+frame needs besides, its size and its SHA-256; and with the writer used before (OpenCV, filter "up"), which the aims
+were set for and which took 3.5 times as long.
 """
 
 import argparse
@@ -23,12 +24,15 @@ import cv2
 from dataset_tools import extract
 from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.common.cores import num_cores
-from dataset_tools.frames import Rgb, read_image
+from dataset_tools.frames import Rgb, pixels_sha256, read_image
+from dataset_tools.frames.area import resize_area
 from dataset_tools.frames.png import encode_png
 from dataset_tools.manifest import read_manifest
 from dataset_tools.video import open_video
 
 Images = list[Path]
+Sizes = dict[int, set[tuple[int, int]]]  # of each frame that is stored: (width, height) of its images
+Job = tuple[Path, Sizes, Images]
 AIM, AIM_1080P60 = 0.85, 0.8  # of the limit, with two workers
 
 
@@ -36,35 +40,39 @@ def encode_as_before(rgb: Rgb) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), (19, 32))[1].tobytes()
 
 
-def bare_clip(job: tuple[Path, set[int], Images]) -> tuple[int, float, float]:
-    """Decode a clip and encode its images; return the process and the seconds of just these two, by writer."""
+def bare_clip(job: Job) -> tuple[int, list[float]]:
+    """Decode a clip and encode its images; return the process and the seconds of just these, for each limit."""
     cv2.setNumThreads(1)
-    clip, indices, images = job
+    clip, sizes, images = job
+    needed = 0.0
     start = time.perf_counter()
     with open_video(clip) as reader:
         for frame in reader.frames():
-            if frame.index in indices:
-                frame.rgb()
-    decoding = time.perf_counter() - start
+            if frame.index in sizes:
+                rgb = frame.rgb()
+                since = time.perf_counter()
+                for width, height in sizes[frame.index]:
+                    pixels_sha256(resize_area(rgb, width=width, height=height))
+                needed += time.perf_counter() - since
+    decoding = time.perf_counter() - start - needed
     pixels = [read_image(path) for path in images]
-    seconds = []
+    encoding = []
     for encode in (encode_png, encode_as_before):
         start = time.perf_counter()
         for rgb in pixels:
             encode(rgb)
-        seconds.append(decoding + time.perf_counter() - start)
-    return multiprocessing.current_process().pid or 0, seconds[0], seconds[1]
+        encoding.append(time.perf_counter() - start)
+    limits = [decoding + encoding[0], decoding + encoding[0] + needed, decoding + encoding[1]]
+    return multiprocessing.current_process().pid or 0, limits
 
 
-def bare_seconds(jobs: list[tuple[Path, set[int], Images]], *, workers: int) -> tuple[float, float]:
-    """Return the time of the process that was busy longest, with the writer of now and with that of before."""
-    now: dict[int, float] = collections.defaultdict(float)
-    before: dict[int, float] = collections.defaultdict(float)
+def bare_seconds(jobs: list[Job], *, workers: int) -> list[float]:
+    """Return the time of the process that was busy longest, for each limit."""
+    busy: dict[int, list[float]] = collections.defaultdict(lambda: [0.0, 0.0, 0.0])
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for process, seconds, seconds_before in pool.map(bare_clip, jobs):
-            now[process] += seconds
-            before[process] += seconds_before
-    return max(now.values()), max(before.values())
+        for process, seconds in pool.map(bare_clip, jobs):
+            busy[process] = [known + more for known, more in zip(busy[process], seconds, strict=True)]
+    return [max(column) for column in zip(*busy.values(), strict=True)]
 
 
 def extraction_seconds(clips: Path, out: Path, options: argparse.Namespace) -> float:
@@ -77,17 +85,17 @@ def extraction_seconds(clips: Path, out: Path, options: argparse.Namespace) -> f
     return time.perf_counter() - start
 
 
-def jobs_of(out: Path, clips: Path) -> list[tuple[Path, set[int], Images]]:
+def jobs_of(out: Path, clips: Path) -> list[Job]:
     """Return what the extraction stored, by clip; clips with most images first, as a good scheduler would."""
-    indices: dict[str, set[int]] = collections.defaultdict(set)
+    sizes: dict[str, Sizes] = collections.defaultdict(lambda: collections.defaultdict(set))
     images: dict[str, set[Path]] = collections.defaultdict(set)
     manifest = read_manifest(out / "data_manifest.parquet")
     for row in manifest.rows():
         for name in ("img0", "gt", "img1"):
-            indices[row["clip"]].add(row[f"{name}_index"])
+            sizes[row["clip"]][row[f"{name}_index"]].add((row["width"], row["height"]))
             images[row["clip"]].add(manifest.file(row, name))
     folder = clips if clips.is_dir() else clips.parent
-    jobs = [(folder / clip, indices[clip], sorted(images[clip])) for clip in images]
+    jobs = [(folder / clip, dict(sizes[clip]), sorted(images[clip])) for clip in images]
     return sorted(jobs, key=lambda job: -len(job[2]))
 
 
@@ -110,20 +118,22 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=num_cores())
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    print("| clips | rows | workers | s | of the limit (aim) | of the limit with the writer of before (aim) |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print(
+        "| clips | rows | workers | s | of the limit (aim) | with sizes and SHA-256 | with the writer of before (aim) |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for clips in options.clips or [fetch_demo_clips()]:
-        seconds, shares, shares_before, rows = [], [], [], 0
+        seconds, shares, rows = [], [], 0
         for _ in range(options.repeats):
             with tempfile.TemporaryDirectory() as folder:
                 with contextlib.redirect_stdout(sys.stderr):
                     seconds.append(extraction_seconds(clips, Path(folder, "set"), options))
                 rows = len(read_manifest(Path(folder, "set", "data_manifest.parquet")))
-                now, before = bare_seconds(jobs_of(Path(folder, "set"), clips), workers=options.workers)
-            shares.append(now / seconds[-1])
-            shares_before.append(before / seconds[-1])
+                limits = bare_seconds(jobs_of(Path(folder, "set"), clips), workers=options.workers)
+            shares.append([limit / seconds[-1] for limit in limits])
         aim = aim_of(clips)
-        reached = f"{statistics.median(shares):.2f} ({aim}) | {statistics.median(shares_before):.2f} ({aim})"
+        now, needed, before = (statistics.median(column) for column in zip(*shares, strict=True))
+        reached = f"{now:.2f} ({aim}) | {needed:.2f} | {before:.2f} ({aim})"
         middle = statistics.median(seconds)
         print(f"| {clips.name} | {rows} | {options.workers} | {middle:.2f} | {reached} |", flush=True)
     return 0
