@@ -103,6 +103,9 @@ def _is_below(path: str, top: str) -> bool:
     return path == top or path.startswith(os.path.join(top, ""))
 
 
+_MAX_DEPTH = 50
+
+
 class FolderContents:
     """Tells whether files are there; each folder is looked at once, which counts where it lies on a network."""
 
@@ -143,7 +146,7 @@ class FolderContents:
     def _real(self, relative: str) -> str:
         """Return ``os.path.realpath`` of a folder, which looks at every part of the path: here at the last one only."""
         parent, _, name = relative.rpartition("/")
-        if name in ("", ".", ".."):
+        if name in ("", ".", "..") or relative.count("/") > _MAX_DEPTH:  # a hostile manifest's path may be of any depth
             return os.path.realpath(os.path.join(self._top, relative))
         if parent not in self._parents:
             self._parents[parent] = self._real(parent)

@@ -82,22 +82,21 @@ def choose_new(found: pa.Table, kept: pa.Table, *, count: int) -> pa.Table:
 
 def number_clips(table: pa.Table) -> tuple[list[Key], npt.NDArray[np.int64]]:
     """Return the clips by (source, clip), and for each row the place of its clip among them."""
-    sources, clips = (table.column(name).cast(pa.string()).dictionary_encode() for name in ("source", "clip"))
-    source_codes, clip_codes = (_codes(column) for column in (sources, clips))
-    _, first, numbers = np.unique((source_codes << 32) | clip_codes, return_index=True, return_inverse=True)
-    named = table.select(["source", "clip"]).take(pa.array(first, pa.int64())).to_pylist()
-    return [(row["source"], row["clip"]) for row in named], numbers
+    sources, clips = (table.column(name).cast(pa.string()).fill_null("") for name in ("source", "clip"))
+    _, first, numbers = np.unique((_codes(sources) << 32) | _codes(clips), return_index=True, return_inverse=True)
+    places = pa.array(first, pa.int64())
+    return list(zip(sources.take(places).to_pylist(), clips.take(places).to_pylist(), strict=True)), numbers
 
 
-def files_of_clips(table: pa.Table) -> Iterator[tuple[Key, set[str]]]:
-    """Yield the image paths that the rows of each clip name."""
+def files_of_clips(table: pa.Table, wanted: Set[Key]) -> Iterator[tuple[Key, set[str]]]:
+    """Yield the image paths that rows name, for each of the wanted clips that has rows."""
     keys, numbers = number_clips(table)
     order = np.argsort(numbers, kind="stable")
     ends = np.searchsorted(numbers[order], np.arange(1, len(keys) + 1))
-    for number, key in enumerate(keys):
+    for number in (number for number, key in enumerate(keys) if key in wanted):
         places = order[ends[number - 1] if number else 0 : ends[number]]
         rows = table.select(IMAGE_COLUMNS).take(pa.array(places, pa.int64()))
-        yield key, {path for name in IMAGE_COLUMNS for path in rows.column(name).drop_null().to_pylist()}
+        yield keys[number], {path for name in IMAGE_COLUMNS for path in rows.column(name).drop_null().to_pylist()}
 
 
 def remove_unused(out: Path, keys: Set[Key], table: pa.Table) -> None:
@@ -109,12 +108,11 @@ def remove_unused(out: Path, keys: Set[Key], table: pa.Table) -> None:
             data set's folder is also where people put things of their own.
         table: All rows.
     """
-    unseen = set(keys)
-    for key, used in files_of_clips(table):
-        if key in unseen:
-            unseen.remove(key)
-            _clear(out, key, used)
-    for key in unseen:
+    unnamed = set(keys)
+    for key, used in files_of_clips(table, keys):
+        unnamed.remove(key)
+        _clear(out, key, used)
+    for key in unnamed:
         _clear(out, key, set())
 
 
@@ -126,8 +124,8 @@ def _clear(out: Path, key: Key, used: Set[str]) -> None:
 
 
 def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Return the place of each value in the column's dictionary."""
-    chunks = column.unify_dictionaries().chunks
+    """Return a number for each value of a column of text, the same for equal ones."""
+    chunks = column.dictionary_encode().unify_dictionaries().chunks
     return np.concatenate([chunk.indices.to_numpy().astype(np.int64) for chunk in chunks] or [np.empty(0, np.int64)])
 
 

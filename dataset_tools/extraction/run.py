@@ -65,10 +65,10 @@ def extract_data_set(options: ExtractOptions) -> Summary:
         before = _open_earlier(options)
         if before is None and not journal.facts["extract"] and journal.options != options.recorded():
             journal.start_over()  # an extraction that ended before its first clip holds nobody to its options
-        for known in (extraction_options(before) if before else {}, journal.options):
+        for known in (extraction_options(before) if before is not None else {}, journal.options):
             if known:
                 options.check_continues(known)
-        _check_frames_root(options, before.metadata if before else journal.options)
+        _check_frames_root(options, before.metadata if before is not None else journal.options)
         journal.begin({**options.recorded(), **_frames_root(options)})
         if options.frames_root is not None:
             mark_frames(options.frames)
@@ -82,8 +82,9 @@ def extract_data_set(options: ExtractOptions) -> Summary:
                 usable, options=options, journal=journal, pool=pool, origins=origins, settled=settled
             )
         clips = [clip.clip for clip in usable.values()]
-        earlier = read_manifest(options.manifest_path) if before else None  # now: votes may have come into it meanwhile
-        kept = earlier.table if earlier else SCHEMA.empty_table()
+        # Now: votes may have come into it meanwhile.
+        earlier = read_manifest(options.manifest_path) if before is not None else None
+        kept = earlier.table if earlier is not None else SCHEMA.empty_table()
         added, torn = add_splits(collected.rows, clips, kept=kept, luma_blocks=collected.luma_blocks, options=options)
         new = choose_new(added, kept, count=options.count)
         rejected = [*listing.rejected, *unusable, *collected.rejected, *torn]
@@ -138,7 +139,7 @@ def _ids_if_full(manifest: ManifestFile | None, count: int) -> set[str] | None:
 
 def _with_rows(before: Manifest | None, new: pa.Table, options: ExtractOptions) -> Manifest:
     """Return the manifest with more rows; they are null in columns that only ``before`` has."""
-    metadata: Mapping[str, str] = before.metadata if before else {}
+    metadata: Mapping[str, str] = before.metadata if before is not None else {}
     made = {"extraction": json.dumps(options.recorded(), sort_keys=True), "seed": str(options.seed)}
     recorded = {**metadata, **made, **_frames_root(options)}
     if before is None:

@@ -333,7 +333,10 @@ def test_after_a_resume_rate_and_time_left_are_those_of_this_run(capsys):
         ("one/two/stolen.png", False),  # a link to a file there
         ("round/a.png", False),  # a link to itself
         ("one/two", False),
+        ("one/" * 2000 + "a.png", False),
+        ("./" * 500 + "one/two/a.png", True),
     ],
+    ids=lambda value: str(value)[-30:],
 )
 def test_files_of_a_folder_are_seen_through_links_that_stay_inside(tmp_path, path, is_there):
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"

@@ -121,7 +121,9 @@ def test_without_leaves_only_other_triplets():
 
 def test_only_frames_that_no_row_names_are_removed(tmp_path):
     rows = [a_row("a.mp4", 1, pred="pred/rife/a/3.png"), a_row("b.mp4", 1)]
-    used = dict(files_of_clips(to_table(rows)))
+    clips = {("videos", name) for name in ("a.mp4", "b.mp4", "gone.mp4")}
+    used = dict(files_of_clips(to_table([*rows, a_row("unwanted.mp4", 1)]), clips))
+    assert used.keys() == {("videos", "a.mp4"), ("videos", "b.mp4")}
     assert used["videos", "a.mp4"] == {row for row in rows[0].values() if str(row).endswith(".png")}
     unused = [frame_path("videos", clip, "256p", 9) for clip in ("a.mp4", "gone.mp4")]
     theirs = [frame_path("videos", "other.mp4", "256p", 9), "frames/videos/a.mp4/256p/notes.png"]
@@ -129,7 +131,6 @@ def test_only_frames_that_no_row_names_are_removed(tmp_path):
     for path in (*wanted, *unused, *theirs, "frames/videos/a.mp4/256p/.000009.png.tmp"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
-    clips = {("videos", name) for name in ("a.mp4", "b.mp4", "gone.mp4")}
     remove_unused(tmp_path, clips, to_table(rows))
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {*wanted, *theirs}
