@@ -49,23 +49,25 @@ class Collected:
 def run_rounds(
     usable: Mapping[Key, UsableClip],
     *,
+    count: int,
     options: ExtractOptions,
     journal: Journal,
     pool: Pool,
     origins: Mapping[Key, str],
     settled: Set[str] | None,
 ) -> Collected:
-    """Decode clips until there are ``options.count`` rows, or nothing is left to decode.
+    """Decode clips until there are ``count`` rows, or nothing is left to decode.
 
     Args:
+        count: ``options.count``, less the rows that are there of other clips.
         origins: SHA-256 of the clips that rows were made from; a clip that is no longer the same is given up.
         settled: Every ``triplet_id`` of a manifest that has all rows: only their files have to be there.
 
     Raises:
         VfiError: A frame cannot be written; what was done is kept.
     """
-    state = _State(options, journal, dict(usable), origins, settled)
-    with track("rows extracted", options.count) as progress:
+    state = _State(options, journal, dict(usable), origins, settled, count)
+    with track("rows extracted", count) as progress:
         # A round ends before the next is planned: what is asked of one clip depends on what all others turned out to
         # have, and planning with half of the answers would make the rows depend on who was faster.
         while jobs := state.jobs():
@@ -86,7 +88,9 @@ class _State:
         usable: dict[Key, UsableClip],
         origins: Mapping[Key, str],
         settled: Set[str] | None,
+        count: int,
     ) -> None:
+        self.count = count
         self.options = options
         self.origins = origins
         self.settled = settled
@@ -101,7 +105,7 @@ class _State:
         failed = self.journal.facts["rejected"]
         supplies = [self._supply(key, clip) for key, clip in self.usable.items() if key not in failed]
         options = self.options
-        return allocate(supplies, count=options.count, max_static=options.max_static, seed=options.seed)
+        return allocate(supplies, count=self.count, max_static=options.max_static, seed=options.seed)
 
     def _supply(self, key: Key, clip: UsableClip) -> Supply:
         num_frames = clip.facts["num_frames"]
@@ -186,7 +190,7 @@ class _State:
         return len(self.usable[key].tiers) * sum(not static for static in self.results[key].statics)
 
     def show(self, progress: Progress) -> None:
-        done = min(self.num_rows, self.options.count)
+        done = min(self.num_rows, self.count)
         given_up = len(self.journal.facts["rejected"])
         progress.advance(done - progress.done, note=f"{given_up} clips given up" if given_up else None)
 

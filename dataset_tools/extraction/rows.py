@@ -43,6 +43,19 @@ def facts_of_clips(pieces: Iterable[pa.Table], names: Sequence[str]) -> dict[Key
     return found
 
 
+def count_others(pieces: Iterable[pa.Table], keys: Set[Key]) -> int:
+    """Return how many rows are of other clips than these.
+
+    Args:
+        pieces: Tables with ``source`` and ``clip``.
+    """
+    number = 0
+    for piece in pieces:
+        found, numbers = number_clips(piece)
+        number += int(np.array([key not in keys for key in found], np.int64)[numbers].sum())
+    return number
+
+
 def with_facts(table: pa.Table, facts: Mapping[Key, Mapping[str, Any]], names: Sequence[str]) -> pa.Table:
     """Return the rows of the clips that ``facts`` knows, in their order, with these columns as it says."""
     keys, numbers = number_clips(table)

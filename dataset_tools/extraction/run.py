@@ -18,7 +18,7 @@ from dataset_tools.extraction.journal import open_journal
 from dataset_tools.extraction.options import ExtractOptions
 from dataset_tools.extraction.probing import forget_passing_failures, probe_clips
 from dataset_tools.extraction.rounds import run_rounds
-from dataset_tools.extraction.rows import choose_new, facts_of_clips, remove_unused
+from dataset_tools.extraction.rows import choose_new, count_others, facts_of_clips, remove_unused
 from dataset_tools.manifest import FRAMES_ROOT, SCHEMA, Manifest, extraction_options, from_table, read_manifest
 from dataset_tools.rejected import Rejected
 from dataset_tools.sampling.splits import SPLITS, Key
@@ -76,10 +76,17 @@ def extract_data_set(options: ExtractOptions) -> Summary:
             forget_passing_failures(journal)
         origins = _origins(before)
         settled = _ids_if_full(before, options.count)
+        wanted = options.count - _rows_of_others(before, listing)
         with open_pool(options.workers, silence_seconds=options.silence_seconds, cluster=cluster) as pool:
             usable, unusable = probe_clips(listing, options=options, journal=journal, pool=pool, origins=origins)
             collected = run_rounds(
-                usable, options=options, journal=journal, pool=pool, origins=origins, settled=settled
+                usable,
+                count=max(0, wanted),
+                options=options,
+                journal=journal,
+                pool=pool,
+                origins=origins,
+                settled=settled,
             )
         clips = [clip.clip for clip in usable.values()]
         # Now: votes may have come into it meanwhile.
@@ -128,6 +135,13 @@ def _origins(manifest: ManifestFile | None) -> dict[Key, str]:
         return {}
     facts = facts_of_clips(manifest.batches(["source", "clip", "clip_sha256"]), ["clip_sha256"])
     return {key: known["clip_sha256"] for key, known in facts.items() if known["clip_sha256"]}
+
+
+def _rows_of_others(manifest: ManifestFile | None, listing: Listing) -> int:
+    """Return how many rows are of clips that this run is not about: those it asks for come on top."""
+    if manifest is None:
+        return 0
+    return count_others(manifest.batches(["source", "clip"]), {clip.key for clip in listing.clips})
 
 
 def _ids_if_full(manifest: ManifestFile | None, count: int) -> set[str] | None:

@@ -7,6 +7,7 @@ import pytest
 
 from dataset_tools.extraction import rounds as run_rounds
 from dataset_tools.extraction import run as extraction
+from dataset_tools.extraction.journal import open_journal
 from tests.dataset_tools import replicas
 from tests.dataset_tools.extracting import contents, extract, manifest_of, rejected_of
 
@@ -34,6 +35,27 @@ def test_a_larger_count_adds_rows_and_keeps_votes(first, clips, tmp_path):
     assert extract(clips, fresh, count=30) == 0
     identity = ["triplet_id", "split", "img0_sha256", "gt_sha256", "img1_sha256"]
     assert manifest_of(fresh).table.select(identity).equals(manifest_of(out).table.select(identity))
+
+
+def test_other_clips_are_asked_for_what_is_missing_only(clips, tmp_path, capsys):
+    """They once gave the whole count, of which all but the missing rows was thrown away again."""
+    out, sources = tmp_path / "set", {}
+    for name in ("bunny.mov", "street.mp4"):
+        sources[name] = tmp_path / name.partition(".")[0]
+        sources[name].mkdir()
+        shutil.copy(clips / name, sources[name])
+    assert extract(sources["bunny.mov"], out, count=12) == 0
+    assert extract(sources["street.mp4"], out, count=15) == 0
+    before = contents(out)
+    assert extract(sources["street.mp4"], out, count=15) == 0
+    assert contents(out) == before
+    assert capsys.readouterr().out.splitlines()[-1].endswith("0 rows done, 15 skipped, 0 rejected")
+    rows = manifest_of(out).rows()
+    assert [row["clip"] for row in rows].count("bunny.mov") == 12
+    assert [row["clip"] for row in rows].count("street.mp4") == 3
+    with open_journal(out) as journal:
+        stored = journal.facts["extract"]["videos", "street.mp4"]["stored"]
+    assert sum(len(frames) for frames in stored.values()) <= 3 * 3
 
 
 def test_another_file_of_the_same_name_leaves_the_rows_and_their_frames(clips, tmp_path):

@@ -11,6 +11,7 @@ from dataset_tools.errors import ManifestError
 from dataset_tools.extraction import rows as rows_module
 from dataset_tools.extraction.rows import (
     choose_new,
+    count_others,
     facts_of_clips,
     files_of_clips,
     remove_unused,
@@ -103,6 +104,7 @@ def test_facts_of_clips_and_rows_with_facts():
         ("vimeo90k", "a.mp4"): {"clip_group": "g", "split": "train"},
         ("videos", "a.mp4"): {"clip_group": "h", "split": "test"},
     }
+    assert count_others([table.slice(0, 2), table.slice(2)], {("videos", "a.mp4"), ("videos", "c.mp4")}) == 2
     told = with_facts(table, facts, ["clip_group", "split"])
     assert told.select(["triplet_id", "clip_group", "split"]).to_pylist() == [
         {"triplet_id": "videos/a.mp4/1@256p", "clip_group": "h", "split": "test"},
