@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_tools import extract, materialize, predict, verify
+from dataset_tools import filter as filter_command
 from dataset_tools.common.cluster import check_answers, difference, join_cluster, software
 from dataset_tools.errors import UsageError, VfiError
 from dataset_tools.manifest import read_manifest
@@ -128,13 +129,15 @@ def test_predictions_checks_and_scores(cluster, here, tmp_path, capsys):
         ]
 
 
+@pytest.mark.timeout(600)  # processes that import PyTorch; in a new environment each compiles it first
 def test_ray_data_gives_what_the_commands_give(cluster, here, tmp_path):
-    manifest, run = Path(shutil.copytree(here, tmp_path / "set")) / "data_manifest.parquet", tmp_path / "run"
+    assert filter_command.main([str(here), "--where", "resolution = '256p'", "--out", str(tmp_path / "set")]) == 0
+    manifest, run = tmp_path / "set" / "data_manifest.parquet", tmp_path / "run"
     save_light_run(run)
     example = Path(__file__).parents[1] / "examples" / "ray_data.py"
     command = [sys.executable, str(example), str(manifest), str(run), str(tmp_path / "scored")]
     environment = {**os.environ, "RAY_ADDRESS": cluster.address, "PYTHONPATH": str(example.parents[1])}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment)
     assert done.returncode == 0, done.stderr
     assert predict.main([str(manifest), "--device", "cpu"]) == 0
     assert assess.main([str(run), "--manifest", str(manifest), "--device", "cpu"]) == 0
