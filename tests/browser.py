@@ -46,7 +46,9 @@ def open_browser(*, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Brow
 def _kill(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            process.kill()
+            for each in [*process.children(recursive=True), process]:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
 
 
 def find_browser() -> str | None:
