@@ -26,13 +26,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from dataset_tools.assets import fetch_demo_clips
 from dataset_tools.frames import pixels_sha256, write_image
 from dataset_tools.manifest import from_rows
 from dataset_tools.video import open_video
-from tests.browser import ARGUMENTS, find_browser
+from tests.browser import open_browser
 
 ROLES = ("img0", "gt", "img1", "pred")
 RHYTHMS_SECONDS = (0.8, 0.25)
@@ -220,11 +220,10 @@ def main() -> int:
     parser.add_argument("--height", type=int, default=1080, help="rows of a picture")
     args = parser.parse_args()
     presses = args.items // len(RHYTHMS_SECONDS) - 3  # some stay, so that the bench never runs dry
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name, open_browser() as browser:
         folder = Path(name)
         manifest = make_items(folder, count=args.items, height=args.height)
         megabytes = statistics.mean(path.stat().st_size for path in folder.glob("*.png")) / 1e6
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         print(
             f"{platform.machine()}, {os.cpu_count()} cores, Chromium {browser.version} without GPU, {args.items} items"
         )
@@ -236,7 +235,6 @@ def main() -> int:
             page.close()
         with stock_server(folder, args.items) as url:
             measure_stock(browser.new_page(), url, print_line, presses=presses)
-        browser.close()
     return 0
 
 

@@ -113,7 +113,7 @@ def make(path: Path, rows: int) -> None:
     metadata = {
         "schema_version": SCHEMA_VERSION,
         "seed": "0",
-        "extraction": f'{{"count": {rows}}}',
+        "extraction": json.dumps({"count": rows}),
         "created_by": "manifest_scale",
     }
     with atomic_writer(path) as file:
@@ -241,7 +241,7 @@ def step_extract_more(path: Path) -> str:
     os.link(path, more / path.name)
     count = str(pq.ParquetFile(path).metadata.num_rows + 30)
     with contextlib.redirect_stdout(sys.stderr):
-        arguments = ["--source", "demo", "--per-clip", "10", "--predictor", "none", "--count", count]
+        arguments = ["--source", "demo", "--predictor", "none", "--count", count]
         extract.main([*arguments, "--out", str(more)])
     rows = pq.ParquetFile(more / path.name).metadata.num_rows
     return f"{rows} rows in the end"

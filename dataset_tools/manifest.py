@@ -202,7 +202,7 @@ def from_rows(path: Path, rows: Iterable[Mapping[str, Any]], *, metadata: Mappin
         ManifestError: Two rows share a ``triplet_id``, or a value does not fit its column.
     """
     try:
-        table = pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
+        table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ManifestError(f"a row does not fit the manifest's schema: {error}") from error
     return from_table(path, table, metadata=metadata)

@@ -35,11 +35,13 @@ def open_browser(*, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Brow
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         started = set(psutil.Process().children(recursive=True)) - others
-        yield chromium
         watch = threading.Timer(patience_seconds, _kill, [started])
-        watch.start()
-        with suppress(Error):  # it has ended by itself, or is killed now
-            chromium.close()
+        try:
+            yield chromium
+        finally:
+            watch.start()
+            with suppress(Error):  # it has ended by itself, or is killed now
+                chromium.close()
     watch.cancel()
 
 

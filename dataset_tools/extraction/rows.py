@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataset_tools.columns.runs import runs_of_equal
 from dataset_tools.common.parquet import ROWS_PER_GROUP
 from dataset_tools.frames.paths import clip_folder
 from dataset_tools.manifest import IMAGE_COLUMNS, SCHEMA
@@ -33,13 +34,11 @@ def facts_of_clips(pieces: Iterable[pa.Table], names: Sequence[str]) -> dict[Key
     Args:
         pieces: Tables with ``source``, ``clip`` and the columns ``names``.
     """
-    columns = ["source", "clip", *names]
     found: dict[Key, dict[str, Any]] = {}
     for piece in pieces:
-        plain = piece.select(columns).cast(pa.schema([(name, pa.string()) for name in columns]))
-        for row in plain.group_by(["source", "clip"]).aggregate([(name, "max") for name in names]).to_pylist():
-            known = found.setdefault((row["source"], row["clip"]), dict.fromkeys(names))
-            known.update({name: row[f"{name}_max"] for name in names if known[name] is None})
+        for source, clip, *values in runs_of_equal(piece, ["source", "clip", *names])[0]:
+            known = found.setdefault((source or "", clip or ""), dict.fromkeys(names))
+            known.update({name: value for name, value in zip(names, values, strict=True) if known[name] is None})
     return found
 
 
@@ -95,10 +94,10 @@ def choose_new(found: pa.Table, kept: pa.Table, *, count: int) -> pa.Table:
 
 def number_clips(table: pa.Table) -> tuple[list[Key], npt.NDArray[np.int64]]:
     """Return the clips by (source, clip), and for each row the place of its clip among them."""
-    sources, clips = (table.column(name).cast(pa.string()).fill_null("") for name in ("source", "clip"))
-    _, first, numbers = np.unique((_codes(sources) << 32) | _codes(clips), return_index=True, return_inverse=True)
-    places = pa.array(first, pa.int64())
-    return list(zip(sources.take(places).to_pylist(), clips.take(places).to_pylist(), strict=True)), numbers
+    runs, lengths = runs_of_equal(table, ["source", "clip"])
+    places: dict[Key, int] = {}
+    numbers = [places.setdefault((source or "", clip or ""), len(places)) for source, clip in runs]
+    return list(places), np.repeat(np.array(numbers, np.int64), lengths)
 
 
 def files_of_clips(table: pa.Table, wanted: Set[Key]) -> Iterator[tuple[Key, set[str]]]:
@@ -134,12 +133,6 @@ def _clear(out: Path, key: Key, used: Set[str]) -> None:
     for path in (*folder.glob("*p/[0-9]*.png"), *folder.glob("*p/.*.tmp")):
         if path.relative_to(out).as_posix() not in used:
             path.unlink(missing_ok=True)
-
-
-def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Return a number for each value of a column of text, the same for equal ones."""
-    chunks = column.dictionary_encode().unify_dictionaries().chunks
-    return np.concatenate([chunk.indices.to_numpy().astype(np.int64) for chunk in chunks] or [np.empty(0, np.int64)])
 
 
 def _triplet_numbers(found: pa.Table) -> npt.NDArray[np.int64]:
